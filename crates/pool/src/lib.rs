@@ -1,1 +1,3 @@
 //! Storage pools and replicas over LVM2.
+
+pub mod host;

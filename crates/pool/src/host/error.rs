@@ -1,0 +1,97 @@
+//! What can go wrong between this library and the host.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::lock_holder::LockHolder;
+
+/// Why something asked of the host failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A lock was not free in time.  Nothing was changed; try again later.
+    #[error(
+        "{lock} ({}) was not free within {:.1} s{}",
+        path.display(), waited.as_secs_f64(), held_by(holder)
+    )]
+    LockTimeout {
+        /// Which lock.
+        lock: LockName,
+        /// Its file.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+        /// Who holds it, where that could be found out.
+        holder: Option<LockHolder>,
+    },
+    /// A lock was asked for in an order that can deadlock with the LVM tools.  The caller's mistake.
+    #[error("{wanted} must be taken before {held}")]
+    LockOrder {
+        /// The lock asked for.
+        wanted: LockName,
+        /// The lock that is held already.
+        held: LockName,
+    },
+    /// The lock files cannot be used by this user.
+    #[error("no permission for the lock file {}", path.display())]
+    LockAccess {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A name that cannot be part of a lock file's name.
+    #[error("{name:?} cannot name a lock file")]
+    LockFileName {
+        /// The name, cut to a printable length.
+        name: String,
+    },
+    /// The system refused an operation on a file.
+    #[error("cannot {op} {}", path.display())]
+    Io {
+        /// What was tried: a verb.
+        op: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Wraps the system's answer to `op` on `path`.
+    pub(crate) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { op, path, source }
+    }
+}
+
+fn held_by(holder: &Option<LockHolder>) -> String {
+    match holder {
+        Some(holder) => format!("; held by {holder}"),
+        None => String::new(),
+    }
+}
+
+/// One of LVM's locks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LockName {
+    /// The set of PVs and the names of all VGs.
+    Global,
+    /// A devices file, by its file name.
+    DevicesFile(String),
+    /// One VG, by its name.
+    Vg(String),
+}
+
+impl fmt::Display for LockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Global => f.write_str("LVM's global lock"),
+            Self::DevicesFile(name) => write!(f, "the lock of devices file {name:?}"),
+            Self::Vg(name) => write!(f, "the lock of VG {name:?}"),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! LVM's file locks: who may change what, agreed with the LVM tools and between processes.
+//!
+//! | file in the locking folder | covers |
+//! | --- | --- |
+//! | `P_global` | the set of PVs and the names of VGs |
+//! | `D_<devices file>` | a devices file |
+//! | `V_<vg>` | one VG: shared to report it, exclusive to change, activate or deactivate it |
+//! | `<any of them>:aux` | lets a waiting writer go before new readers |
+//!
+//! The lock is flock(2).  It belongs to the open file description, and each acquisition opens the file anew, so
+//! threads and handles of one process exclude each other just as processes do; no mutex is needed.
+//!
+//! The tools unlink a lock file when they release it, so a lock counts only when the path still names the inode
+//! that was locked.  This library never unlinks: an empty file that stays costs nothing, the tools take it
+//! away at their next release, and a file that is never removed by us cannot be removed under somebody else.
+//!
+//! Waiting is polling with `LOCK_NB`: a blocking flock could be ended at a deadline only by a signal, which a
+//! library must not send itself.  Reference: LVM2 `lib/misc/lvm-flock.c`, `lib/locking/file_locking.c`.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::{Error, LockName, Paths, Result, lock_holder};
+
+/// Shortest pause between two tries.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+/// Longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// What the helper file of write priority is called, after the name of the lock file.
+const AUX_SUFFIX: &str = ":aux";
+
+/// How a lock is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockMode {
+    /// Any number of readers.
+    Shared,
+    /// One writer alone.
+    Exclusive,
+}
+
+/// The lock files of one host.
+#[derive(Clone, Debug)]
+pub struct Locks {
+    dir: PathBuf,
+    proc: PathBuf,
+    write_priority: bool,
+}
+
+impl Locks {
+    /// The locks of the host at `paths`, with LVM's default of writers before readers.  Does no I/O.
+    pub fn new(paths: &Paths) -> Self {
+        Self {
+            dir: paths.locking_dir.clone(),
+            proc: paths.proc.clone(),
+            write_priority: true,
+        }
+    }
+
+    /// Follows `global/prioritise_write_locks`.  All users of a host must agree on it.
+    #[must_use]
+    pub fn with_write_priority(mut self, on: bool) -> Self {
+        self.write_priority = on;
+        self
+    }
+
+    /// Starts a set of locks, empty at first; all are released when it is dropped.
+    pub fn hold(&self) -> HeldLocks {
+        HeldLocks {
+            locks: self.clone(),
+            held: Vec::new(),
+        }
+    }
+
+    fn path(&self, name: &LockName) -> Result<PathBuf> {
+        let (prefix, rest) = match name {
+            LockName::Global => ("P_", "global"),
+            LockName::DevicesFile(file) => ("D_", file.as_str()),
+            LockName::Vg(vg) => ("V_", vg.as_str()),
+        };
+        // 200 leaves room for prefix and suffix in a file name of 255 bytes; LVM's names end at 127.
+        if rest.is_empty() || rest.len() > 200 || rest.contains(['/', '\0']) || rest.ends_with(AUX_SUFFIX) {
+            return Err(Error::LockFileName {
+                name: rest.chars().take(140).collect(),
+            });
+        }
+        Ok(self.dir.join(format!("{prefix}{rest}")))
+    }
+
+    fn acquire(&self, name: &LockName, mode: LockMode, timeout: Duration) -> Result<Flock<File>> {
+        let path = self.path(name)?;
+        self.make_dir()?;
+        let wait = Wait {
+            name,
+            main: &path,
+            proc: &self.proc,
+            began: Instant::now(),
+            timeout,
+        };
+        if !self.write_priority {
+            return wait.flock(&path, mode);
+        }
+        // Everybody passes through the helper; a writer stays in it while it waits, so that readers who
+        // come later queue behind it instead of keeping the main lock shared for ever.
+        let mut aux_path = path.clone().into_os_string();
+        aux_path.push(AUX_SUFFIX);
+        let aux = wait.flock(Path::new(&aux_path), LockMode::Exclusive)?;
+        match mode {
+            LockMode::Exclusive => wait.flock(&path, mode),
+            LockMode::Shared => {
+                drop(aux);
+                wait.flock(&path, mode)
+            }
+        }
+    }
+
+    fn make_dir(&self) -> Result<()> {
+        if self.dir.is_dir() {
+            return Ok(());
+        }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        made.map_err(|source| open_error("create", &self.dir, source))
+    }
+}
+
+/// A set of locks, released together (last taken first) when this is dropped.
+///
+/// The order that avoids deadlock with the LVM tools is enforced: the global lock first, then devices files, then
+/// VGs by ascending name.  Asking again for a lock that is held in the same or a stronger mode does nothing.
+#[derive(Debug)]
+#[must_use = "the locks are released when this is dropped"]
+pub struct HeldLocks {
+    locks: Locks,
+    held: Vec<(LockName, LockMode, Flock<File>)>,
+}
+
+impl HeldLocks {
+    /// Takes the global lock: exclusive to change the set of PVs or the name of any VG, shared to list all VGs.
+    ///
+    /// # Errors
+    /// As [`HeldLocks::vg`].
+    pub fn global(&mut self, mode: LockMode, timeout: Duration) -> Result<()> {
+        self.take(LockName::Global, mode, timeout)
+    }
+
+    /// Takes the lock of the devices file called `file_name`: exclusive to change it.
+    ///
+    /// # Errors
+    /// As [`HeldLocks::vg`].
+    pub fn devices_file(&mut self, file_name: &str, mode: LockMode, timeout: Duration) -> Result<()> {
+        self.take(LockName::DevicesFile(file_name.to_owned()), mode, timeout)
+    }
+
+    /// Takes the lock of VG `name`: exclusive to change its metadata and to activate or deactivate any of its LVs.
+    ///
+    /// What was read of the VG before this returns is a hint only: read it again.  `timeout` zero tries once.
+    ///
+    /// # Errors
+    /// [`Error::LockTimeout`] with the holder when it is not free in time, [`Error::LockOrder`] when a lock that
+    /// comes later is held already, [`Error::LockAccess`] without permission, [`Error::Io`] for the rest.  Locks
+    /// taken before stay held.
+    pub fn vg(&mut self, name: &str, mode: LockMode, timeout: Duration) -> Result<()> {
+        self.take(LockName::Vg(name.to_owned()), mode, timeout)
+    }
+
+    /// Releases one lock early; nothing happens when it is not held.
+    pub fn release(&mut self, name: &LockName) {
+        self.held.retain(|(held, ..)| held != name);
+    }
+
+    /// The mode in which `name` is held, or `None`.
+    pub fn mode(&self, name: &LockName) -> Option<LockMode> {
+        self.held
+            .iter()
+            .find(|(held, ..)| held == name)
+            .map(|(_, mode, _)| *mode)
+    }
+
+    fn take(&mut self, name: LockName, mode: LockMode, timeout: Duration) -> Result<()> {
+        if self.mode(&name).is_some_and(|held| held >= mode) {
+            return Ok(());
+        }
+        // The derived order of `LockName` is the order of taking.
+        if let Some((last, ..)) = self.held.last().filter(|(last, ..)| *last >= name) {
+            return Err(Error::LockOrder {
+                wanted: name,
+                held: last.clone(),
+            });
+        }
+        let lock = self.locks.acquire(&name, mode, timeout)?;
+        self.held.push((name, mode, lock));
+        Ok(())
+    }
+}
+
+impl Drop for HeldLocks {
+    fn drop(&mut self) {
+        while let Some(last) = self.held.pop() {
+            drop(last);
+        }
+    }
+}
+
+/// One wait with a deadline, for a lock and its helper.
+struct Wait<'a> {
+    name: &'a LockName,
+    main: &'a Path,
+    proc: &'a Path,
+    began: Instant,
+    timeout: Duration,
+}
+
+impl Wait<'_> {
+    fn flock(&self, path: &Path, mode: LockMode) -> Result<Flock<File>> {
+        let arg = match mode {
+            LockMode::Shared => FlockArg::LockSharedNonblock,
+            LockMode::Exclusive => FlockArg::LockExclusiveNonblock,
+        };
+        let mut file = open(path)?;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match Flock::lock(file, arg) {
+                Ok(lock) => {
+                    if same_inode(path, &lock)? {
+                        return Ok(lock);
+                    }
+                    // The last holder unlinked the file that we waited for.
+                    drop(lock);
+                    file = open(path)?;
+                    self.pause(&mut pause, path)?;
+                }
+                Err((back, Errno::EWOULDBLOCK)) => {
+                    file = back;
+                    self.pause(&mut pause, path)?;
+                    // A holder that unlinked its file leaves waiters on an inode nobody else looks at.
+                    if !same_inode(path, &file)? {
+                        file = open(path)?;
+                    }
+                }
+                Err((back, Errno::EINTR)) => file = back,
+                Err((_, errno)) => return Err(Error::io("lock", path)(errno.into())),
+            }
+        }
+    }
+
+    /// Sleeps, longer each time, or fails when the time is up.
+    fn pause(&self, pause: &mut Duration, path: &Path) -> Result<()> {
+        let waited = self.began.elapsed();
+        let left = self.timeout.saturating_sub(waited);
+        if left.is_zero() {
+            // Whoever holds the helper waits as we do, so the main lock's holder is the one to name.
+            let holder =
+                lock_holder::find(self.proc, self.main).or_else(|| lock_holder::find(self.proc, path));
+            return Err(Error::LockTimeout {
+                lock: self.name.clone(),
+                path: self.main.to_owned(),
+                waited,
+                holder,
+            });
+        }
+        thread::sleep(left.min(*pause));
+        *pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    // No symbolic link is followed: on some hosts everybody may write to the folder above.
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW);
+    options
+        .open(path)
+        .map_err(|source| open_error("open", path, source))
+}
+
+fn open_error(op: &'static str, path: &Path, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::LockAccess {
+            path: path.to_owned(),
+            source,
+        },
+        _ => Error::io(op, path)(source),
+    }
+}
+
+fn same_inode(path: &Path, file: &File) -> Result<bool> {
+    let ours = file.metadata().map_err(Error::io("stat", path))?;
+    match std::fs::symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(err) => Err(Error::io("stat", path)(err)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

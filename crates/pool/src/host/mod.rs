@@ -1,0 +1,17 @@
+//! The host that a pool lives on: LVM's locks and configuration, its block devices, and what is on them.
+//!
+//! Nothing here has global state, starts a process or waits without a deadline.  Every path comes from a
+//! [`Paths`], so a test can build a whole host in a folder.
+
+mod error;
+mod lock;
+mod lock_holder;
+mod paths;
+
+pub use error::{Error, LockName};
+pub use lock::{HeldLocks, LockMode, Locks};
+pub use lock_holder::LockHolder;
+pub use paths::Paths;
+
+/// A result whose error is this layer's.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
