@@ -48,6 +48,14 @@ pub enum Error {
         /// The name, cut to a printable length.
         name: String,
     },
+    /// A pattern of a device filter that cannot be used.
+    #[error("filter pattern {pattern:?} is refused: {why}")]
+    FilterPattern {
+        /// The pattern, cut to a printable length.
+        pattern: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
     /// The system refused an operation on a file.
     #[error("cannot {op} {}", path.display())]
     Io {

@@ -4,11 +4,13 @@
 //! [`Paths`], so a test can build a whole host in a folder.
 
 mod error;
+mod filter;
 mod lock;
 mod lock_holder;
 mod paths;
 
 pub use error::{Error, LockName};
+pub use filter::Filter;
 pub use lock::{HeldLocks, LockMode, Locks};
 pub use lock_holder::LockHolder;
 pub use paths::Paths;
