@@ -3,12 +3,19 @@
 //! Nothing here has global state, starts a process or waits without a deadline.  Every path comes from a
 //! [`Paths`], so a test can build a whole host in a folder.
 
+mod device;
+mod devices;
 mod error;
 mod filter;
 mod lock;
 mod lock_holder;
 mod paths;
+mod sysfs;
+#[cfg(test)]
+mod testing;
 
+pub use device::{BlockDevice, DeviceKind, DeviceNumber};
+pub use devices::{Devices, same_device};
 pub use error::{Error, LockName};
 pub use filter::Filter;
 pub use lock::{HeldLocks, LockMode, Locks};
