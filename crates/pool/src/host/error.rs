@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::DeviceNumber;
 use super::lock_holder::LockHolder;
 
 /// Why something asked of the host failed.
@@ -56,6 +57,34 @@ pub enum Error {
         /// The rule it breaks.
         why: &'static str,
     },
+    /// A mapped device's I/O is stopped: opening it could hang for ever.
+    #[error("{} is suspended", path.display())]
+    Suspended {
+        /// The device.
+        path: PathBuf,
+    },
+    /// Something else claims the device: a mount, swap, an array, another mapped device or program.
+    #[error("{} is claimed by something else", path.display())]
+    Claimed {
+        /// The device.
+        path: PathBuf,
+    },
+    /// A device node is not the device that it should be.
+    #[error("{} is {}, not device {expected}", path.display(), other_device(found))]
+    WrongDevice {
+        /// The node.
+        path: PathBuf,
+        /// The device that was meant.
+        expected: DeviceNumber,
+        /// The device that it is, or `None` for no device at all.
+        found: Option<DeviceNumber>,
+    },
+    /// Neither a block device nor a file.
+    #[error("{} is neither a block device nor a file", path.display())]
+    NotADisk {
+        /// The path.
+        path: PathBuf,
+    },
     /// The system refused an operation on a file.
     #[error("cannot {op} {}", path.display())]
     Io {
@@ -80,6 +109,13 @@ fn held_by(holder: &Option<LockHolder>) -> String {
     match holder {
         Some(holder) => format!("; held by {holder}"),
         None => String::new(),
+    }
+}
+
+fn other_device(found: &Option<DeviceNumber>) -> String {
+    match found {
+        Some(number) => format!("device {number}"),
+        None => "no block device".to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here has global state, starts a process or waits without a deadline.  Every path comes from a
 //! [`Paths`], so a test can build a whole host in a folder.
 
+mod block_disk;
 mod device;
 mod devices;
 mod error;
@@ -14,6 +15,7 @@ mod sysfs;
 #[cfg(test)]
 mod testing;
 
+pub use block_disk::{BlockDisk, OpenMode, open_disk};
 pub use device::{BlockDevice, DeviceKind, DeviceNumber};
 pub use devices::{Devices, same_device};
 pub use error::{Error, LockName};
