@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::DeviceNumber;
 use super::lock_holder::LockHolder;
+use super::{DeviceNumber, FoundSignature};
 
 /// Why something asked of the host failed.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,22 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// An open disk failed.
+    #[error("cannot {op} at byte {at} of the disk")]
+    DiskIo {
+        /// What was tried: a verb.
+        op: &'static str,
+        /// First byte.
+        at: u64,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A signature is read back after it was erased: the disk drops writes, or something else writes to it.
+    #[error("{signature} comes back after it was erased")]
+    Stubborn {
+        /// The signature.
+        signature: FoundSignature,
+    },
     /// The system refused an operation on a file.
     #[error("cannot {op} {}", path.display())]
     Io {
@@ -102,6 +118,11 @@ impl Error {
     pub(crate) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { op, path, source }
+    }
+
+    /// Wraps the answer of an open disk to `op` at byte `at`.
+    pub(crate) fn disk_io(op: &'static str, at: u64) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::DiskIo { op, at, source }
     }
 }
 

@@ -11,6 +11,7 @@ mod filter;
 mod lock;
 mod lock_holder;
 mod paths;
+mod signature;
 mod sysfs;
 #[cfg(test)]
 mod testing;
@@ -23,6 +24,7 @@ pub use filter::Filter;
 pub use lock::{HeldLocks, LockMode, Locks};
 pub use lock_holder::LockHolder;
 pub use paths::Paths;
+pub use signature::{FoundSignature, SignatureKind, erase_signatures, find_signatures};
 
 /// A result whose error is this layer's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
