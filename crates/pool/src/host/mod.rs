@@ -4,7 +4,9 @@
 //! [`Paths`], so a test can build a whole host in a folder.
 
 mod block_disk;
+mod civil_time;
 mod device;
+mod device_id;
 mod devices;
 mod error;
 mod filter;
@@ -17,7 +19,9 @@ mod sysfs;
 mod testing;
 
 pub use block_disk::{BlockDisk, OpenMode, open_disk};
+pub use civil_time::CivilTime;
 pub use device::{BlockDevice, DeviceKind, DeviceNumber};
+pub use device_id::DeviceIdType;
 pub use devices::{Devices, same_device};
 pub use error::{Error, LockName};
 pub use filter::Filter;
