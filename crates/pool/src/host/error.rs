@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::lock_holder::LockHolder;
-use super::{DeviceNumber, FoundSignature};
+use super::{DeviceNumber, FoundSignature, InUse};
 
 /// Why something asked of the host failed.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,36 @@ pub enum Error {
         /// The signature.
         signature: FoundSignature,
     },
+    /// The devices file cannot be understood well enough to be changed.
+    #[error("devices file {} line {line}: {why}", path.display())]
+    DevicesFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1; 0 for the whole.
+        line: usize,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// Somebody changed the devices file between reading and writing.  Read it again.
+    #[error("devices file {} was changed by somebody else", path.display())]
+    DevicesFileChanged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A change was asked for without the lock that it needs.  The caller's mistake.
+    #[error("{lock} is not held exclusively")]
+    NotLocked {
+        /// The lock.
+        lock: LockName,
+    },
+    /// A disk must not become a PV.  Nothing was written to it.
+    #[error("{} cannot be used: {}", path.display(), join(reasons))]
+    InUse {
+        /// The disk.
+        path: PathBuf,
+        /// Every reason that was found.
+        reasons: Vec<InUse>,
+    },
     /// The system refused an operation on a file.
     #[error("cannot {op} {}", path.display())]
     Io {
@@ -131,6 +161,14 @@ fn held_by(holder: &Option<LockHolder>) -> String {
         Some(holder) => format!("; held by {holder}"),
         None => String::new(),
     }
+}
+
+fn join(reasons: &[InUse]) -> String {
+    reasons
+        .iter()
+        .map(InUse::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn other_device(found: &Option<DeviceNumber>) -> String {

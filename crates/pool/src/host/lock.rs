@@ -5,7 +5,7 @@
 //! | `P_global` | the set of PVs and the names of VGs |
 //! | `D_<devices file>` | a devices file |
 //! | `V_<vg>` | one VG: shared to report it, exclusive to change, activate or deactivate it |
-//! | `<any of them>:aux` | lets a waiting writer go before new readers |
+//! | `P_global:aux`, `V_<vg>:aux` | let a waiting writer go before new readers |
 //!
 //! The lock is flock(2).  It belongs to the open file description, and each acquisition opens the file anew, so
 //! threads and handles of one process exclude each other just as processes do; no mutex is needed.
@@ -103,7 +103,8 @@ impl Locks {
             began: Instant::now(),
             timeout,
         };
-        if !self.write_priority {
+        // The tools lock a devices file without the helper.
+        if !self.write_priority || matches!(name, LockName::DevicesFile(_)) {
             return wait.flock(&path, mode);
         }
         // Everybody passes through the helper; a writer stays in it while it waits, so that readers who

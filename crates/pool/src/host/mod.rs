@@ -4,12 +4,15 @@
 //! [`Paths`], so a test can build a whole host in a folder.
 
 mod block_disk;
+mod candidates;
 mod civil_time;
 mod device;
 mod device_id;
 mod devices;
+mod devices_file;
 mod error;
 mod filter;
+mod in_use;
 mod lock;
 mod lock_holder;
 mod paths;
@@ -19,12 +22,15 @@ mod sysfs;
 mod testing;
 
 pub use block_disk::{BlockDisk, OpenMode, open_disk};
+pub use candidates::{DeviceRules, Skip};
 pub use civil_time::CivilTime;
 pub use device::{BlockDevice, DeviceKind, DeviceNumber};
 pub use device_id::DeviceIdType;
 pub use devices::{Devices, same_device};
+pub use devices_file::{DeviceEntry, DevicesFile};
 pub use error::{Error, LockName};
 pub use filter::Filter;
+pub use in_use::{ClaimedDisk, InUse, OnSignature, claim_disk, empty_disk, uses};
 pub use lock::{HeldLocks, LockMode, Locks};
 pub use lock_holder::LockHolder;
 pub use paths::Paths;
