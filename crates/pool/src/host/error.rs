@@ -131,6 +131,14 @@ pub enum Error {
         /// Every reason that was found.
         reasons: Vec<InUse>,
     },
+    /// A file of the kernel has an unknown form.
+    #[error("{} says {text:?}", path.display())]
+    Attribute {
+        /// The file.
+        path: PathBuf,
+        /// What it says, cut to a printable length.
+        text: String,
+    },
     /// The system refused an operation on a file.
     #[error("cannot {op} {}", path.display())]
     Io {
@@ -148,6 +156,15 @@ impl Error {
     pub(crate) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { op, path, source }
+    }
+
+    /// Tells of an attribute that cannot be understood.
+    pub(crate) fn attribute(path: &Path, text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text).chars().take(140).collect();
+        Self::Attribute {
+            path: path.to_owned(),
+            text,
+        }
     }
 
     /// Wraps the answer of an open disk to `op` at byte `at`.
@@ -187,6 +204,8 @@ pub enum LockName {
     DevicesFile(String),
     /// One VG, by its name.
     Vg(String),
+    /// LVM's hints; taken by [`invalidate_hints`](super::invalidate_hints) alone.
+    Hints,
 }
 
 impl fmt::Display for LockName {
@@ -195,6 +214,7 @@ impl fmt::Display for LockName {
             Self::Global => f.write_str("LVM's global lock"),
             Self::DevicesFile(name) => write!(f, "the lock of devices file {name:?}"),
             Self::Vg(name) => write!(f, "the lock of VG {name:?}"),
+            Self::Hints => f.write_str("the lock of LVM's hints"),
         }
     }
 }

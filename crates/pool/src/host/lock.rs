@@ -83,6 +83,8 @@ impl Locks {
             LockName::Global => ("P_", "global"),
             LockName::DevicesFile(file) => ("D_", file.as_str()),
             LockName::Vg(vg) => ("V_", vg.as_str()),
+            // Not in the locking folder.
+            LockName::Hints => ("", ""),
         };
         // 200 leaves room for prefix and suffix in a file name of 255 bytes; LVM's names end at 127.
         if rest.is_empty() || rest.len() > 200 || rest.contains(['/', '\0']) || rest.ends_with(AUX_SUFFIX) {

@@ -12,11 +12,13 @@ mod devices;
 mod devices_file;
 mod error;
 mod filter;
+mod hints;
 mod in_use;
 mod lock;
 mod lock_holder;
 mod paths;
 mod signature;
+mod stats;
 mod sysfs;
 #[cfg(test)]
 mod testing;
@@ -30,11 +32,13 @@ pub use devices::{Devices, same_device};
 pub use devices_file::{DeviceEntry, DevicesFile};
 pub use error::{Error, LockName};
 pub use filter::Filter;
+pub use hints::{InvalidHints, invalidate_hints};
 pub use in_use::{ClaimedDisk, InUse, OnSignature, claim_disk, empty_disk, uses};
 pub use lock::{HeldLocks, LockMode, Locks};
 pub use lock_holder::LockHolder;
 pub use paths::Paths;
 pub use signature::{FoundSignature, SignatureKind, erase_signatures, find_signatures};
+pub use stats::{IoCounter, IoStats};
 
 /// A result whose error is this layer's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

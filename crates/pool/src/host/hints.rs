@@ -1,0 +1,161 @@
+//! LVM's hints: its memory of which devices hold PVs, which others must be told to forget.
+//!
+//! `/run/lvm/hints` lists the PVs that the last full scan found, and most commands then read only those.  Whoever
+//! makes or removes a PV, or makes, removes or renames a VG, has to invalidate it:
+//!
+//! 1. make `nohints`, so that no command starts to wait on the file,
+//! 2. lock `hints` exclusively, which waits for readers of it,
+//! 3. remove `nohints`, empty `hints`, make `newhints`, which asks the next full scan to write the file anew,
+//! 4. keep the lock until the change is done.
+//!
+//! Reference: LVM2 `lib/label/hints.c`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::{Error, LockName, Paths, Result, lock_holder};
+
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// LVM's hints, out of use until this is dropped.
+#[derive(Debug)]
+#[must_use = "LVM may use hints again when this is dropped"]
+pub struct InvalidHints {
+    _lock: Option<Flock<File>>,
+}
+
+/// Makes LVM forget which devices hold PVs, and keeps it from using hints until the result is dropped.
+///
+/// Take the global lock first, exclusively.  Does nothing on a host without LVM's run-time folder.
+///
+/// # Errors
+/// [`Error::LockTimeout`] when a reader keeps the hints for longer than `timeout`, [`Error::Io`] for the rest.
+pub fn invalidate_hints(paths: &Paths, timeout: Duration) -> Result<InvalidHints> {
+    let dir = &paths.run_lvm;
+    if !dir.is_dir() {
+        return Ok(InvalidHints { _lock: None });
+    }
+    let no_hints = dir.join("nohints");
+    touch(&no_hints)?;
+    let lock = lock(paths, &dir.join("hints"), timeout);
+    // Whatever became of the lock: left in place, it would keep hints out of use for ever.
+    remove(&no_hints)?;
+    let lock = lock?;
+    if let Some(file) = &lock {
+        file.set_len(0).map_err(Error::io("empty", &dir.join("hints")))?;
+    }
+    touch(&dir.join("newhints"))?;
+    Ok(InvalidHints { _lock: lock })
+}
+
+/// The exclusive lock on the hints, or `None` when there are none.
+fn lock(paths: &Paths, path: &Path, timeout: Duration) -> Result<Option<Flock<File>>> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(Error::io("open", path)(err)),
+    };
+    let began = Instant::now();
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => file = back,
+            Err((_, errno)) => return Err(Error::io("lock", path)(errno.into())),
+        }
+        let waited = began.elapsed();
+        if waited >= timeout {
+            let holder = lock_holder::find(&paths.proc, path);
+            return Err(Error::LockTimeout {
+                lock: LockName::Hints,
+                path: path.to_owned(),
+                waited,
+                holder,
+            });
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn touch(path: &Path) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW);
+    options.open(path).map(drop).map_err(Error::io("create", path))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(err)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::testing::FakeHost;
+
+    fn names(host: &FakeHost) -> Vec<String> {
+        super::super::sysfs::names(&host.paths.run_lvm)
+    }
+
+    #[test]
+    fn hints_are_emptied_and_locked_until_the_change_is_done() {
+        let host = FakeHost::new();
+        let hints = host.paths.run_lvm.join("hints");
+        host.write(&hints, "scan:/dev/sda\n");
+        let invalid = invalidate_hints(&host.paths, Duration::ZERO).unwrap();
+        assert_eq!(names(&host), ["hints", "newhints"]);
+        assert_eq!(fs::read(&hints).unwrap(), b"");
+        let reader = File::open(&hints).unwrap();
+        let (reader, _) = Flock::lock(reader, FlockArg::LockSharedNonblock).unwrap_err();
+        drop(invalid);
+        Flock::lock(reader, FlockArg::LockSharedNonblock).unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_never_ends_is_an_error_and_leaves_hints_usable() {
+        let host = FakeHost::new();
+        let hints = host.paths.run_lvm.join("hints");
+        host.write(&hints, "scan:/dev/sda\n");
+        let reader = Flock::lock(File::open(&hints).unwrap(), FlockArg::LockSharedNonblock).unwrap();
+        let err = invalidate_hints(&host.paths, Duration::from_millis(5)).unwrap_err();
+        assert!(matches!(
+            err,
+            Error::LockTimeout {
+                lock: LockName::Hints,
+                ..
+            }
+        ));
+        assert_eq!(names(&host), ["hints"]);
+        assert_eq!(fs::read(&hints).unwrap(), b"scan:/dev/sda\n");
+        drop(reader);
+    }
+
+    #[test]
+    fn without_hints_the_next_scan_is_still_told_to_make_new_ones() {
+        let host = FakeHost::new();
+        let _none = invalidate_hints(&host.paths, Duration::ZERO).unwrap();
+        assert!(!host.paths.run_lvm.exists(), "a host without LVM stays without");
+        fs::create_dir_all(&host.paths.run_lvm).unwrap();
+        let _invalid = invalidate_hints(&host.paths, Duration::ZERO).unwrap();
+        assert_eq!(names(&host), ["newhints"]);
+    }
+}
