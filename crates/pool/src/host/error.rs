@@ -49,6 +49,28 @@ pub enum Error {
         /// The name, cut to a printable length.
         name: String,
     },
+    /// A configuration file cannot be parsed.
+    #[error("{} line {line}: {why}", path.display())]
+    ConfigSyntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+    /// A setting has a value of the wrong kind.
+    #[error("{} sets {key} to {found}, not to {expected}", path.display())]
+    ConfigValue {
+        /// The file.
+        path: PathBuf,
+        /// The setting, as `section/key`.
+        key: String,
+        /// Its value, cut to a printable length.
+        found: String,
+        /// What it can be.
+        expected: &'static str,
+    },
     /// A pattern of a device filter that cannot be used.
     #[error("filter pattern {pattern:?} is refused: {why}")]
     FilterPattern {

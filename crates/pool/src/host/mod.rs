@@ -6,6 +6,7 @@
 mod block_disk;
 mod candidates;
 mod civil_time;
+mod config;
 mod device;
 mod device_id;
 mod devices;
@@ -26,6 +27,9 @@ mod testing;
 pub use block_disk::{BlockDisk, OpenMode, open_disk};
 pub use candidates::{DeviceRules, Skip};
 pub use civil_time::CivilTime;
+pub use config::{
+    ActivationConfig, AllocationConfig, BackupConfig, Config, DeviceConfig, GlobalConfig, VolumeList,
+};
 pub use device::{BlockDevice, DeviceKind, DeviceNumber};
 pub use device_id::DeviceIdType;
 pub use devices::{Devices, same_device};
