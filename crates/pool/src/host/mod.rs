@@ -21,6 +21,7 @@ mod paths;
 mod signature;
 mod stats;
 mod sysfs;
+mod system_id;
 #[cfg(test)]
 mod testing;
 
@@ -43,6 +44,7 @@ pub use lock_holder::LockHolder;
 pub use paths::Paths;
 pub use signature::{FoundSignature, SignatureKind, erase_signatures, find_signatures};
 pub use stats::{IoCounter, IoStats};
+pub use system_id::SystemId;
 
 /// A result whose error is this layer's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
