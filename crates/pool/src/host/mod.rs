@@ -48,3 +48,6 @@ pub use system_id::SystemId;
 
 /// A result whose error is this layer's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests;
