@@ -6,6 +6,7 @@
 //! this library does not run are not read.  Reference: LVM2 `lib/config/config_settings.h`, `lib/config/defaults.h`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::candidates::DEFAULT_PV_MIN_SIZE;
 use super::{DeviceRules, DevicesFile, Error, Filter, Locks, Paths, Result, sysfs};
@@ -303,6 +304,15 @@ impl Config {
             paths.locking_dir = dir.clone();
         }
         Locks::new(&paths).with_write_priority(self.global.prioritise_write_locks)
+    }
+
+    /// How long to wait for a lock when the caller would wait for `timeout`: not at all with `wait_for_locks = 0`.
+    pub fn lock_timeout(&self, timeout: Duration) -> Duration {
+        if self.global.wait_for_locks {
+            timeout
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// The rules by which devices are looked at; reads the devices file, if one is in use, under no lock.

@@ -16,6 +16,9 @@ macro_rules! id_types {
             Other(String),
         }
 
+        /// Every kind that can be read from a device.
+        const KNOWN_TYPES: &[DeviceIdType] = &[$(DeviceIdType::$name,)*];
+
         impl DeviceIdType {
             /// Reads the word of the file.
             pub fn parse(text: &str) -> Self {
@@ -126,30 +129,13 @@ impl BlockDevice {
         found.unwrap_or_else(|| (DevName, self.preferred_name().to_string_lossy().into_owned()))
     }
 
-    /// Whether this id, which an entry holds, is the device's.
-    pub(crate) fn has_id(&self, kind: &DeviceIdType, id: &str) -> bool {
-        match kind {
-            // A mapped device is known by any of its names, others by their node alone.
-            DeviceIdType::DevName => match self.kind {
-                DeviceKind::Mapped { .. } => self.names().iter().any(|name| name.as_os_str() == id),
-                _ => self.node.as_os_str() == id,
-            },
-            // Older versions of LVM wrote `_` for the white space around an id, and for each inside a T10 one.
-            DeviceIdType::SysWwid | DeviceIdType::SysSerial => {
-                let id = tidy(kind, id);
-                self.id(kind).is_some_and(|own| tidy(kind, &own) == id)
-                    || *kind == DeviceIdType::SysWwid && self.has_other_wwid(&id)
-            }
-            _ => self.id(kind).is_some_and(|own| own == id),
-        }
-    }
-
-    /// Drives have several ids, and kernels changed which of them is the world-wide one.
-    fn has_other_wwid(&self, id: &str) -> bool {
-        use DeviceIdType::*;
-        [WwidNaa, WwidEui, WwidT10, NvmeUuid, NvmeNguid, NvmeEui64]
+    /// All ids that the device has, read at once: there may be many entries to compare with.
+    pub(crate) fn ids(&self) -> DeviceIds<'_> {
+        let ids = KNOWN_TYPES
             .iter()
-            .any(|kind| self.id(kind).as_deref() == Some(id))
+            .filter_map(|kind| Some((kind.clone(), self.id(kind)?)))
+            .collect();
+        DeviceIds { device: self, ids }
     }
 
     fn may_have(&self, kind: &DeviceIdType) -> bool {
@@ -160,6 +146,52 @@ impl BlockDevice {
             LoopFile => matches!(self.kind, DeviceKind::Loop { .. }),
             MdUuid => matches!(self.kind, DeviceKind::Md { .. }),
             _ => matches!(self.kind, DeviceKind::Disk | DeviceKind::Partition { .. }),
+        }
+    }
+}
+
+/// The ids of one device at one moment.
+pub(crate) struct DeviceIds<'a> {
+    device: &'a BlockDevice,
+    ids: Vec<(DeviceIdType, String)>,
+}
+
+impl DeviceIds<'_> {
+    /// The device.
+    pub(crate) fn device(&self) -> &BlockDevice {
+        self.device
+    }
+
+    /// Whether this id, which an entry holds, is the device's.
+    pub(crate) fn contain(&self, kind: &DeviceIdType, id: &str) -> bool {
+        use DeviceIdType::*;
+        let of = |wanted: &DeviceIdType| {
+            self.ids
+                .iter()
+                .find(|(kind, _)| kind == wanted)
+                .map(|(_, own)| own.as_str())
+        };
+        let mapped = matches!(self.device.kind, DeviceKind::Mapped { .. });
+        match kind {
+            // A mapped device is known by any of its names, others by their node alone.
+            DevName if mapped => self.device.names().iter().any(|name| name.as_os_str() == id),
+            DevName => self.device.node.as_os_str() == id,
+            // A bug of old LVM versions mixed these three up; a device has one of them.
+            MpathUuid | CryptUuid | LvmLvUuid => [MpathUuid, CryptUuid, LvmLvUuid]
+                .iter()
+                .find_map(of)
+                .is_some_and(|own| own == id),
+            // Older versions of LVM wrote `_` for the white space around an id, and for each inside a T10 one.
+            // Drives have several world-wide ids, and kernels changed which of them is the one.
+            SysWwid => {
+                let id = tidy(kind, id);
+                of(&SysWwid) == Some(&id)
+                    || [WwidNaa, WwidEui, WwidT10, NvmeUuid, NvmeNguid, NvmeEui64]
+                        .iter()
+                        .any(|kind| of(kind) == Some(&id))
+            }
+            SysSerial => of(kind) == Some(&tidy(kind, id)),
+            _ => of(kind) == Some(id),
         }
     }
 }
@@ -345,7 +377,8 @@ mod tests {
         let nvme = device(&host, "nvme0n1");
         assert_eq!(nvme.preferred_id(), (DeviceIdType::SysWwid, "eui.0025385".into()));
         assert!(
-            nvme.has_id(&DeviceIdType::SysWwid, "eui.00112233445566778899aabbccddeeff"),
+            nvme.ids()
+                .contain(&DeviceIdType::SysWwid, "eui.00112233445566778899aabbccddeeff"),
             "an id of a younger kernel"
         );
         assert_eq!(
@@ -364,8 +397,11 @@ mod tests {
             disk.id(&DeviceIdType::SysWwid).as_deref(),
             Some("t10.ATA_QEMU_DISK_7")
         );
-        assert!(disk.has_id(&DeviceIdType::SysWwid, "__t10.ATA_____QEMU__DISK___7_"));
-        assert!(!disk.has_id(&DeviceIdType::SysWwid, "t10.ATA_QEMU_DISK_8"));
+        assert!(
+            disk.ids()
+                .contain(&DeviceIdType::SysWwid, "__t10.ATA_____QEMU__DISK___7_")
+        );
+        assert!(!disk.ids().contain(&DeviceIdType::SysWwid, "t10.ATA_QEMU_DISK_8"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use lvm_meta::PvId;
 
+use super::device_id::DeviceIds;
 use super::{BlockDevice, DeviceIdType, Error, Paths, Result, sysfs};
 
 mod write;
@@ -155,7 +156,8 @@ impl DevicesFile {
     /// [`DevName`](DeviceIdType::DevName) and its PV is known, a device with another PV is not the one that was listed;
     /// ask [`DeviceEntry::allows_pv`] once the PV is known.
     pub fn entry(&self, device: &BlockDevice) -> Option<&DeviceEntry> {
-        self.entries.iter().find(|entry| entry.is_for(device))
+        let ids = device.ids();
+        self.entries.iter().find(|entry| entry.is_for(&ids))
     }
 
     /// Adds the device with its most stable id, or renews its entry.  In memory only, until [`DevicesFile::write`].
@@ -163,7 +165,8 @@ impl DevicesFile {
         let (id_type, id) = device.preferred_id();
         let pv_id = pv_id_text(pv_id);
         let same_pv = |entry: &DeviceEntry| entry.pv_id.as_deref() == Some(&pv_id) && entry.id.is_none();
-        let old = self.entries.iter().position(|entry| entry.is_for(device));
+        let ids = device.ids();
+        let old = self.entries.iter().position(|entry| entry.is_for(&ids));
         if let Some(at) = old.or_else(|| self.entries.iter().position(same_pv)) {
             self.entries.remove(at);
         }
@@ -179,14 +182,15 @@ impl DevicesFile {
     /// Notes that the device holds no PV any more, as LVM's `pvremove` does; it stays listed.  In memory only.
     /// False when it is not listed.
     pub fn clear_pv(&mut self, device: &BlockDevice) -> bool {
-        let entry = self.entries.iter_mut().find(|entry| entry.is_for(device));
+        let ids = device.ids();
+        let entry = self.entries.iter_mut().find(|entry| entry.is_for(&ids));
         entry.map(|entry| entry.pv_id = None).is_some()
     }
 
     /// Takes the device off the list.  In memory only.  False when it is not listed.
     pub fn remove(&mut self, device: &BlockDevice) -> bool {
-        let before = self.entries.len();
-        self.entries.retain(|entry| !entry.is_for(device));
+        let (ids, before) = (device.ids(), self.entries.len());
+        self.entries.retain(|entry| !entry.is_for(&ids));
         self.entries.len() < before
     }
 
@@ -255,23 +259,9 @@ impl DeviceEntry {
     }
 
     /// Whether this is the entry of the device, as far as its id tells.
-    pub fn is_for(&self, device: &BlockDevice) -> bool {
-        let Some(id) = &self.id else { return false };
-        if self.partition != device.partition_number() {
-            return false;
-        }
-        // A bug of old LVM versions mixed these three up; the id itself tells which is meant.
-        let kind = match &self.id_type {
-            DeviceIdType::MpathUuid | DeviceIdType::CryptUuid | DeviceIdType::LvmLvUuid => [
-                DeviceIdType::MpathUuid,
-                DeviceIdType::CryptUuid,
-                DeviceIdType::LvmLvUuid,
-            ]
-            .into_iter()
-            .find(|kind| device.id(kind).is_some()),
-            other => Some(other.clone()),
-        };
-        kind.is_some_and(|kind| device.has_id(&kind, id))
+    fn is_for(&self, ids: &DeviceIds<'_>) -> bool {
+        let same_part = self.partition == ids.device().partition_number();
+        same_part && self.id.as_ref().is_some_and(|id| ids.contain(&self.id_type, id))
     }
 
     /// Whether a device that matched by its id and holds this PV is the one that was listed.

@@ -7,6 +7,8 @@ use lvm_meta::Disk;
 
 use super::*;
 
+mod lvm;
+
 /// A loop device with blocks of 4096 bytes, detached when dropped.
 struct Loop {
     node: PathBuf,
