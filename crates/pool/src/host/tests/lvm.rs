@@ -212,3 +212,30 @@ fn filters_choose_the_devices_that_the_tools_choose() {
         assert_eq!(ours, theirs, "{filter}");
     }
 }
+
+#[test]
+#[ignore = "needs lvm"]
+fn our_defaults_are_those_of_the_tools() {
+    let lvm = Lvm::new("");
+    let file = lvm.paths.lvm_system_dir.join("lvm.conf");
+    let defaults = String::from_utf8(lvm.try_run(&["lvmconfig", "--type", "default"]).stdout).unwrap();
+    // Defaults are shown as comments.
+    let defaults = defaults.replace("\t# ", "\t");
+    assert!(defaults.contains("\tissue_discards=0"), "{defaults}");
+    fs::remove_file(&file).unwrap();
+    let mut ours = lvm.config();
+    fs::write(&file, defaults).unwrap();
+    let theirs = lvm.config();
+    // What is unset here and named there, or differs between builds.
+    ours.global.locking_dir.clone_from(&theirs.global.locking_dir);
+    ours.devices.use_devicesfile = theirs.devices.use_devicesfile;
+    ours.devices.filter = theirs.devices.filter.clone();
+    ours.devices.global_filter = theirs.devices.global_filter.clone();
+    ours.allocation.thin_pool_chunk_size = theirs.allocation.thin_pool_chunk_size;
+    ours.backup.backup_dir.clone_from(&theirs.backup.backup_dir);
+    ours.backup.archive_dir.clone_from(&theirs.backup.archive_dir);
+    assert_eq!(format!("{ours:#?}"), format!("{theirs:#?}"));
+    assert!(
+        theirs.devices.filter.accepts(&["/dev/sda"]) && theirs.devices.global_filter.accepts(&["/dev/sda"])
+    );
+}
