@@ -1,1 +1,33 @@
-//! Device-mapper without libdevmapper.
+//! Device-mapper without libdevmapper: typed commands, tables, udev's cookies, device nodes.
+//!
+//! [`DeviceMapper`] is the one trait; [`Kernel`] speaks to the kernel, [`Embedded`] maps image files in this process.
+//! With the feature `devicemapper`, `Stratis` speaks to the kernel by the crate of that name.
+//!
+//! All unsafe code is in one file, `sys.rs`.  What the kernel answers is checked like any other input.
+
+mod codec;
+mod command;
+mod device;
+mod embedded;
+mod error;
+mod kernel;
+mod mapper;
+mod name;
+mod sys;
+mod table;
+mod target;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod udev;
+
+pub use device::{
+    DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, StatusLine, SuspendFlags, TargetVersion, Version,
+};
+pub use embedded::Embedded;
+pub use error::Error;
+pub use kernel::Kernel;
+pub use mapper::{Backend, BlockIo, DeviceMapper, EventSource, NodeMode, OpenMode};
+pub use name::{DmName, DmUuid};
+pub use table::{Table, TargetLine};
+pub use target::{Mirror, MirrorLog, Raid, RaidImage, Target};
+pub use udev::{Cookie, UdevFlags};

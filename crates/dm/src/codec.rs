@@ -1,0 +1,413 @@
+//! `struct dm_ioctl` and its payloads as bytes.  All of it is checked: the kernel's answers are not trusted either.
+//!
+//! | byte | size | field | | byte | size | field |
+//! | ---: | ---: | --- | --- | ---: | ---: | --- |
+//! | 0 | 12 | version | | 32 | 4 | event_nr |
+//! | 12 | 4 | data_size | | 40 | 8 | dev |
+//! | 16 | 4 | data_start | | 48 | 128 | name |
+//! | 20 | 4 | target_count | | 176 | 129 | uuid |
+//! | 24 | 4 | open_count | | 305 | 7 | padding |
+//! | 28 | 4 | flags | | 312 | | payload |
+//!
+//! Native byte order.  Reference: Linux `include/uapi/linux/dm-ioctl.h`.
+
+use crate::command::Command;
+use crate::sys::HEADER;
+use crate::{
+    DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Error, StatusLine, Table, TargetVersion,
+    Version,
+};
+
+pub(crate) mod flag {
+    pub(crate) const READONLY: u32 = 1;
+    pub(crate) const SUSPEND: u32 = 1 << 1;
+    pub(crate) const STATUS_TABLE: u32 = 1 << 4;
+    pub(crate) const ACTIVE_PRESENT: u32 = 1 << 5;
+    pub(crate) const INACTIVE_PRESENT: u32 = 1 << 6;
+    pub(crate) const BUFFER_FULL: u32 = 1 << 8;
+    pub(crate) const NOFLUSH: u32 = 1 << 11;
+    pub(crate) const QUERY_INACTIVE: u32 = 1 << 12;
+    pub(crate) const UEVENT_GENERATED: u32 = 1 << 13;
+    pub(crate) const UUID: u32 = 1 << 14;
+    pub(crate) const DATA_OUT: u32 = 1 << 16;
+    pub(crate) const DEFERRED_REMOVE: u32 = 1 << 17;
+}
+
+const HAS_UUID: u32 = 1;
+
+/// A request, and after the call its reply.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) command: Command,
+    bytes: Vec<u8>,
+}
+
+impl Message {
+    /// A request about nothing in particular.
+    pub(crate) fn new(command: Command) -> Self {
+        let mut message = Self {
+            command,
+            bytes: vec![0; HEADER],
+        };
+        message.put_u32(0, 4);
+        message.put_u32(4, command.least_minor());
+        message.put_u32(16, 312);
+        message
+    }
+
+    /// A request about a device.
+    pub(crate) fn about(command: Command, id: DeviceId<'_>) -> Self {
+        let message = Self::new(command);
+        match id {
+            DeviceId::Name(name) => message.name(name),
+            DeviceId::Uuid(uuid) => message.uuid(uuid),
+            DeviceId::Number(number) => {
+                let mut message = message;
+                message.put(40, &number.to_huge().to_ne_bytes());
+                message
+            }
+        }
+    }
+
+    pub(crate) fn name(mut self, name: &DmName) -> Self {
+        self.put(48, name.as_str().as_bytes());
+        self
+    }
+
+    pub(crate) fn uuid(mut self, uuid: &DmUuid) -> Self {
+        self.put(176, uuid.as_str().as_bytes());
+        self
+    }
+
+    pub(crate) fn flags(mut self, flags: u32) -> Self {
+        self.put_u32(28, self.u32(28).unwrap_or(0) | flags);
+        self
+    }
+
+    pub(crate) fn event_nr(mut self, number: u32) -> Self {
+        self.put_u32(32, number);
+        self
+    }
+
+    /// A payload of one string.
+    pub(crate) fn text(mut self, text: &str) -> Self {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.push(0);
+        self
+    }
+
+    /// A payload of a sector and a string.
+    pub(crate) fn target_message(mut self, sector: u64, text: &str) -> Self {
+        self.bytes.extend_from_slice(&sector.to_ne_bytes());
+        self.text(text)
+    }
+
+    /// A payload of targets.
+    pub(crate) fn table(mut self, table: &Table) -> Self {
+        self.put_u32(20, u32::try_from(table.lines().len()).unwrap_or(u32::MAX));
+        for line in table.lines() {
+            let start = self.bytes.len();
+            let kind = line.target.kind().as_bytes();
+            let mut name = [0; 16];
+            for (place, byte) in name.iter_mut().zip(kind.iter().take(15)) {
+                *place = *byte;
+            }
+            self.bytes.extend_from_slice(&line.start.to_ne_bytes());
+            self.bytes.extend_from_slice(&line.length.to_ne_bytes());
+            self.bytes.extend_from_slice(&[0; 8]);
+            self.bytes.extend_from_slice(&name);
+            // The kernel's splitter takes a backslash for an escape.
+            self.bytes
+                .extend_from_slice(line.target.params().replace('\\', "\\\\").as_bytes());
+            self.bytes.push(0);
+            let end = self.bytes.len().next_multiple_of(8);
+            self.bytes.resize(end, 0);
+            self.put_u32(
+                start.saturating_add(20),
+                u32::try_from(end.saturating_sub(start)).unwrap_or(0),
+            );
+        }
+        self
+    }
+
+    /// The bytes for the kernel, with room for a reply of `room` bytes.
+    pub(crate) fn to_words(&self, room: usize) -> Vec<u64> {
+        let length = self.bytes.len().max(room).next_multiple_of(8);
+        let mut words = Vec::with_capacity(length / 8);
+        for chunk in self.bytes.chunks(8) {
+            let mut word = [0; 8];
+            word.iter_mut()
+                .zip(chunk)
+                .for_each(|(place, byte)| *place = *byte);
+            words.push(u64::from_ne_bytes(word));
+        }
+        words.resize(length / 8, 0);
+        words
+    }
+
+    /// The kernel's reply.
+    pub(crate) fn reply(command: Command, words: &[u64]) -> Self {
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let size = bytes
+            .get(12..16)
+            .and_then(|size| size.try_into().ok())
+            .map_or(0, u32::from_ne_bytes);
+        let size = usize::try_from(size).unwrap_or(usize::MAX).max(HEADER);
+        bytes.truncate(size);
+        Self { command, bytes }
+    }
+
+    fn put(&mut self, at: usize, value: &[u8]) {
+        if let Some(place) = at
+            .checked_add(value.len())
+            .and_then(|end| self.bytes.get_mut(at..end))
+        {
+            place.copy_from_slice(value);
+        }
+    }
+
+    fn put_u32(&mut self, at: usize, value: u32) {
+        self.put(at, &value.to_ne_bytes());
+    }
+
+    fn bad(&self, at: usize) -> Error {
+        Error::Reply {
+            command: self.command.name(),
+            at,
+        }
+    }
+
+    fn slice(&self, at: usize, length: usize) -> Result<&[u8], Error> {
+        at.checked_add(length)
+            .and_then(|end| self.bytes.get(at..end))
+            .ok_or_else(|| self.bad(at))
+    }
+
+    fn u32(&self, at: usize) -> Result<u32, Error> {
+        Ok(u32::from_ne_bytes(
+            self.slice(at, 4)?.try_into().map_err(|_| self.bad(at))?,
+        ))
+    }
+
+    fn u64(&self, at: usize) -> Result<u64, Error> {
+        Ok(u64::from_ne_bytes(
+            self.slice(at, 8)?.try_into().map_err(|_| self.bad(at))?,
+        ))
+    }
+
+    /// The string at a place, up to its NUL.
+    fn string(&self, at: usize) -> Result<&str, Error> {
+        let bytes = self.bytes.get(at..).ok_or_else(|| self.bad(at))?;
+        let end = bytes
+            .iter()
+            .position(|byte| *byte == 0)
+            .ok_or_else(|| self.bad(at))?;
+        std::str::from_utf8(bytes.get(..end).unwrap_or_default()).map_err(|_| self.bad(at))
+    }
+
+    pub(crate) fn has(&self, flag: u32) -> bool {
+        self.u32(28).is_ok_and(|flags| flags & flag != 0)
+    }
+
+    pub(crate) fn version(&self) -> Result<Version, Error> {
+        Ok(Version {
+            major: self.u32(0)?,
+            minor: self.u32(4)?,
+            patch: self.u32(8)?,
+        })
+    }
+
+    /// Where the payload starts, if there is one.
+    fn payload(&self) -> Result<Option<usize>, Error> {
+        let start = usize::try_from(self.u32(16)?).map_err(|_| self.bad(16))?;
+        Ok((start >= HEADER && start < self.bytes.len()).then_some(start))
+    }
+
+    pub(crate) fn info(&self) -> Result<DeviceInfo, Error> {
+        let uuid = self.string(176)?;
+        Ok(DeviceInfo {
+            name: DmName::of_kernel(self.string(48)?),
+            uuid: (!uuid.is_empty()).then(|| DmUuid::of_kernel(uuid)),
+            number: DeviceNumber::of_huge(self.u64(40)?),
+            open_count: self.u32(24)?,
+            event_nr: self.u32(32)?,
+            target_count: self.u32(20)?,
+            suspended: self.has(flag::SUSPEND),
+            read_only: self.has(flag::READONLY),
+            live_table: self.has(flag::ACTIVE_PRESENT),
+            inactive_table: self.has(flag::INACTIVE_PRESENT),
+            deferred_remove: self.has(flag::DEFERRED_REMOVE),
+        })
+    }
+
+    /// Follows `next` offsets that count from each record's own start.
+    fn records(&self, next_at: usize) -> Result<Vec<usize>, Error> {
+        let mut found = Vec::new();
+        let Some(mut at) = self.payload()? else {
+            return Ok(found);
+        };
+        loop {
+            found.push(at);
+            let next = usize::try_from(self.u32(at.saturating_add(next_at))?).map_err(|_| self.bad(at))?;
+            if next == 0 {
+                return Ok(found);
+            }
+            // Each record is longer than nothing and inside the reply, so this ends.
+            at = at
+                .checked_add(next)
+                .filter(|at| *at < self.bytes.len())
+                .ok_or_else(|| self.bad(at))?;
+        }
+    }
+
+    pub(crate) fn devices(&self) -> Result<Vec<DeviceEntry>, Error> {
+        let mut devices = Vec::new();
+        let new = self.version()?
+            >= Version {
+                major: 4,
+                minor: 37,
+                patch: 0,
+            };
+        for at in self.records(8)? {
+            let dev = self.u64(at)?;
+            if dev == 0 {
+                break;
+            }
+            let name = self.string(at.saturating_add(12))?;
+            let more = at.saturating_add(12).saturating_add(name.len()).saturating_add(1);
+            let more = more.saturating_sub(at).next_multiple_of(8).saturating_add(at);
+            let mut entry = DeviceEntry {
+                name: DmName::of_kernel(name),
+                uuid: None,
+                number: DeviceNumber::of_huge(dev),
+                event_nr: None,
+            };
+            if new {
+                entry.event_nr = Some(self.u32(more)?);
+                if self.u32(more.saturating_add(4)).unwrap_or(0) & HAS_UUID != 0 {
+                    entry.uuid = Some(DmUuid::of_kernel(self.string(more.saturating_add(8))?));
+                }
+            }
+            devices.push(entry);
+        }
+        Ok(devices)
+    }
+
+    pub(crate) fn target_versions(&self) -> Result<Vec<TargetVersion>, Error> {
+        let read = |at: usize| {
+            let number = |offset: usize| self.u32(at.saturating_add(offset));
+            let version = Version {
+                major: number(4)?,
+                minor: number(8)?,
+                patch: number(12)?,
+            };
+            Ok(TargetVersion {
+                name: self.string(at.saturating_add(16))?.into(),
+                version,
+            })
+        };
+        self.records(0)?.into_iter().map(read).collect()
+    }
+
+    /// The targets of a status reply, whose `next` counts from the first one's start.
+    pub(crate) fn status_lines(&self) -> Result<Vec<StatusLine>, Error> {
+        let mut lines = Vec::new();
+        let Some(first) = self.payload()? else {
+            return Ok(lines);
+        };
+        let mut at = first;
+        for _ in 0..self.u32(20)? {
+            lines.push(StatusLine {
+                start: self.u64(at)?,
+                length: self.u64(at.saturating_add(8))?,
+                kind: self.string(at.saturating_add(24))?.into(),
+                status: self.string(at.saturating_add(40))?.into(),
+            });
+            let next = usize::try_from(self.u32(at.saturating_add(20))?).map_err(|_| self.bad(at))?;
+            at = first.checked_add(next).ok_or_else(|| self.bad(at))?;
+        }
+        Ok(lines)
+    }
+
+    pub(crate) fn dependencies(&self) -> Result<Vec<DeviceNumber>, Error> {
+        let Some(at) = self.payload()? else {
+            return Ok(Vec::new());
+        };
+        let count = usize::try_from(self.u32(at)?).map_err(|_| self.bad(at))?;
+        let read = |index: usize| {
+            let place = index
+                .checked_mul(8)
+                .and_then(|offset| at.checked_add(8)?.checked_add(offset));
+            Ok(DeviceNumber::of_huge(
+                self.u64(place.ok_or_else(|| self.bad(at))?)?,
+            ))
+        };
+        if count > self.bytes.len() / 8 {
+            return Err(self.bad(at));
+        }
+        (0..count).map(read).collect()
+    }
+
+    /// The answer to a message, if there is one.
+    pub(crate) fn answer(&self) -> Result<Option<String>, Error> {
+        match self.payload()? {
+            Some(at) if self.has(flag::DATA_OUT) => Ok(Some(self.string(at)?.into())),
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Target, TargetLine};
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_table_is_laid_out_as_the_kernel_wants_it() {
+        let line = |start, length, params: &str| TargetLine {
+            start,
+            length,
+            target: Target::parse("linear", params).unwrap(),
+        };
+        let table = Table::new(vec![line(0, 8, "8:16 2048"), line(8, 8, "8:16 4096")]);
+        let message = Message::new(Command::TableLoad).table(&table);
+        assert_eq!(
+            (
+                message.u32(0).unwrap(),
+                message.u32(16).unwrap(),
+                message.u32(20).unwrap()
+            ),
+            (4, 312, 2)
+        );
+        let second = 312 + message.u32(312 + 20).unwrap() as usize;
+        assert_eq!(second % 8, 0);
+        assert_eq!(message.u64(second).unwrap(), 8);
+        assert_eq!(message.string(second + 24).unwrap(), "linear");
+        assert_eq!(message.string(second + 40).unwrap(), "8:16 4096");
+    }
+
+    #[test]
+    fn a_reply_that_points_outside_itself_is_an_error() {
+        let mut message = Message::new(Command::ListDevices);
+        message.bytes.resize(400, 1);
+        assert!(message.devices().is_err());
+        message.put_u32(20, u32::MAX);
+        assert!(message.status_lines().is_err());
+        assert!(message.dependencies().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_reply_panics(bytes in prop::collection::vec(any::<u8>(), 0..900)) {
+            let mut message = Message::new(Command::ListDevices);
+            let copied = bytes.len().min(300);
+            message.bytes[12..12 + copied].copy_from_slice(&bytes[..copied]);
+            message.bytes.extend_from_slice(&bytes[copied..]);
+            message.put_u32(16, 312);
+            let reply = Message::reply(Command::ListDevices, &message.to_words(0));
+            let _ = (reply.devices(), reply.status_lines(), reply.dependencies(), reply.target_versions());
+            let _ = (reply.info(), reply.answer(), reply.version());
+        }
+    }
+}

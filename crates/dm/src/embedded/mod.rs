@@ -1,0 +1,526 @@
+//! A mapper in this process over image files: real reads and writes, no root, no kernel.
+//!
+//! Does linear, striped, zero, error, mirror and raid1 tables; other targets are refused by name.  Its devices live
+//! as long as it does.  It follows the kernel's rules: a new device is suspended and has no table, a load stages one,
+//! a resume maps it; a device that is open or used by another cannot be removed.  I/O on a suspended device waits, for
+//! a bounded time.
+
+mod io;
+mod map;
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use crate::{
+    Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
+    Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, Target, TargetVersion,
+    UdevFlags, Version,
+};
+use map::Map;
+
+/// The major number of mapped devices; those of images have the one above.
+const MAJOR: u32 = 253;
+const IMAGE_MAJOR: u32 = MAJOR + 1;
+
+/// A mapper in user space; clones share its devices.
+#[derive(Clone, Default)]
+pub struct Embedded(Arc<Shared>);
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Embedded({} devices)", self.0.read().devices.len())
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: RwLock<State>,
+    /// Counts table changes, failures and removals of all devices.
+    events: Mutex<u64>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    devices: BTreeMap<u32, Device>,
+    images: Vec<Image>,
+    next_minor: u32,
+}
+
+/// An image file that tables can name.
+struct Image {
+    /// Device and inode: one file has one number under all its names.
+    identity: (u64, u64),
+    file: Arc<File>,
+}
+
+/// A mapped device.
+struct Device {
+    name: DmName,
+    uuid: Option<DmUuid>,
+    live: Option<Map>,
+    inactive: Option<Map>,
+    suspended: bool,
+    opens: Arc<AtomicU32>,
+    event_nr: u32,
+    deferred: bool,
+}
+
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn events(&self) -> MutexGuard<'_, u64> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells everybody who waits that something changed.
+    fn announce(&self) {
+        let mut events = self.events();
+        *events = events.wrapping_add(1);
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn minor(&self, id: DeviceId<'_>) -> Option<u32> {
+        match id {
+            DeviceId::Number(number) => {
+                (number.major == MAJOR && self.devices.contains_key(&number.minor)).then_some(number.minor)
+            }
+            DeviceId::Name(name) => self
+                .devices
+                .iter()
+                .find(|(_, device)| device.name == *name)
+                .map(|(minor, _)| *minor),
+            DeviceId::Uuid(uuid) => self
+                .devices
+                .iter()
+                .find(|(_, device)| device.uuid.as_ref() == Some(uuid))
+                .map(|(minor, _)| *minor),
+        }
+    }
+
+    fn find(&self, command: &'static str, id: DeviceId<'_>) -> Result<(u32, &Device), Error> {
+        let minor = self.minor(id);
+        minor
+            .and_then(|minor| Some((minor, self.devices.get(&minor)?)))
+            .ok_or_else(|| gone(command, id))
+    }
+
+    fn find_mut(&mut self, command: &'static str, id: DeviceId<'_>) -> Result<(u32, &mut Device), Error> {
+        let minor = self.minor(id);
+        minor
+            .and_then(|minor| Some((minor, self.devices.get_mut(&minor)?)))
+            .ok_or_else(|| gone(command, id))
+    }
+
+    /// Sectors of a device or image, if there is one of that number.
+    fn length(&self, number: DeviceNumber) -> Option<u64> {
+        match number.major {
+            MAJOR => self
+                .devices
+                .get(&number.minor)?
+                .live
+                .as_ref()
+                .map(|map| map.table.length()),
+            IMAGE_MAJOR => {
+                let image = self.images.get(usize::try_from(number.minor).ok()?)?;
+                image.file.metadata().ok().map(|found| found.len() / 512)
+            }
+            _ => None,
+        }
+    }
+
+    /// How often a device is open, other devices that use it included.
+    fn open_count(&self, minor: u32, device: &Device) -> u32 {
+        let number = DeviceNumber { major: MAJOR, minor };
+        let uses = |map: &Option<Map>| map.as_ref().is_some_and(|map| map.uses(number));
+        let users = self
+            .devices
+            .values()
+            .filter(|other| uses(&other.live) || uses(&other.inactive))
+            .count();
+        device
+            .opens
+            .load(Ordering::Relaxed)
+            .saturating_add(u32::try_from(users).unwrap_or(u32::MAX))
+    }
+
+    fn info(&self, minor: u32, device: &Device) -> DeviceInfo {
+        DeviceInfo {
+            name: device.name.clone(),
+            uuid: device.uuid.clone(),
+            number: DeviceNumber { major: MAJOR, minor },
+            open_count: self.open_count(minor, device),
+            event_nr: device.event_nr,
+            target_count: device.live.as_ref().map_or(0, |map| {
+                u32::try_from(map.table.lines().len()).unwrap_or(u32::MAX)
+            }),
+            suspended: device.suspended,
+            read_only: device.live.as_ref().is_some_and(|map| map.read_only),
+            live_table: device.live.is_some(),
+            inactive_table: device.inactive.is_some(),
+            deferred_remove: device.deferred,
+        }
+    }
+
+    /// Takes away devices whose removal waited for their last user.
+    fn sweep(&mut self) {
+        loop {
+            let idle =
+                |(minor, device): &(&u32, &Device)| device.deferred && self.open_count(**minor, device) == 0;
+            let Some(minor) = self.devices.iter().find(idle).map(|(minor, _)| *minor) else {
+                return;
+            };
+            self.devices.remove(&minor);
+        }
+    }
+}
+
+fn gone(command: &'static str, id: DeviceId<'_>) -> Error {
+    Error::errno_of(command, id, libc::ENXIO)
+}
+
+impl Embedded {
+    /// A mapper without devices.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Changes a device, tells who waits, and gives its state.
+    fn change(
+        &self,
+        command: &'static str,
+        id: DeviceId<'_>,
+        change: impl FnOnce(&mut Device) -> Result<(), Error>,
+    ) -> Result<DeviceInfo, Error> {
+        let info = {
+            let mut state = self.0.write();
+            let (minor, device) = state.find_mut(command, id)?;
+            change(device)?;
+            let (_, device) = state.find(command, DeviceId::Number(DeviceNumber { major: MAJOR, minor }))?;
+            state.info(minor, device)
+        };
+        self.0.announce();
+        Ok(info)
+    }
+}
+
+impl DeviceMapper for Embedded {
+    fn backend(&self) -> Backend {
+        Backend::Embedded
+    }
+
+    fn node_mode(&self) -> NodeMode {
+        NodeMode::None
+    }
+
+    fn version(&self) -> Result<Version, Error> {
+        Ok(Version {
+            major: 4,
+            minor: 0,
+            patch: 0,
+        })
+    }
+
+    fn targets(&self) -> Result<Vec<TargetVersion>, Error> {
+        let version = Version {
+            major: 1,
+            minor: 0,
+            patch: 0,
+        };
+        let names = ["error", "linear", "mirror", "raid", "striped", "zero"];
+        Ok(names
+            .map(|name| TargetVersion {
+                name: name.into(),
+                version,
+            })
+            .into())
+    }
+
+    fn backing(&self, path: &Path) -> Result<DeviceNumber, Error> {
+        let failed = |source| Error::Io {
+            what: "open",
+            path: path.into(),
+            source,
+        };
+        let open = |write| OpenOptions::new().read(true).write(write).open(path);
+        // An image that cannot be written can still be read.
+        let file = open(true).or_else(|_| open(false)).map_err(failed)?;
+        let found = file.metadata().map_err(failed)?;
+        if !found.is_file() {
+            return Err(failed(std::io::Error::from_raw_os_error(libc::EINVAL)));
+        }
+        let identity = (found.dev(), found.ino());
+        let mut state = self.0.write();
+        let known = state.images.iter().position(|image| image.identity == identity);
+        let index = known.unwrap_or_else(|| {
+            state.images.push(Image {
+                identity,
+                file: Arc::new(file),
+            });
+            state.images.len() - 1
+        });
+        Ok(DeviceNumber {
+            major: IMAGE_MAJOR,
+            minor: u32::try_from(index).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
+        let state = self.0.read();
+        let entry = |(minor, device): (&u32, &Device)| DeviceEntry {
+            name: device.name.clone(),
+            uuid: device.uuid.clone(),
+            number: DeviceNumber {
+                major: MAJOR,
+                minor: *minor,
+            },
+            event_nr: Some(device.event_nr),
+        };
+        Ok(state.devices.iter().map(entry).collect())
+    }
+
+    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {
+        let mut state = self.0.write();
+        if state
+            .minor(DeviceId::Name(name))
+            .or(state.minor(DeviceId::Uuid(uuid)))
+            .is_some()
+        {
+            return Err(Error::errno_of("create", name, libc::EBUSY));
+        }
+        let minor = state.next_minor;
+        state.next_minor = minor
+            .checked_add(1)
+            .ok_or_else(|| Error::errno_of("create", name, libc::ENOSPC))?;
+        let device = Device {
+            name: name.clone(),
+            uuid: Some(uuid.clone()),
+            live: None,
+            inactive: None,
+            suspended: true,
+            opens: Arc::default(),
+            event_nr: 0,
+            deferred: false,
+        };
+        let info = state.info(minor, &device);
+        state.devices.insert(minor, device);
+        Ok(info)
+    }
+
+    fn load(&self, id: DeviceId<'_>, table: &Table, read_only: bool) -> Result<DeviceInfo, Error> {
+        table.check()?;
+        let map = {
+            let state = self.0.read();
+            let (minor, _) = state.find("load", id)?;
+            let own = DeviceNumber { major: MAJOR, minor };
+            let map = Map::new(table.clone(), read_only, &|number| state.length(number))?;
+            if map.uses(own) {
+                return Err(Error::BadTable(format!("{own} would lie on itself")));
+            }
+            map
+        };
+        self.change("load", id, |device| {
+            device.inactive = Some(map);
+            Ok(())
+        })
+    }
+
+    fn clear(&self, id: DeviceId<'_>) -> Result<DeviceInfo, Error> {
+        self.change("clear", id, |device| {
+            device.inactive = None;
+            Ok(())
+        })
+    }
+
+    fn info(&self, id: DeviceId<'_>) -> Result<Option<DeviceInfo>, Error> {
+        let state = self.0.read();
+        Ok(state
+            .minor(id)
+            .and_then(|minor| Some(state.info(minor, state.devices.get(&minor)?))))
+    }
+
+    fn suspend(&self, id: DeviceId<'_>, _: SuspendFlags) -> Result<DeviceInfo, Error> {
+        // I/O under way holds the state's read lock: the change waits for it, as a suspend must.
+        self.change("suspend", id, |device| {
+            device.suspended = true;
+            Ok(())
+        })
+    }
+
+    fn resume(&self, id: DeviceId<'_>, _: UdevFlags, _: &mut Cookie) -> Result<DeviceInfo, Error> {
+        self.change("resume", id, |device| {
+            if let Some(map) = device.inactive.take() {
+                device.live = Some(map);
+                device.event_nr = device.event_nr.wrapping_add(1);
+            } else if device.live.is_none() {
+                return Err(Error::errno_of("resume", id, libc::EINVAL));
+            }
+            device.suspended = false;
+            Ok(())
+        })
+    }
+
+    fn rename(&self, name: &DmName, new: &DmName, _: UdevFlags, _: &mut Cookie) -> Result<(), Error> {
+        if self.0.read().minor(DeviceId::Name(new)).is_some() {
+            return Err(Error::errno_of("rename", new, libc::EBUSY));
+        }
+        self.change("rename", DeviceId::Name(name), |device| {
+            device.name = new.clone();
+            Ok(())
+        })
+        .map(drop)
+    }
+
+    fn set_uuid(&self, name: &DmName, uuid: &DmUuid) -> Result<(), Error> {
+        if self.0.read().minor(DeviceId::Uuid(uuid)).is_some() {
+            return Err(Error::errno_of("rename", uuid, libc::EBUSY));
+        }
+        self.change("rename", DeviceId::Name(name), |device| match device.uuid {
+            Some(_) => Err(Error::errno_of("rename", name, libc::EINVAL)),
+            None => {
+                device.uuid = Some(uuid.clone());
+                Ok(())
+            }
+        })
+        .map(drop)
+    }
+
+    fn remove(&self, id: DeviceId<'_>, deferred: bool, _: UdevFlags, _: &mut Cookie) -> Result<(), Error> {
+        {
+            let mut state = self.0.write();
+            let (minor, device) = state.find("remove", id)?;
+            let open = state.open_count(minor, device) > 0;
+            if open && !deferred {
+                return Err(Error::errno_of("remove", id, libc::EBUSY));
+            }
+            state.find_mut("remove", id)?.1.deferred = true;
+            state.sweep();
+        }
+        self.0.announce();
+        Ok(())
+    }
+
+    fn table(&self, id: DeviceId<'_>, inactive: bool) -> Result<Table, Error> {
+        let state = self.0.read();
+        let (_, device) = state.find("status", id)?;
+        let map = if inactive { &device.inactive } else { &device.live };
+        Ok(map.as_ref().map(|map| map.table.clone()).unwrap_or_default())
+    }
+
+    fn status(&self, id: DeviceId<'_>, _: bool) -> Result<Vec<StatusLine>, Error> {
+        let state = self.0.read();
+        let (_, device) = state.find("status", id)?;
+        Ok(device.live.as_ref().map(Map::status).unwrap_or_default())
+    }
+
+    fn deps(&self, id: DeviceId<'_>) -> Result<Vec<DeviceNumber>, Error> {
+        let state = self.0.read();
+        let (_, device) = state.find("deps", id)?;
+        Ok(device.live.as_ref().map(Map::devices).unwrap_or_default())
+    }
+
+    fn message(&self, id: DeviceId<'_>, _: u64, text: &str) -> Result<Option<String>, Error> {
+        self.0.read().find("message", id)?;
+        Err(Error::Unsupported(format!("the message {text:?}")))
+    }
+
+    fn wait(&self, id: DeviceId<'_>, event_nr: u32, timeout: Duration) -> Result<DeviceInfo, Error> {
+        let end = Instant::now() + timeout;
+        let mut seen = self.0.events();
+        loop {
+            let info = self.info(id)?.ok_or_else(|| gone("wait", id))?;
+            let left = end.saturating_duration_since(Instant::now());
+            if info.event_nr != event_nr || left.is_zero() {
+                return Ok(info);
+            }
+            seen = self
+                .0
+                .changed
+                .wait_timeout(seen, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn events(&self) -> Result<Box<dyn EventSource>, Error> {
+        let seen = *self.0.events();
+        Ok(Box::new(Events {
+            shared: self.0.clone(),
+            seen,
+        }))
+    }
+
+    fn cookie(&self) -> Result<Cookie, Error> {
+        Ok(Cookie::none())
+    }
+
+    fn finish(&self, _: Cookie, _: Duration) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn open(&self, id: DeviceId<'_>, mode: OpenMode) -> Result<Box<dyn BlockIo>, Error> {
+        let state = self.0.read();
+        let (minor, device) = state.find("open", id)?;
+        let refuse = |errno| Err(Error::errno_of("open", id, errno));
+        match &device.live {
+            None => refuse(libc::ENXIO),
+            Some(map) if map.read_only && mode == OpenMode::ReadWrite => refuse(libc::EROFS),
+            Some(_) => Ok(Box::new(io::Opened::new(
+                self.0.clone(),
+                minor,
+                device.opens.clone(),
+            ))),
+        }
+    }
+}
+
+/// Events of an embedded mapper.
+struct Events {
+    shared: Arc<Shared>,
+    seen: u64,
+}
+
+impl EventSource for Events {
+    fn wait(&mut self, timeout: Duration) -> Result<bool, Error> {
+        let end = Instant::now() + timeout;
+        let mut now = self.shared.events();
+        while *now == self.seen {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            now = self
+                .shared
+                .changed
+                .wait_timeout(now, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        self.seen = *now;
+        Ok(true)
+    }
+}
+
+/// Is the target one that this mapper does?
+fn check_target(target: &Target) -> Result<(), Error> {
+    match target {
+        Target::Raid(raid) if raid.level != "raid1" => {
+            Err(Error::Unsupported(format!("the target raid {}", raid.level)))
+        }
+        Target::Other { kind, .. } => Err(Error::Unsupported(format!("the target {kind}"))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,45 @@
+//! Events of all devices: arm, then poll.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::codec::Message;
+use crate::command::Command;
+use crate::{Error, EventSource};
+
+/// A control file of its own, armed.
+pub(super) struct Events(File);
+
+impl Events {
+    /// Arms the file: events from now on count.
+    pub(super) fn new(control: File) -> Result<Self, Error> {
+        let events = Self(control);
+        events.arm()?;
+        Ok(events)
+    }
+
+    fn arm(&self) -> Result<(), Error> {
+        super::call(&self.0, &Message::new(Command::ArmPoll), "events").map(drop)
+    }
+}
+
+impl EventSource for Events {
+    fn wait(&mut self, timeout: Duration) -> Result<bool, Error> {
+        let end = Instant::now() + timeout;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, left) {
+                Ok(0) if Instant::now() >= end => return Ok(false),
+                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+                // Armed again at once, so that no event falls between two calls.
+                Ok(_) => return self.arm().map(|()| true),
+                Err(errno) => return Err(Error::command("wait", "events", errno.into())),
+            }
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The kernel's device-mapper, by its own ioctls.
+
+mod events;
+mod io;
+mod nodes;
+mod udev;
+
+use std::fs::{File, OpenOptions};
+use std::io as stdio;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::codec::{Message, flag};
+use crate::command::Command;
+use crate::sys;
+use crate::udev::NodeChange;
+use crate::{
+    Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
+    Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, Target, TargetLine,
+    TargetVersion, UdevFlags, Version,
+};
+
+/// Longest that a removal is tried again: udev opens devices for moments.
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
+/// Between two tries.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+/// Largest buffer for a reply: what the kernel takes at most.
+const ROOM_LIMIT: usize = 1 << 30;
+
+/// The kernel's device-mapper.
+#[derive(Debug)]
+pub struct Kernel {
+    dev: PathBuf,
+    control: OnceLock<File>,
+    mode: NodeMode,
+}
+
+impl Kernel {
+    /// The kernel's mapper.  udevd makes the nodes where it runs and can be waited for, else this library does.
+    ///
+    /// Nothing is opened before the first command.
+    pub fn new() -> Self {
+        Self::with_nodes(udev::detect())
+    }
+
+    /// As [`Kernel::new`], with nodes made by whom the caller says.
+    pub fn with_nodes(mode: NodeMode) -> Self {
+        Self {
+            dev: "/dev".into(),
+            control: OnceLock::new(),
+            mode,
+        }
+    }
+
+    fn control(&self) -> Result<&File, Error> {
+        if let Some(file) = self.control.get() {
+            return Ok(file);
+        }
+        let file = open_control(&self.dev)?;
+        Ok(self.control.get_or_init(|| file))
+    }
+
+    /// Sends a request; a query whose reply did not fit is sent again with more room.
+    fn call(&self, request: &Message, about: impl ToString) -> Result<Message, Error> {
+        call(self.control()?, request, about)
+    }
+
+    fn info_of(&self, request: &Message, id: DeviceId<'_>) -> Result<DeviceInfo, Error> {
+        self.call(request, id)?.info()
+    }
+
+    /// Sends a command whose event udevd may answer, counting it in the cookie.
+    fn call_with_event(
+        &self,
+        request: Message,
+        about: impl ToString,
+        flags: UdevFlags,
+        cookie: &Cookie,
+    ) -> Result<Message, Error> {
+        let number = cookie.semaphore.as_ref().map_or(0, sys::Semaphore::cookie);
+        let flags = match self.mode {
+            NodeMode::Udev => flags | UdevFlags::PRIMARY_SOURCE | UdevFlags::DISABLE_LIBRARY_FALLBACK,
+            _ => {
+                flags
+                    | UdevFlags::PRIMARY_SOURCE
+                    | UdevFlags::DISABLE_DM_RULES
+                    | UdevFlags::DISABLE_SUBSYSTEM_RULES
+            }
+        };
+        let failed = |source| Error::Io {
+            what: "count events in",
+            path: "udev's semaphore".into(),
+            source,
+        };
+        if let Some(semaphore) = &cookie.semaphore {
+            semaphore.raise().map_err(failed)?;
+        }
+        let event_nr = u32::from(flags.bits()) << 16 | u32::from(number);
+        let reply = self.call(&request.event_nr(event_nr), about);
+        let announced = reply
+            .as_ref()
+            .is_ok_and(|reply| reply.has(flag::UEVENT_GENERATED));
+        if let Some(semaphore) = &cookie.semaphore
+            && !announced
+        {
+            semaphore.lower().map_err(failed)?;
+        }
+        reply
+    }
+
+    /// Removes every device of the host that is not open, others' devices too.  For tests on machines of their own.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    pub fn remove_all_devices_of_the_host(&self) -> Result<(), Error> {
+        self.call(&Message::new(Command::RemoveAll), "all devices")
+            .map(drop)
+    }
+
+    /// Sets the geometry that old boot loaders ask for.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    pub fn set_geometry(
+        &self,
+        id: DeviceId<'_>,
+        cylinders: u64,
+        heads: u64,
+        sectors: u64,
+        start: u64,
+    ) -> Result<(), Error> {
+        let text = format!("{cylinders} {heads} {sectors} {start}");
+        self.call(&Message::about(Command::SetGeometry, id).text(&text), id)
+            .map(drop)
+    }
+
+    /// Reads the version of a target, loading its module if need be.
+    ///
+    /// # Errors
+    /// `EINVAL` when the kernel has no such target.
+    pub fn target_version(&self, target: &str) -> Result<Option<TargetVersion>, Error> {
+        let request = Message::new(Command::GetTargetVersion).name(&DmName::new(target)?);
+        Ok(self.call(&request, target)?.target_versions()?.pop())
+    }
+
+    /// Waits in the kernel until the device's event counter is not `event_nr` any more, however long that takes.
+    ///
+    /// # Errors
+    /// [`Error::Command`], `EINTR` when a signal came.
+    pub fn wait_without_limit(&self, id: DeviceId<'_>, event_nr: u32) -> Result<DeviceInfo, Error> {
+        self.info_of(&Message::about(Command::Wait, id).event_nr(event_nr), id)
+    }
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn open_control(dev: &Path) -> Result<File, Error> {
+    let path = dev.join("mapper/control");
+    nodes::ensure_control(&path);
+    let file = OpenOptions::new().read(true).write(true).open(&path);
+    let file = file.map_err(|source| Error::NoDeviceMapper {
+        path: path.clone(),
+        source,
+    })?;
+    if !file
+        .metadata()
+        .is_ok_and(|found| found.file_type().is_char_device())
+    {
+        let source = stdio::Error::from_raw_os_error(libc::ENODEV);
+        return Err(Error::NoDeviceMapper { path, source });
+    }
+    let version =
+        call(&file, &Message::new(Command::Version), "the mapper").and_then(|reply| reply.version());
+    match version {
+        Ok(version) if version.major == 4 => Ok(file),
+        Ok(version) => Err(Error::Version(version)),
+        Err(Error::Command { source, .. }) if source.raw_os_error() == Some(libc::ENOTTY) => {
+            Err(Error::NoDeviceMapper { path, source })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn call(control: &File, request: &Message, about: impl ToString) -> Result<Message, Error> {
+    let command = request.command;
+    let mut room = command.room();
+    loop {
+        let mut words = request.to_words(room.max(sys::HEADER));
+        if let Err(source) = sys::dm_ioctl(control, command.number(), &mut words) {
+            return Err(Error::command(command.name(), about, source));
+        }
+        let reply = Message::reply(command, &words);
+        if !reply.has(flag::BUFFER_FULL) {
+            return Ok(reply);
+        }
+        if !command.is_query() || room >= ROOM_LIMIT {
+            return Err(Error::errno_of(command.name(), about, libc::E2BIG));
+        }
+        room = room.saturating_mul(4).min(ROOM_LIMIT);
+    }
+}
+
+fn is_errno<T>(result: &Result<T, Error>, errno: i32) -> bool {
+    matches!(result, Err(Error::Command { source, .. }) if source.raw_os_error() == Some(errno))
+}
+
+impl DeviceMapper for Kernel {
+    fn backend(&self) -> Backend {
+        Backend::Kernel
+    }
+
+    fn node_mode(&self) -> NodeMode {
+        self.mode
+    }
+
+    fn version(&self) -> Result<Version, Error> {
+        self.call(&Message::new(Command::Version), "the mapper")?
+            .version()
+    }
+
+    fn targets(&self) -> Result<Vec<TargetVersion>, Error> {
+        self.call(&Message::new(Command::ListVersions), "targets")?
+            .target_versions()
+    }
+
+    fn backing(&self, path: &Path) -> Result<DeviceNumber, Error> {
+        let failed = |source| Error::Io {
+            what: "look at",
+            path: path.into(),
+            source,
+        };
+        let found = std::fs::metadata(path).map_err(failed)?;
+        if !found.file_type().is_block_device() {
+            return Err(failed(stdio::Error::from_raw_os_error(libc::ENOTBLK)));
+        }
+        Ok(DeviceNumber::of_stat(found.rdev()))
+    }
+
+    fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
+        let mut devices = self
+            .call(&Message::new(Command::ListDevices), "devices")?
+            .devices()?;
+        // Older kernels keep the uuids out of the list.
+        for device in devices.iter_mut().filter(|device| device.uuid.is_none()) {
+            if let Some(info) = self.info(DeviceId::Number(device.number))? {
+                device.uuid = info.uuid;
+            }
+        }
+        Ok(devices)
+    }
+
+    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {
+        self.call(&Message::new(Command::Create).name(name).uuid(uuid), name)?
+            .info()
+    }
+
+    fn load(&self, id: DeviceId<'_>, table: &Table, read_only: bool) -> Result<DeviceInfo, Error> {
+        table.check()?;
+        let flags = if read_only { flag::READONLY } else { 0 };
+        self.info_of(
+            &Message::about(Command::TableLoad, id).flags(flags).table(table),
+            id,
+        )
+    }
+
+    fn clear(&self, id: DeviceId<'_>) -> Result<DeviceInfo, Error> {
+        self.info_of(&Message::about(Command::TableClear, id), id)
+    }
+
+    fn info(&self, id: DeviceId<'_>) -> Result<Option<DeviceInfo>, Error> {
+        let result = self.info_of(&Message::about(Command::Status, id), id);
+        if is_errno(&result, libc::ENXIO) {
+            Ok(None)
+        } else {
+            result.map(Some)
+        }
+    }
+
+    fn suspend(&self, id: DeviceId<'_>, flags: SuspendFlags) -> Result<DeviceInfo, Error> {
+        self.info_of(
+            &Message::about(Command::Suspend, id).flags(flag::SUSPEND | flags.bits()),
+            id,
+        )
+    }
+
+    fn resume(&self, id: DeviceId<'_>, flags: UdevFlags, cookie: &mut Cookie) -> Result<DeviceInfo, Error> {
+        let reply = self.call_with_event(Message::about(Command::Suspend, id), id, flags, cookie)?;
+        let info = reply.info()?;
+        if !flags.contains(UdevFlags::DISABLE_DM_RULES) {
+            cookie
+                .nodes
+                .push(NodeChange::Make(info.name.clone(), info.number));
+        }
+        Ok(info)
+    }
+
+    fn rename(
+        &self,
+        name: &DmName,
+        new: &DmName,
+        flags: UdevFlags,
+        cookie: &mut Cookie,
+    ) -> Result<(), Error> {
+        let request = Message::about(Command::Rename, DeviceId::Name(name)).text(new.as_str());
+        self.call_with_event(request, name, flags, cookie)?;
+        cookie.nodes.push(NodeChange::Rename(name.clone(), new.clone()));
+        Ok(())
+    }
+
+    fn set_uuid(&self, name: &DmName, uuid: &DmUuid) -> Result<(), Error> {
+        let request = Message::about(Command::Rename, DeviceId::Name(name))
+            .flags(flag::UUID)
+            .text(uuid.as_str());
+        self.call(&request, name).map(drop)
+    }
+
+    fn remove(
+        &self,
+        id: DeviceId<'_>,
+        deferred: bool,
+        flags: UdevFlags,
+        cookie: &mut Cookie,
+    ) -> Result<(), Error> {
+        let about = self
+            .info(id)?
+            .ok_or_else(|| Error::errno_of("remove", id, libc::ENXIO))?;
+        let end = Instant::now() + BUSY_LIMIT;
+        loop {
+            let request =
+                Message::about(Command::Remove, id).flags(if deferred { flag::DEFERRED_REMOVE } else { 0 });
+            let result = self.call_with_event(request, id, flags, cookie);
+            if !is_errno(&result, libc::EBUSY) || Instant::now() >= end {
+                result?;
+                cookie.nodes.push(NodeChange::Remove(about.name));
+                return Ok(());
+            }
+            thread::sleep(BUSY_PAUSE);
+        }
+    }
+
+    fn table(&self, id: DeviceId<'_>, inactive: bool) -> Result<Table, Error> {
+        let flags = flag::STATUS_TABLE | if inactive { flag::QUERY_INACTIVE } else { 0 };
+        let lines = self
+            .call(&Message::about(Command::TableStatus, id).flags(flags), id)?
+            .status_lines()?;
+        let parse = |line: StatusLine| {
+            let target = Target::parse(&line.kind, &line.status)?;
+            Ok(TargetLine {
+                start: line.start,
+                length: line.length,
+                target,
+            })
+        };
+        Ok(Table::new(
+            lines.into_iter().map(parse).collect::<Result<_, Error>>()?,
+        ))
+    }
+
+    fn status(&self, id: DeviceId<'_>, noflush: bool) -> Result<Vec<StatusLine>, Error> {
+        let flags = if noflush { flag::NOFLUSH } else { 0 };
+        self.call(&Message::about(Command::TableStatus, id).flags(flags), id)?
+            .status_lines()
+    }
+
+    fn deps(&self, id: DeviceId<'_>) -> Result<Vec<DeviceNumber>, Error> {
+        self.call(&Message::about(Command::TableDeps, id), id)?
+            .dependencies()
+    }
+
+    fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error> {
+        self.call(
+            &Message::about(Command::TargetMessage, id).target_message(sector, text),
+            id,
+        )?
+        .answer()
+    }
+
+    fn wait(&self, id: DeviceId<'_>, event_nr: u32, timeout: Duration) -> Result<DeviceInfo, Error> {
+        let gone = || Error::errno_of("wait", id, libc::ENXIO);
+        let end = Instant::now() + timeout;
+        let mut events = self.events()?;
+        loop {
+            let info = self.info(id)?.ok_or_else(gone)?;
+            let left = end.saturating_duration_since(Instant::now());
+            if info.event_nr != event_nr || left.is_zero() {
+                return Ok(info);
+            }
+            events.wait(left)?;
+        }
+    }
+
+    fn events(&self) -> Result<Box<dyn EventSource>, Error> {
+        Ok(Box::new(events::Events::new(open_control(&self.dev)?)?))
+    }
+
+    fn cookie(&self) -> Result<Cookie, Error> {
+        match self.mode {
+            NodeMode::Udev => udev::cookie(),
+            _ => Ok(Cookie::none()),
+        }
+    }
+
+    fn finish(&self, mut cookie: Cookie, timeout: Duration) -> Result<(), Error> {
+        let in_time = match cookie.semaphore.take() {
+            Some(semaphore) => semaphore.wait(timeout).map_err(|source| Error::Io {
+                what: "wait for",
+                path: "udev's semaphore".into(),
+                source,
+            })?,
+            None => true,
+        };
+        let removed_by_udev = self.mode == NodeMode::Udev && in_time;
+        nodes::apply(&self.dev, &cookie.nodes, removed_by_udev)?;
+        if in_time {
+            Ok(())
+        } else {
+            Err(Error::UdevTimeout(timeout))
+        }
+    }
+
+    fn open(&self, id: DeviceId<'_>, mode: OpenMode) -> Result<Box<dyn BlockIo>, Error> {
+        let info = self
+            .info(id)?
+            .ok_or_else(|| Error::errno_of("open", id, libc::ENXIO))?;
+        Ok(Box::new(io::Device::open(&self.dev, &info, mode)?))
+    }
+}

@@ -1,0 +1,242 @@
+//! The one trait of all mappers.
+//!
+//! The life of a device: [`create`](DeviceMapper::create) (suspended, no table), [`load`](DeviceMapper::load) (a table
+//! staged), [`resume`](DeviceMapper::resume) (the staged table mapped, I/O flows); then `load`,
+//! [`suspend`](DeviceMapper::suspend), `resume` for each change; [`remove`](DeviceMapper::remove).
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::{
+    Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Error, StatusLine, SuspendFlags,
+    Table, TargetVersion, UdevFlags, Version,
+};
+
+/// Which mapper it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// The kernel's, by our own ioctls.
+    Kernel,
+    /// The kernel's, by the `devicemapper` crate.
+    Stratis,
+    /// In this process, over image files.
+    Embedded,
+}
+
+/// Who makes device nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeMode {
+    /// udevd: commands wait for it, for a bounded time.
+    Udev,
+    /// This library.
+    Own,
+    /// Nobody: devices have no nodes.
+    None,
+}
+
+/// How a device is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// For reading.
+    ReadOnly,
+    /// For reading and writing.
+    ReadWrite,
+}
+
+/// Mapped devices and all that can be done with them.
+///
+/// Every device is named by one key; ask by uuid where there is one.  Errors carry the kernel's errno, with the
+/// same meaning whatever the mapper: `ENXIO` no such device, `EBUSY` in use or taken, `EINVAL` refused.
+pub trait DeviceMapper: Send + Sync {
+    /// Tells which mapper this is.
+    fn backend(&self) -> Backend;
+
+    /// Tells who makes device nodes.
+    fn node_mode(&self) -> NodeMode;
+
+    /// Reads the interface's version.
+    ///
+    /// # Errors
+    /// [`Error::NoDeviceMapper`] where there is none.
+    fn version(&self) -> Result<Version, Error>;
+
+    /// Lists the targets that are loaded.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn targets(&self) -> Result<Vec<TargetVersion>, Error>;
+
+    /// The number by which tables name the device or image at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also for what is no block device (or file, for the embedded mapper).
+    fn backing(&self, path: &Path) -> Result<DeviceNumber, Error>;
+
+    /// Lists all devices.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn list(&self) -> Result<Vec<DeviceEntry>, Error>;
+
+    /// Makes a device: suspended, without a table.
+    ///
+    /// # Errors
+    /// `EBUSY` when the name or the uuid is taken.
+    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error>;
+
+    /// Stages a table, in place of one staged before.
+    ///
+    /// # Errors
+    /// [`Error::BadTable`]; `EINVAL` for what a target refuses, an area past its device's end included.
+    fn load(&self, id: DeviceId<'_>, table: &Table, read_only: bool) -> Result<DeviceInfo, Error>;
+
+    /// Drops the staged table.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn clear(&self, id: DeviceId<'_>) -> Result<DeviceInfo, Error>;
+
+    /// Reads a device's state; `None` when there is no such device.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn info(&self, id: DeviceId<'_>) -> Result<Option<DeviceInfo>, Error>;
+
+    /// Stops I/O; what comes later waits for the resume.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn suspend(&self, id: DeviceId<'_>, flags: SuspendFlags) -> Result<DeviceInfo, Error>;
+
+    /// Maps the staged table, if there is one, and lets I/O go on.  Nodes are there after [`DeviceMapper::finish`].
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn resume(&self, id: DeviceId<'_>, flags: UdevFlags, cookie: &mut Cookie) -> Result<DeviceInfo, Error>;
+
+    /// Gives a device another name.
+    ///
+    /// # Errors
+    /// `EBUSY` when it is taken.
+    fn rename(&self, name: &DmName, new: &DmName, flags: UdevFlags, cookie: &mut Cookie)
+    -> Result<(), Error>;
+
+    /// Gives a uuid to a device that has none.
+    ///
+    /// # Errors
+    /// `EINVAL` when it has one.
+    fn set_uuid(&self, name: &DmName, uuid: &DmUuid) -> Result<(), Error>;
+
+    /// Takes a device away.  One that is open is tried again for a bounded time, since udev opens devices for
+    /// moments; with `deferred` it goes when its last user closes it.
+    ///
+    /// # Errors
+    /// `EBUSY` while it is open.
+    fn remove(
+        &self,
+        id: DeviceId<'_>,
+        deferred: bool,
+        flags: UdevFlags,
+        cookie: &mut Cookie,
+    ) -> Result<(), Error>;
+
+    /// Reads the live table, or the staged one.
+    ///
+    /// # Errors
+    /// [`Error::Command`]; [`Error::BadParams`] for a line that cannot be read.
+    fn table(&self, id: DeviceId<'_>, inactive: bool) -> Result<Table, Error>;
+
+    /// Reads what the targets say.  With `noflush` a thin pool does not commit first.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn status(&self, id: DeviceId<'_>, noflush: bool) -> Result<Vec<StatusLine>, Error>;
+
+    /// Lists the devices that the live table uses.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn deps(&self, id: DeviceId<'_>) -> Result<Vec<DeviceNumber>, Error>;
+
+    /// Sends a message to the target at a sector, and gives its answer if it has one.  Sent once, whatever happens.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error>;
+
+    /// Waits until the device's event counter is not `event_nr` any more, or the time is over, and gives its state.
+    ///
+    /// # Errors
+    /// [`Error::Command`], `ENXIO` when the device goes away meanwhile.
+    fn wait(&self, id: DeviceId<'_>, event_nr: u32, timeout: Duration) -> Result<DeviceInfo, Error>;
+
+    /// Opens a stream of events of all devices.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn events(&self) -> Result<Box<dyn EventSource>, Error>;
+
+    /// Begins a batch of resumes, renames and removals, whose nodes one [`DeviceMapper::finish`] waits for.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when udev's semaphore cannot be had.
+    fn cookie(&self) -> Result<Cookie, Error>;
+
+    /// Waits until the nodes of a batch are there or gone; never while a device of it is suspended.
+    ///
+    /// # Errors
+    /// [`Error::UdevTimeout`]; the cookie is removed all the same.
+    fn finish(&self, cookie: Cookie, timeout: Duration) -> Result<(), Error>;
+
+    /// Opens a mapped device for I/O.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn open(&self, id: DeviceId<'_>, mode: OpenMode) -> Result<Box<dyn BlockIo>, Error>;
+}
+
+/// Events of all devices of a mapper.
+pub trait EventSource: Send {
+    /// Waits for an event after the last call (or after the source was made); `false` when the time is over.
+    ///
+    /// Ask for devices' states after this, not before: an event in between is then not lost.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn wait(&mut self, timeout: Duration) -> Result<bool, Error>;
+}
+
+/// A mapped device, open.
+pub trait BlockIo: Send + Sync {
+    /// Fills `buf` from byte `at`.
+    ///
+    /// # Errors
+    /// The device's, and `UnexpectedEof` past its end.
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `bytes` at byte `at`; durable after [`BlockIo::sync`].
+    ///
+    /// # Errors
+    /// The device's.
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// The device's.
+    fn sync(&self) -> io::Result<()>;
+
+    /// The size in bytes.
+    ///
+    /// # Errors
+    /// The device's.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Zeroes `length` bytes from byte `at`, both multiples of 512, by the device's own means where it has them.
+    ///
+    /// # Errors
+    /// The device's.
+    fn zero(&self, at: u64, length: u64) -> io::Result<()>;
+}

@@ -1,0 +1,85 @@
+//! `mirror LOG #LOG_ARGS ... #IMAGES (DEVICE OFFSET)... [#FEATURES ...]`
+
+use super::Words;
+use crate::DeviceNumber;
+
+/// Copies on several devices with a log of what is in sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Where the log is.
+    pub log: MirrorLog,
+    /// Sectors that one bit of the log stands for.
+    pub region_size: u64,
+    /// The copies are in sync from the start.
+    pub nosync: bool,
+    /// Device and first sector of each copy.
+    pub images: Vec<(DeviceNumber, u64)>,
+    /// Words such as `handle_errors`.
+    pub features: Vec<String>,
+}
+
+/// Where a mirror keeps its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorLog {
+    /// In memory.
+    Core,
+    /// On a device.
+    Disk(DeviceNumber),
+}
+
+impl Mirror {
+    pub(super) fn params(&self) -> String {
+        let extra = usize::from(self.nosync);
+        let mut params = match self.log {
+            MirrorLog::Core => format!("core {} {}", extra + 1, self.region_size),
+            MirrorLog::Disk(device) => format!("disk {} {device} {}", extra + 2, self.region_size),
+        };
+        if self.nosync {
+            params += " nosync";
+        }
+        params += &format!(" {}", self.images.len());
+        for (device, offset) in &self.images {
+            params += &format!(" {device} {offset}");
+        }
+        if !self.features.is_empty() {
+            params += &format!(" {} {}", self.features.len(), self.features.join(" "));
+        }
+        params
+    }
+
+    pub(super) fn parse(words: &mut Words<'_>) -> Option<Self> {
+        let kind = words.word()?;
+        let mut args = words.number::<usize>()?;
+        let log = match kind {
+            "core" => MirrorLog::Core,
+            "disk" => {
+                args = args.checked_sub(1)?;
+                MirrorLog::Disk(words.device()?)
+            }
+            _ => return None,
+        };
+        let region_size = words.number()?;
+        let nosync = match args {
+            1 => false,
+            2 if words.word()? == "nosync" => true,
+            _ => return None,
+        };
+        let mut images = Vec::new();
+        for _ in 0..words.number::<usize>()? {
+            images.push(words.area()?);
+        }
+        let mut features = Vec::new();
+        if let Some(count) = words.word() {
+            for _ in 0..count.parse::<usize>().ok()? {
+                features.push(words.word()?.to_string());
+            }
+        }
+        Some(Self {
+            log,
+            region_size,
+            nosync,
+            images,
+            features,
+        })
+    }
+}

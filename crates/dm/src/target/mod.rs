@@ -1,0 +1,178 @@
+//! Targets: what a device does with I/O.  Each prints and parses its own parameters.
+
+mod mirror;
+mod raid;
+
+pub use mirror::{Mirror, MirrorLog};
+pub use raid::{Raid, RaidImage};
+
+use crate::{DeviceNumber, Error};
+
+/// What serves a run of sectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// One area of another device.
+    Linear {
+        /// The device.
+        device: DeviceNumber,
+        /// Its first sector.
+        offset: u64,
+    },
+    /// Areas of other devices, side by side.
+    Striped {
+        /// Sectors of one stripe.
+        chunk: u64,
+        /// Device and first sector of each area.
+        stripes: Vec<(DeviceNumber, u64)>,
+    },
+    /// Reads give zeroes, writes are dropped.
+    Zero,
+    /// Every read and write fails.
+    Error,
+    /// Copies on several devices, in the old way.
+    Mirror(Mirror),
+    /// Copies or parity on several devices, by md's personalities.
+    Raid(Raid),
+    /// A target that this crate has no type for.
+    Other {
+        /// Its name.
+        kind: String,
+        /// Its parameters.
+        params: String,
+    },
+}
+
+impl Target {
+    /// The kernel's name of the target.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Linear { .. } => "linear",
+            Self::Striped { .. } => "striped",
+            Self::Zero => "zero",
+            Self::Error => "error",
+            Self::Mirror(_) => "mirror",
+            Self::Raid(_) => "raid",
+            Self::Other { kind, .. } => kind,
+        }
+    }
+
+    /// The parameters as the kernel takes them.
+    pub fn params(&self) -> String {
+        match self {
+            Self::Linear { device, offset } => format!("{device} {offset}"),
+            Self::Striped { chunk, stripes } => {
+                let mut params = format!("{} {chunk}", stripes.len());
+                for (device, offset) in stripes {
+                    params += &format!(" {device} {offset}");
+                }
+                params
+            }
+            Self::Zero | Self::Error => String::new(),
+            Self::Mirror(mirror) => mirror.params(),
+            Self::Raid(raid) => raid.params(),
+            Self::Other { params, .. } => params.clone(),
+        }
+    }
+
+    /// Reads what [`Target::kind`] and [`Target::params`] give; names without a type here become [`Target::Other`].
+    ///
+    /// # Errors
+    /// [`Error::BadParams`] when a target of a known type does not take the parameters.
+    pub fn parse(kind: &str, params: &str) -> Result<Self, Error> {
+        let mut words = Words(params.split_ascii_whitespace());
+        let target = match kind {
+            "linear" => words
+                .area()
+                .map(|(device, offset)| Self::Linear { device, offset }),
+            "striped" => striped(&mut words),
+            "zero" => Some(Self::Zero),
+            "error" => Some(Self::Error),
+            "mirror" => Mirror::parse(&mut words).map(Self::Mirror),
+            "raid" => Raid::parse(&mut words).map(Self::Raid),
+            _ => {
+                return Ok(Self::Other {
+                    kind: kind.into(),
+                    params: params.into(),
+                });
+            }
+        };
+        let whole = target.filter(|_| words.0.next().is_none());
+        whole.ok_or_else(|| Error::BadParams {
+            kind: kind.into(),
+            params: params.chars().take(200).collect(),
+        })
+    }
+}
+
+fn striped(words: &mut Words<'_>) -> Option<Target> {
+    let (count, chunk) = (words.number::<usize>()?, words.number()?);
+    let mut stripes = Vec::new();
+    for _ in 0..count {
+        stripes.push(words.area()?);
+    }
+    (count > 0).then_some(Target::Striped { chunk, stripes })
+}
+
+/// The words of a parameter line.
+struct Words<'a>(std::str::SplitAsciiWhitespace<'a>);
+
+impl<'a> Words<'a> {
+    fn word(&mut self) -> Option<&'a str> {
+        self.0.next()
+    }
+
+    fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
+        self.word()?.parse().ok()
+    }
+
+    fn device(&mut self) -> Option<DeviceNumber> {
+        DeviceNumber::parse(self.word()?)
+    }
+
+    fn area(&mut self) -> Option<(DeviceNumber, u64)> {
+        Some((self.device()?, self.number()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_that_lvm_loads_read_back_as_they_print() {
+        for (kind, params) in [
+            ("linear", "8:16 2048"),
+            ("striped", "3 128 1:0 59392 1:1 2048 1:2 2048"),
+            ("zero", ""),
+            ("error", ""),
+            ("mirror", "core 1 1024 2 253:1 0 253:2 0 1 handle_errors"),
+            ("mirror", "disk 2 253:3 1024 2 253:1 0 253:2 0"),
+            ("mirror", "core 2 1024 nosync 2 253:1 0 253:2 0"),
+            ("raid", "raid1 3 0 region_size 4096 2 253:1 253:2 253:3 253:4"),
+            ("raid", "raid1 4 0 nosync region_size 4096 2 253:1 253:2 - -"),
+            ("raid", "raid0 1 128 2 - 253:1 - 253:2"),
+            ("thin-pool", "253:0 253:1 128 0 0"),
+        ] {
+            let target = Target::parse(kind, params).unwrap();
+            assert_eq!((target.kind(), target.params().as_str()), (kind, params));
+        }
+    }
+
+    #[test]
+    fn broken_parameters_are_refused() {
+        for (kind, params) in [
+            ("linear", "8:16"),
+            ("linear", "8 0"),
+            ("linear", "8:16 0 1"),
+            ("zero", "1"),
+            ("striped", "0 128"),
+            ("striped", "99999999999 128 8:1 0"),
+            ("mirror", "core 1"),
+            ("raid", "raid1 99 0"),
+            ("raid", "raid1 1 0 18446744073709551615"),
+        ] {
+            assert!(Target::parse(kind, params).is_err(), "{kind} {params}");
+        }
+    }
+}
