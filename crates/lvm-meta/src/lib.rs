@@ -2,21 +2,46 @@
 //!
 //! Nothing here opens a device by name, asks the time, draws a random number, or knows device-mapper: all of
 //! that is passed in.  Bytes from a disk never panic, never loop or allocate without bound.
-#![warn(
-    clippy::as_conversions,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing
-)]
+#![warn(clippy::as_conversions, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::as_conversions, clippy::arithmetic_side_effects))]
 
+mod alloc;
+mod assemble;
+mod bytes;
+mod check;
+mod crc;
 mod disk;
 mod error;
+mod format;
 mod id;
+mod mda_set;
+mod model;
 mod name;
+mod pv;
+mod scan;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod text;
 mod units;
 
+/// LVM2's configuration text as a tree: metadata and `lvm.conf` share its grammar.
+pub mod config {
+    pub use crate::text::{Body, Node, Section, TextError, TextErrorKind, Value, parse};
+}
+
+pub use alloc::{AllocError, AllocPolicy, AllocRequest, Layout, PvFilter, allocate};
+pub use assemble::{Assembly, CopyState, FoundPv, FoundVg, Place, Problem, Severity, assemble};
+pub use check::{Finding, check};
 pub use disk::{Disk, FileDisk, MemDisk};
 pub use error::{CorruptKind, Error, IoOp, Part};
+pub use format::{DiskArea, MakePv, MdaHeader, PvHeader, PvLayout, RawLocation};
 pub use id::{IdError, LvId, PvId, VgId};
+pub use mda_set::{MdaSet, Precommitted, Written};
+pub use model::{
+    Area, ChangeError, Lv, LvFlags, LvStatus, NewLv, NewPv, NewVg, Opaque, Provenance, Pv, PvFlags, PvStatus, Refusal,
+    Segment, SegmentKind, SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
+};
 pub use name::{LvName, NameError, Tag, VgName};
+pub use pv::{erase_pv, make_pv, set_pv_size, set_pv_used};
+pub use scan::{MdaScan, PvScan, scan};
 pub use units::{ExtentSize, Extents, Sectors};

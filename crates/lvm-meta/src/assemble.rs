@@ -1,0 +1,308 @@
+//! From scanned disks to VGs: which copy of each VG's text counts, which disk is which PV, and what is wrong where.
+//!
+//! The highest sequence number wins, as in LVM.  Copies with that number that differ are reported, and the one that
+//! most areas hold is taken; the VG is then not to be changed.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::scan::PvScan;
+use crate::{Error, PvId, Vg, VgId};
+
+/// All VGs and free PVs of a set of disks.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    /// The VGs, in the order in which their first disk was given.
+    pub vgs: Vec<FoundVg>,
+    /// PVs that no VG has.
+    pub orphans: Vec<FoundPv>,
+}
+
+/// A VG as its disks hold it.
+#[derive(Debug)]
+pub struct FoundVg {
+    /// Its name, as the newest text that can be read has it.
+    pub name: String,
+    /// Its id, unless no text of it can be read.
+    pub id: Option<VgId>,
+    /// The newest text, parsed; or why no copy can be.
+    pub vg: Result<Vg, Error>,
+    /// The newest text as it is on disk, the closing NUL included.
+    pub text: Arc<[u8]>,
+    /// Its PVs.
+    pub pvs: Vec<FoundPv>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// Copies with the newest sequence number differ, or a PV is claimed twice: nobody knows which is right.
+    pub ambiguous: Option<String>,
+}
+
+/// A PV of a VG, or of none.
+#[derive(Debug)]
+pub struct FoundPv {
+    /// Its id.
+    pub id: PvId,
+    /// The disk that carries it, by the number it was given; `None` for a missing PV.
+    pub disk: Option<usize>,
+    /// What was read from that disk.
+    pub scan: Option<PvScan>,
+}
+
+/// What is wrong with one copy or disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Does it endanger the VG?
+    pub severity: Severity,
+    /// The disk and the structure on it.
+    pub place: Place,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The next write mends it, or it is harmless.
+    Warning,
+    /// A copy or a disk is lost.
+    Error,
+}
+
+/// Where a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The disk's number, unless it is missing.
+    pub disk: Option<usize>,
+    /// Byte on the disk.
+    pub at: u64,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// How a metadata area's copy compares with the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyState {
+    /// It holds the newest text.
+    Current,
+    /// It holds an older one.
+    Old,
+    /// It is out of use.
+    Ignored,
+    /// It cannot be trusted.
+    Bad,
+    /// It holds none.
+    Empty,
+}
+
+/// A text that stands in one or more areas, parsed once.
+struct Copy {
+    text: Arc<[u8]>,
+    vg: Result<Vg, Error>,
+    /// Where it stands.
+    holders: Vec<Place>,
+}
+
+/// Puts scanned disks together.  Each disk comes with a number of the caller's.
+pub fn assemble(scans: Vec<(usize, PvScan)>) -> Assembly {
+    let mut copies: Vec<Copy> = Vec::new();
+    let mut known: HashMap<(u64, u32), usize> = HashMap::new();
+    for (disk, scan) in &scans {
+        for mda in &scan.mdas {
+            let (Some(slot), Some(Ok(text))) = (mda.committed(), &mda.text) else { continue };
+            let index = *known.entry((slot.size, slot.checksum)).or_insert_with(|| {
+                let vg = Vg::parse(text);
+                copies.push(Copy { text: text.clone(), vg, holders: Vec::new() });
+                copies.len().saturating_sub(1)
+            });
+            if let Some(copy) = copies.get_mut(index) {
+                copy.holders.push(Place { disk: Some(*disk), at: mda.area.offset });
+            }
+        }
+    }
+    let mut assembly = group(copies);
+    for (disk, scan) in scans {
+        assembly.add_disk(disk, scan);
+    }
+    assembly.vgs.iter_mut().for_each(FoundVg::report_missing);
+    assembly
+}
+
+/// One VG for each id, with its newest text; texts that cannot be parsed become VGs of their own, by name.
+fn group(copies: Vec<Copy>) -> Assembly {
+    let mut vgs: Vec<(FoundVg, usize)> = Vec::new();
+    let (good, broken): (Vec<Copy>, Vec<Copy>) = copies.into_iter().partition(|copy| copy.vg.is_ok());
+    for copy in good {
+        let Ok(vg) = copy.vg else { continue };
+        let held = copy.holders.len();
+        let Some((found, best)) = vgs.iter_mut().find(|(found, _)| found.id == Some(vg.id())) else {
+            vgs.push((FoundVg::new(vg, copy.text), held));
+            continue;
+        };
+        let newest = found.seqno().unwrap_or(0);
+        let same = vg.seqno() == newest;
+        if same {
+            let what = format!("copies of the metadata with the sequence number {newest} differ");
+            found.ambiguous = Some(what.clone());
+            found.problems.push(Problem { severity: Severity::Error, place: place(&copy.holders), what });
+        }
+        if vg.seqno() > newest || (same && held > *best) {
+            let (problems, ambiguous) = (std::mem::take(&mut found.problems), found.ambiguous.take());
+            // What was wrong with an older generation is wrong no more.
+            let kept = same.then_some((problems, ambiguous));
+            *found = FoundVg::new(vg, copy.text);
+            if let Some((problems, ambiguous)) = kept {
+                (found.problems, found.ambiguous) = (problems, ambiguous);
+            }
+            *best = held;
+        }
+    }
+    for copy in broken {
+        let Err(error) = copy.vg else { continue };
+        let name = Vg::peek_name(&copy.text).unwrap_or_default();
+        let what = format!("the metadata text cannot be used: {error}");
+        let problem = Problem { severity: Severity::Error, place: place(&copy.holders), what };
+        match vgs.iter_mut().find(|(found, _)| found.name == name) {
+            Some((found, _)) => found.problems.push(problem),
+            None => vgs.push((FoundVg::unreadable(name, error, copy.text, problem), 0)),
+        }
+    }
+    Assembly { vgs: vgs.into_iter().map(|(vg, _)| vg).collect(), orphans: Vec::new() }
+}
+
+fn place(holders: &[Place]) -> Place {
+    holders.first().copied().unwrap_or(Place { disk: None, at: 0 })
+}
+
+impl Assembly {
+    /// Gives a disk to the VG that lists its PV, else to the orphans.
+    fn add_disk(&mut self, disk: usize, scan: PvScan) {
+        let id = scan.header.id;
+        let lists = |vg: &FoundVg| vg.pvs.iter().any(|pv| pv.id == id);
+        let claims: Vec<usize> = (0..self.vgs.len()).filter(|at| self.vgs.get(*at).is_some_and(lists)).collect();
+        // The VG whose text the disk itself holds has the better claim.
+        let own = claims.iter().copied().find(|at| self.vgs.get(*at).is_some_and(|vg| holds_text_of(&scan, vg)));
+        let Some(owner) = own.or(claims.first().copied()) else {
+            self.outdated(disk, &scan);
+            self.orphans.push(FoundPv { id, disk: Some(disk), scan: Some(scan) });
+            return;
+        };
+        if claims.len() > 1 {
+            for at in &claims {
+                if let Some(vg) = self.vgs.get_mut(*at) {
+                    let what = format!("PV {id} is claimed by more than one volume group");
+                    vg.ambiguous = Some(what.clone());
+                    vg.problems.push(Problem { severity: Severity::Error, place: Place { disk: Some(disk), at: 0 }, what });
+                }
+            }
+        }
+        let Some(vg) = self.vgs.get_mut(owner) else { return };
+        vg.report_copies(disk, &scan);
+        let Some(pv) = vg.pvs.iter_mut().find(|pv| pv.id == id) else { return };
+        if pv.disk.is_some() {
+            let what = format!("PV {id} is on more than one device");
+            vg.ambiguous = Some(what.clone());
+            vg.problems.push(Problem { severity: Severity::Error, place: Place { disk: Some(disk), at: 0 }, what });
+            return;
+        }
+        (pv.disk, pv.scan) = (Some(disk), Some(scan));
+    }
+
+    /// A disk that holds a VG's text although the newest text does not list it.
+    fn outdated(&mut self, disk: usize, scan: &PvScan) {
+        for vg in &mut self.vgs {
+            if holds_text_of(scan, vg) {
+                let what = format!("PV {} holds old metadata of the volume group, which does not list it", scan.header.id);
+                vg.problems.push(Problem { severity: Severity::Warning, place: Place { disk: Some(disk), at: 0 }, what });
+            }
+        }
+    }
+}
+
+/// Does one of the disk's own areas hold a text of this VG, of whatever age?
+fn holds_text_of(scan: &PvScan, vg: &FoundVg) -> bool {
+    scan.mdas.iter().any(|mda| match &mda.text {
+        Some(Ok(text)) => Arc::ptr_eq(text, &vg.text) || (**text == *vg.text) || Vg::peek_name(text).is_ok_and(|name| name == vg.name),
+        _ => false,
+    })
+}
+
+impl FoundVg {
+    fn new(vg: Vg, text: Arc<[u8]>) -> Self {
+        let pvs = vg.pvs().iter().map(|pv| FoundPv { id: pv.id(), disk: None, scan: None }).collect();
+        let (name, id) = (vg.name().to_string(), Some(vg.id()));
+        Self { name, id, vg: Ok(vg), text, pvs, problems: Vec::new(), ambiguous: None }
+    }
+
+    fn unreadable(name: String, error: Error, text: Arc<[u8]>, problem: Problem) -> Self {
+        Self { name, id: None, vg: Err(error), text, pvs: Vec::new(), problems: vec![problem], ambiguous: None }
+    }
+
+    /// The sequence number of the newest text.
+    pub fn seqno(&self) -> Option<u32> {
+        self.vg.as_ref().ok().map(Vg::seqno)
+    }
+
+    /// How an area's copy compares with the newest, with the sequence number of a readable copy.
+    pub fn copy_state(&self, mda: &crate::MdaScan) -> (CopyState, Option<u32>) {
+        let Ok(header) = &mda.header else { return (CopyState::Bad, None) };
+        match &mda.text {
+            _ if header.is_ignored() => (CopyState::Ignored, None),
+            None => (CopyState::Empty, None),
+            Some(Ok(text)) if **text == *self.text => (CopyState::Current, self.seqno()),
+            Some(Ok(text)) => match Vg::parse(text) {
+                Ok(vg) if Some(vg.seqno()) < self.seqno() => (CopyState::Old, Some(vg.seqno())),
+                Ok(vg) => (CopyState::Bad, Some(vg.seqno())),
+                Err(_) => (CopyState::Bad, None),
+            },
+            Some(Err(_)) => (CopyState::Bad, None),
+        }
+    }
+
+    /// What is wrong with the copies on one disk.
+    fn report_copies(&mut self, disk: usize, scan: &PvScan) {
+        for mda in &scan.mdas {
+            let place = Place { disk: Some(disk), at: mda.area.offset };
+            let error = match (&mda.header, &mda.text) {
+                (Err(error), _) | (_, Some(Err(error))) => Some(error.to_string()),
+                _ => None,
+            };
+            let (severity, what) = match (error, self.copy_state(mda)) {
+                (Some(error), _) => (Severity::Error, error),
+                (None, (CopyState::Old, seqno)) => {
+                    let seqno = seqno.unwrap_or(0);
+                    (Severity::Warning, format!("an old copy of the metadata, sequence number {seqno}"))
+                }
+                (None, (CopyState::Empty, _)) => (Severity::Warning, "a metadata area without metadata".into()),
+                _ => continue,
+            };
+            self.problems.push(Problem { severity, place, what });
+        }
+        if !scan.header.is_used() {
+            let place = Place { disk: Some(disk), at: scan.label_sector.saturating_mul(512) };
+            let what = "the label does not say that the PV belongs to a volume group".into();
+            self.problems.push(Problem { severity: Severity::Warning, place, what });
+        }
+    }
+
+    fn report_missing(&mut self) {
+        for pv in self.pvs.iter().filter(|pv| pv.disk.is_none()) {
+            let what = format!("PV {} is missing", pv.id);
+            self.problems.push(Problem { severity: Severity::Error, place: Place { disk: None, at: 0 }, what });
+        }
+        let Ok(vg) = &self.vg else { return };
+        for found in &self.pvs {
+            let (Some(pv), Some(scan)) = (vg.pv(found.id), &found.scan) else { continue };
+            let end = vg.extent_size().to_sectors(pv.pe_count()).checked_add(pv.pe_start()).and_then(crate::Sectors::to_bytes);
+            if end.is_none_or(|end| end > scan.device_size) {
+                let what = format!("PV {} needs {end:?} bytes; its device has {}", found.id, scan.device_size);
+                self.ambiguous = self.ambiguous.take().or_else(|| Some(what.clone()));
+                self.problems.push(Problem { severity: Severity::Error, place: Place { disk: found.disk, at: 0 }, what });
+            }
+        }
+    }
+}
