@@ -1,0 +1,162 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Manage storage pools and replicas on LVM2 volume groups.
+#[derive(Parser)]
+#[command(name = "poolctl", version)]
+pub(crate) struct Args {
+    /// Print JSON: one object, or an array for lists.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The kernel's device-mapper, or one in this process over image files.
+    #[arg(long, global = true, default_value = "kernel")]
+    pub(crate) mapper: Mapper,
+    /// Scan only these devices or image files; may be given several times.
+    #[arg(long = "device", global = true, value_name = "PATH")]
+    pub(crate) devices: Vec<PathBuf>,
+    /// Folder of the lock files, in place of LVM's.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) lock_dir: Option<PathBuf>,
+    /// Longest wait for a lock or for udev.
+    #[arg(long, global = true, default_value = "30", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Mapper {
+    Kernel,
+    Embedded,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Storage pools: volume groups with our mark.
+    #[command(subcommand)]
+    Pool(PoolCommand),
+    /// Replicas: logical volumes of a pool.
+    #[command(subcommand)]
+    Replica(ReplicaCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PoolCommand {
+    /// Make a pool of disks; success without a change if it exists on them.
+    Create {
+        name: String,
+        #[arg(required = true)]
+        disks: Vec<PathBuf>,
+        /// The pool's UUID; drawn at random otherwise.
+        #[arg(long)]
+        uuid: Option<String>,
+        /// Size of an extent.
+        #[arg(long, value_name = "SIZE")]
+        extent_size: Option<String>,
+        /// Size of each disk's metadata area.
+        #[arg(long, value_name = "SIZE")]
+        metadata_size: Option<String>,
+        /// Wipe the signatures that disks carry.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take over a volume group on these disks as a pool.
+    Import {
+        name: String,
+        #[arg(required = true)]
+        disks: Vec<PathBuf>,
+    },
+    /// List all pools.
+    List,
+    /// Show one pool.
+    Show { pool: String },
+    /// Use the space of disks that became larger.
+    Grow { pool: String },
+    /// Deactivate the replicas and give up the ownership; nothing is destroyed.
+    Export { pool: String },
+    /// Destroy the replicas and the pool; its disks are blank then.
+    Destroy { pool: String },
+    /// Add disks.
+    AddDisk {
+        pool: String,
+        #[arg(required = true)]
+        disks: Vec<PathBuf>,
+        /// Wipe the signatures that disks carry.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove a disk that holds no data.
+    RemoveDisk { pool: String, disk: PathBuf },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ReplicaCommand {
+    /// Make a replica and activate it.
+    Create {
+        pool: String,
+        uuid: String,
+        size: String,
+        /// Display name; the UUID otherwise.
+        #[arg(long)]
+        name: Option<String>,
+        /// The volume that the replica belongs to.
+        #[arg(long)]
+        entity_id: Option<String>,
+        /// linear, or striped:N[:STRIPE].
+        #[arg(long, default_value = "linear")]
+        layout: String,
+        /// What is zeroed before the replica is handed out.
+        #[arg(long, default_value = "head")]
+        zero: Zero,
+    },
+    /// Make many replicas in one metadata commit.
+    CreateMany { pool: String, count: u32, size: String },
+    /// List the replicas of a pool, or of all pools.
+    List { pool: Option<String> },
+    /// Show one replica.
+    Show { uuid: String },
+    /// Change the size, online; the same size is success.
+    Resize {
+        uuid: String,
+        size: String,
+        /// Allow a smaller size: what is beyond it is lost.
+        #[arg(long)]
+        allow_shrink: bool,
+    },
+    /// Destroy a replica.
+    Destroy { uuid: String },
+    /// Change properties; what is set already costs no commit.
+    Set {
+        uuid: String,
+        #[arg(long)]
+        entity_id: Option<String>,
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Make the device.
+    Activate { uuid: String },
+    /// Remove the device; the data stays.
+    Deactivate { uuid: String },
+    /// Copy bytes of the replica to standard output.
+    Read { uuid: String, offset: String, length: String },
+    /// Copy standard input to the replica.
+    Write { uuid: String, offset: String },
+    /// Show the I/O counters since activation.
+    Stats { uuid: String },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Zero {
+    None,
+    Head,
+    Full,
+}

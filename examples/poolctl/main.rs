@@ -1,0 +1,122 @@
+//! Manages storage pools and replicas from the command line.
+//!
+//! ```text
+//! poolctl [--json] [--mapper kernel|embedded] [--device PATH]... [--lock-dir DIR] [--timeout SECONDS] COMMAND
+//! ```
+//!
+//! Every call is a fresh process: all state is in the metadata and the kernel.  With `--mapper embedded` it works
+//! without root on the image files that `--device` names.  Exit 0 is success, 1 an error, 2 wrong usage.
+
+mod args;
+mod pool;
+mod progress;
+mod replica;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use lvm_native::pool::{Error, System};
+use serde_json::{Value, json};
+
+use args::{Args, Command, Mapper};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let answer = system(&args).and_then(|system| match &args.command {
+        Command::Pool(command) => pool::run(&system, command),
+        Command::Replica(command) => replica::run(&system, command),
+    });
+    let (text, code) = match answer {
+        Ok(Answer::Nothing) => return ExitCode::SUCCESS,
+        Ok(answer) if args.json => (format!("{}\n", answer.json()), ExitCode::SUCCESS),
+        Ok(answer) => (answer.text(), ExitCode::SUCCESS),
+        Err(error) if args.json => (format!("{}\n", error_json(&error)), ExitCode::FAILURE),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {}", message(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    // A reader that closed its end has what it wanted.
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => code,
+    }
+}
+
+/// What a command prints.
+enum Answer {
+    /// One object.
+    One(Value),
+    /// A list of objects.
+    Many(Vec<Value>),
+    /// The command did its work, or wrote its answer itself.
+    Nothing,
+}
+
+impl Answer {
+    fn json(self) -> Value {
+        match self {
+            Self::One(value) => value,
+            Self::Many(values) => Value::Array(values),
+            Self::Nothing => Value::Null,
+        }
+    }
+
+    /// For people: a block of `field value` lines for one object, a line each for a list.
+    fn text(self) -> String {
+        let plain = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            Value::Null => "-".into(),
+            other => other.to_string(),
+        };
+        match self {
+            Self::One(Value::Object(fields)) => {
+                let width = fields.keys().map(String::len).max().unwrap_or(0);
+                fields.iter().map(|(name, value)| format!("{name:width$}  {}\n", plain(value))).collect()
+            }
+            Self::One(value) => format!("{}\n", plain(&value)),
+            Self::Many(values) => {
+                let mut lines = String::new();
+                for value in values {
+                    let column = |name: &str| value.get(name).map(plain).unwrap_or_default();
+                    let state = if value.get("capacity").is_some() { column("state") } else { column("pool") };
+                    let size = if value.get("capacity").is_some() { column("capacity") } else { column("size") };
+                    lines += &format!("{}  {}  {}  {}\n", column("uuid"), column("name"), state, size);
+                }
+                lines
+            }
+            Self::Nothing => String::new(),
+        }
+    }
+}
+
+fn system(args: &Args) -> Result<System, Error> {
+    let mut builder = match args.mapper {
+        Mapper::Kernel => System::kernel(),
+        Mapper::Embedded => System::embedded(),
+    };
+    builder = builder.timeout(args.timeout);
+    if !args.devices.is_empty() {
+        builder = builder.devices(args.devices.clone());
+    }
+    if let Some(dir) = &args.lock_dir {
+        builder = builder.lock_dir(dir.clone());
+    }
+    builder.build()
+}
+
+/// The error with what caused it, in one line.
+fn message(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text.replace('\n', " ")
+}
+
+fn error_json(error: &Error) -> Value {
+    json!({"error": {"kind": error.kind(), "errno": error.errno_name(), "message": message(error)}})
+}

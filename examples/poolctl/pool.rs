@@ -1,0 +1,55 @@
+//! `poolctl pool ...`
+
+use lvm_native::pool::{CreatePool, Error, PoolInfo, System, parse_size, parse_uuid};
+use serde_json::{Value, json};
+
+use crate::Answer;
+use crate::args::PoolCommand;
+
+pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Error> {
+    let info = match command {
+        PoolCommand::Create { name, disks, uuid, extent_size, metadata_size, force } => {
+            let mut request = CreatePool::new(name, disks.clone());
+            request.uuid = uuid.as_deref().map(parse_uuid).transpose()?;
+            request.extent_size = extent_size.as_deref().map(parse_size).transpose()?;
+            request.metadata_size = metadata_size.as_deref().map(parse_size).transpose()?;
+            request.force = *force;
+            system.create_pool(&request)?.info()?
+        }
+        PoolCommand::Import { name, disks } => system.import_pool(name, disks, None)?.info()?,
+        PoolCommand::List => return Ok(Answer::Many(system.pools()?.iter().map(to_json).collect())),
+        PoolCommand::Show { pool } => system.pool_info(pool)?,
+        PoolCommand::Grow { pool } => system.open_pool(pool)?.grow()?,
+        PoolCommand::Export { pool } => {
+            system.export_pool(pool)?;
+            return Ok(Answer::Nothing);
+        }
+        PoolCommand::Destroy { pool } => {
+            system.destroy_pool(pool)?;
+            return Ok(Answer::Nothing);
+        }
+        PoolCommand::AddDisk { pool, disks, force } => system.open_pool(pool)?.add_disks(disks, *force)?,
+        PoolCommand::RemoveDisk { pool, disk } => system.open_pool(pool)?.remove_disk(disk)?,
+    };
+    Ok(Answer::One(to_json(&info)))
+}
+
+fn to_json(pool: &PoolInfo) -> Value {
+    json!({
+        "name": pool.name,
+        "uuid": pool.uuid.to_string(),
+        "vg_id": pool.vg_id.to_string(),
+        "state": pool.state.as_str(),
+        "reasons": pool.reasons,
+        "disks": pool.disks.iter().map(|disk| disk.to_string_lossy()).collect::<Vec<_>>(),
+        "capacity": pool.capacity,
+        "used": pool.used,
+        "committed": pool.committed,
+        "disk_capacity": pool.disk_capacity,
+        "extent_size": pool.extent_size,
+        "seqno": pool.seqno,
+        "metadata": {"size": pool.metadata_size, "used": pool.metadata_used},
+        "thin_pool": null,
+        "foreign_lvs": pool.foreign_lvs,
+    })
+}

@@ -1,0 +1,22 @@
+//! Progress on a terminal; silence in a pipe.
+
+use std::io::{self, IsTerminal};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A bar over `total` steps on standard error, or nothing if that is no terminal.
+pub(crate) fn bar(total: u64, what: &'static str, bytes: bool) -> ProgressBar {
+    let bar = ProgressBar::new(total).with_message(what);
+    if !io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let template = if bytes {
+        "{msg} {wide_bar} {bytes}/{total_bytes} {eta}"
+    } else {
+        "{msg} {wide_bar} {pos}/{len} {eta}"
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

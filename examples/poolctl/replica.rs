@@ -1,0 +1,176 @@
+//! `poolctl replica ...`
+
+use std::io::{self, IsTerminal, Read, Write};
+
+use lvm_native::pool::{
+    CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, System, Zeroing, parse_size, parse_uuid,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::Answer;
+use crate::args::{ReplicaCommand, Zero};
+use crate::progress;
+
+pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, Error> {
+    let info = match command {
+        ReplicaCommand::Create { pool, uuid, size, name, entity_id, layout, zero } => {
+            let mut request = CreateReplica::new(parse_uuid(uuid)?, parse_size(size)?);
+            request.name = name.clone();
+            request.entity_id = entity_id.clone();
+            request.layout = layout.parse()?;
+            request.zeroing = match zero {
+                Zero::None => Zeroing::None,
+                Zero::Head => Zeroing::Head,
+                Zero::Full => Zeroing::Full,
+            };
+            let bar = progress::bar(request.size, "zeroing", true);
+            let info = system.open_pool(pool)?.create_replica_with(&request, &mut |done| bar.set_position(done))?;
+            bar.finish_and_clear();
+            info
+        }
+        ReplicaCommand::CreateMany { pool, count, size } => {
+            let size = parse_size(size)?;
+            let requests: Vec<_> = (0..*count).map(|_| CreateReplica::new(Uuid::new_v4(), size)).collect();
+            let bar = progress::bar(u64::from(*count), "creating", false);
+            let made = system.open_pool(pool)?.create_replicas_with(&requests, &mut |done| bar.set_position(done))?;
+            bar.finish_and_clear();
+            return Ok(Answer::Many(made.iter().map(to_json).collect()));
+        }
+        ReplicaCommand::List { pool } => {
+            let replicas = match pool {
+                Some(pool) => system.pool_replicas(pool)?,
+                None => system.replicas()?,
+            };
+            return Ok(Answer::Many(replicas.iter().map(to_json).collect()));
+        }
+        ReplicaCommand::Show { uuid } => system.replica_info(parse_uuid(uuid)?)?,
+        ReplicaCommand::Resize { uuid, size, allow_shrink } => {
+            let (uuid, size) = (parse_uuid(uuid)?, parse_size(size)?);
+            let shrink = if *allow_shrink { Shrink::Allow } else { Shrink::Refuse };
+            system.pool_of_replica(uuid)?.resize_replica(uuid, size, shrink)?
+        }
+        ReplicaCommand::Destroy { uuid } => {
+            let uuid = parse_uuid(uuid)?;
+            system.pool_of_replica(uuid)?.destroy_replica(uuid)?;
+            return Ok(Answer::Nothing);
+        }
+        ReplicaCommand::Set { uuid, entity_id, name } => {
+            let uuid = parse_uuid(uuid)?;
+            let change = SetReplica { name: name.clone(), entity_id: entity_id.clone() };
+            system.pool_of_replica(uuid)?.set_replica(uuid, &change)?
+        }
+        ReplicaCommand::Activate { uuid } => {
+            let uuid = parse_uuid(uuid)?;
+            system.pool_of_replica(uuid)?.activate_replica(uuid)?
+        }
+        ReplicaCommand::Deactivate { uuid } => {
+            let uuid = parse_uuid(uuid)?;
+            system.pool_of_replica(uuid)?.deactivate_replica(uuid)?
+        }
+        ReplicaCommand::Read { uuid, offset, length } => {
+            let (uuid, offset, length) = (parse_uuid(uuid)?, parse_size(offset)?, parse_size(length)?);
+            copy_out(&system.pool_of_replica(uuid)?.open_replica(uuid)?, offset, length)?;
+            return Ok(Answer::Nothing);
+        }
+        ReplicaCommand::Write { uuid, offset } => {
+            let (uuid, offset) = (parse_uuid(uuid)?, parse_size(offset)?);
+            copy_in(&system.pool_of_replica(uuid)?.open_replica(uuid)?, offset)?;
+            return Ok(Answer::Nothing);
+        }
+        ReplicaCommand::Stats { uuid } => {
+            let uuid = parse_uuid(uuid)?;
+            return Ok(Answer::One(stats_json(&system.pool_of_replica(uuid)?.replica_stats(uuid)?)));
+        }
+    };
+    Ok(Answer::One(to_json(&info)))
+}
+
+/// Bytes copied at once.
+const PIECE: usize = 1 << 20;
+
+fn copy_out(device: &ReplicaDevice, mut at: u64, mut left: u64) -> Result<(), Error> {
+    device.check_range(at, left)?;
+    let mut buffer = vec![0; PIECE];
+    let mut out = io::stdout().lock();
+    while left > 0 {
+        let piece = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        device.read_at(at, &mut buffer[..piece])?;
+        match out.write_all(&buffer[..piece]) {
+            // The reader has what it wanted.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            result => result.map_err(|source| stdio("write", source))?,
+        }
+        at += piece as u64;
+        left -= piece as u64;
+    }
+    out.flush().map_err(|source| stdio("write", source))
+}
+
+fn copy_in(device: &ReplicaDevice, mut at: u64) -> Result<(), Error> {
+    if io::stdin().is_terminal() {
+        let _ = writeln!(io::stderr(), "reading the data from standard input");
+    }
+    let mut buffer = vec![0; PIECE];
+    let mut input = io::stdin().lock();
+    loop {
+        let mut filled = 0;
+        while filled < PIECE {
+            match input.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(stdio("read", source)),
+            }
+        }
+        if filled == 0 {
+            return device.sync();
+        }
+        device.check_range(at, filled as u64)?;
+        device.write_at(at, &buffer[..filled])?;
+        at += filled as u64;
+    }
+}
+
+fn stdio(what: &'static str, source: io::Error) -> Error {
+    Error::Io { what, path: "standard input or output".into(), source }
+}
+
+fn to_json(replica: &ReplicaInfo) -> Value {
+    json!({
+        "uuid": replica.uuid.to_string(),
+        "name": replica.name,
+        "pool": replica.pool,
+        "pool_uuid": replica.pool_uuid.to_string(),
+        "entity_id": replica.entity_id,
+        "size": replica.size,
+        "committed": replica.committed,
+        "allocated": replica.allocated,
+        "thin": false,
+        "read_only": replica.read_only,
+        "layout": replica.layout,
+        "active": replica.active,
+        "device": replica.device.as_ref().map(|path| path.to_string_lossy()),
+        "is_clone": replica.snapshot_uuid.is_some(),
+        "snapshot_uuid": replica.snapshot_uuid,
+        "share": {"protocol": replica.share_protocol(), "uri": null, "allowed_hosts": replica.allowed_hosts},
+        "health": {"state": replica.state.as_str(), "images": [], "sync": null},
+    })
+}
+
+fn stats_json(stats: &IoStats) -> Value {
+    json!({
+        "reads": stats.reads,
+        "read_bytes": stats.read_bytes,
+        "read_ms": stats.read_ms,
+        "writes": stats.writes,
+        "write_bytes": stats.write_bytes,
+        "write_ms": stats.write_ms,
+        "discards": stats.discards,
+        "discard_bytes": stats.discard_bytes,
+        "discard_ms": stats.discard_ms,
+        "flushes": stats.flushes,
+        "flush_ms": stats.flush_ms,
+        "in_flight": stats.in_flight,
+    })
+}
