@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{IdError, NameError};
+use crate::{ChangeError, IdError, NameError, TextProblem};
 
 /// Why an operation on LVM metadata failed.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum Error {
     /// A write or sync failed before: this handle writes no more.  Open the VG again.
     #[error("an earlier write or sync of this handle failed; open the VG again")]
     Poisoned,
+    /// A VG does not take a change; it is as it was.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// An illegal name or tag.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -78,6 +81,9 @@ pub enum CorruptKind {
         /// Of the bytes.
         computed: u32,
     },
+    /// A text that is not the metadata of a VG.
+    #[error("{0}")]
+    Text(TextProblem),
 }
 
 /// A device operation that can fail.

@@ -1,0 +1,610 @@
+//! Text to VG: the sections of the VG and its PVs.
+//!
+//! LVs are read straight from the lexer into the model: a text holds few PVs but may hold 100 000 LVs.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::error::{Fault, TextProblem};
+use super::extents::{ExtentMap, Overlap};
+use super::flags::WRITE_LOCKED;
+use super::lvs::Lvs;
+use super::vg::History;
+use super::{Pv, PvFlags, PvStatus, Refusal, Tags, Vg, VgFlags, VgStatus, opaque};
+use crate::text::{self, Body, Item, Lexer, NODE_LIMIT, Node, Scalar};
+use crate::{CorruptKind, Error, ExtentSize, Extents, Part, PvId, Sectors, VgId, VgName};
+
+/// What `contents` must say.
+pub(super) const CONTENTS: &str = "Text Format Volume Group";
+/// The longest name that a reader looks for at the start of a text.
+const NAME_LIMIT: usize = 127;
+/// Largest number in a 32-bit field.
+pub(super) const U32: i64 = 0xffff_ffff;
+
+/// The state of reading one text.
+pub(super) struct Import<'a> {
+    pub(super) lexer: Lexer<'a>,
+    /// Nodes that may still be made for what is kept as a tree.
+    pub(super) nodes: usize,
+    pub(super) pvs: Vec<Pv>,
+    pub(super) pv_keys: HashMap<Box<str>, usize>,
+    pub(super) pv_ids: HashMap<PvId, usize>,
+    /// Runs of extents in use, for each PV.
+    pub(super) used: Vec<Vec<(u32, u32)>>,
+    /// The host that made the last LV: most often the same for all.
+    pub(super) host: Option<Arc<str>>,
+    pub(super) blocked: Option<Refusal>,
+}
+
+impl Vg {
+    /// Parses a VG's metadata text: from a disk, its NUL included, or from a backup file.
+    ///
+    /// Applies every rule that LVM applies when it reads a text, and refuses besides: numbers that do not fit
+    /// their field, illegal and duplicate names and ids, extents with two owners, and LVs that stand on
+    /// themselves.  Never panics; memory is bounded by the input.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] with [`Part::Text`] and the byte in the text.
+    pub fn parse(text: &[u8]) -> Result<Self, Error> {
+        let bytes = text::without_nul(text);
+        let text = String::from_utf8_lossy(bytes);
+        let blocked = matches!(text, Cow::Owned(_)).then_some(Refusal::NotText);
+        let mut import = Import {
+            lexer: Lexer::new(&text),
+            nodes: NODE_LIMIT,
+            pvs: Vec::new(),
+            pv_keys: HashMap::new(),
+            pv_ids: HashMap::new(),
+            used: Vec::new(),
+            host: None,
+            blocked,
+        };
+        import.file().map_err(|fault| Error::Corrupt {
+            part: Part::Text,
+            at: u64::try_from(fault.at).unwrap_or(u64::MAX),
+            kind: CorruptKind::Text(fault.problem),
+        })
+    }
+
+    /// Reads the VG's name at the start of a text from a disk, without parsing the rest.
+    ///
+    /// # Errors
+    /// [`Error::Name`] when no legal name of at most 127 bytes stands there.
+    pub fn peek_name(text: &[u8]) -> Result<String, Error> {
+        let head = text.get(..NAME_LIMIT).unwrap_or(text);
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(*byte, b'{' | 0 | 0x0b);
+        let name = head.split(ends).next().unwrap_or_default();
+        let name = String::from_utf8_lossy(name);
+        Ok(VgName::parse(&name)?.as_str().to_owned())
+    }
+}
+
+/// Fills a slot that is still empty: of two equal keys the first one counts.
+pub(super) fn keep_first<T>(slot: &mut Option<T>, value: T) {
+    if slot.is_none() {
+        *slot = Some(value);
+    }
+}
+
+/// The value of a key that must be there.
+pub(super) fn required<T>(slot: Option<T>, section: &str, key: &'static str, at: usize) -> Result<T, Fault> {
+    slot.ok_or_else(|| {
+        let section = section.to_owned();
+        TextProblem::Missing { section, key }.at(at)
+    })
+}
+
+/// The keys of a VG's section.
+#[derive(Default)]
+struct Head {
+    id: Option<VgId>,
+    seqno: Option<u32>,
+    status: Option<VgStatus>,
+    flags: Option<VgFlags>,
+    unknown_status: Vec<Box<str>>,
+    unknown_flags: Vec<Box<str>>,
+    write_locked: bool,
+    tags: Option<Tags>,
+    system_id: Option<Box<str>>,
+    lock_type: Option<Box<str>>,
+    lock_args: Option<Box<str>>,
+    pr: Option<Vec<Box<str>>>,
+    extent_size: Option<ExtentSize>,
+    max_lv: Option<u32>,
+    max_pv: Option<u32>,
+    allocation_policy: Option<Box<str>>,
+    profile: Option<Box<str>>,
+    metadata_copies: Option<u32>,
+    extras: Vec<Node>,
+    has_pvs: bool,
+    lvs: Option<Lvs>,
+    history: Option<History>,
+}
+
+impl<'a> Import<'a> {
+    /// A number between `min` and `max`.
+    pub(super) fn int(&mut self, key: &str, min: i64, max: i64) -> Result<i64, Fault> {
+        let at = self.lexer.item_at();
+        let mut found = None;
+        self.lexer.value(key, |scalar| {
+            match scalar {
+                Scalar::Int(number) if found.is_none() => found = Some(number),
+                _ => return Err(wrong_type(key, "a whole number", at)),
+            }
+            Ok(())
+        })?;
+        let found = found.ok_or_else(|| wrong_type(key, "a whole number", at))?;
+        if (min..=max).contains(&found) {
+            return Ok(found);
+        }
+        let limit = |bound| u64::try_from(bound).unwrap_or_default();
+        Err(TextProblem::OutOfRange {
+            key: key.to_owned(),
+            found,
+            min: limit(min),
+            max: limit(max),
+        }
+        .at(at))
+    }
+
+    /// A number of a 32-bit field.
+    pub(super) fn int32(&mut self, key: &str, min: u32) -> Result<u32, Fault> {
+        let number = self.int(key, i64::from(min), U32)?;
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// A number of a 64-bit field.
+    pub(super) fn int64(&mut self, key: &str) -> Result<u64, Fault> {
+        Ok(self.int(key, 0, i64::MAX)?.unsigned_abs())
+    }
+
+    pub(super) fn string(&mut self, key: &str) -> Result<Cow<'a, str>, Fault> {
+        let at = self.lexer.item_at();
+        let mut found = None;
+        self.lexer.value(key, |scalar| {
+            match scalar {
+                Scalar::Str(text) if found.is_none() => found = Some(text),
+                _ => return Err(wrong_type(key, "a string", at)),
+            }
+            Ok(())
+        })?;
+        found.ok_or_else(|| wrong_type(key, "a string", at))
+    }
+
+    /// Hands over the strings of a list.
+    pub(super) fn strings(&mut self, key: &str, mut each: impl FnMut(Cow<'a, str>)) -> Result<(), Fault> {
+        let at = self.lexer.item_at();
+        self.lexer.value(key, |scalar| match scalar {
+            Scalar::Str(text) => {
+                each(text);
+                Ok(())
+            }
+            _ => Err(wrong_type(key, "a list of strings", at)),
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn tags(&mut self, key: &str) -> Result<Tags, Fault> {
+        let mut texts = Vec::new();
+        self.strings(key, |text| texts.push(text))?;
+        Ok(Tags::from_texts(texts.iter().map(AsRef::as_ref)))
+    }
+
+    /// Reads the words of `status` or `flags`; those that `take` leaves are kept as unknown.
+    pub(super) fn words(
+        &mut self,
+        key: &str,
+        unknown: &mut Vec<Box<str>>,
+        mut take: impl FnMut(&str) -> bool,
+    ) -> Result<(), Fault> {
+        self.strings(key, |word| {
+            if !take(&word) && !unknown.iter().any(|own| **own == *word) {
+                unknown.push(word.into());
+            }
+        })
+    }
+
+    /// Keeps what stands behind a key that we do not know, to write it back.
+    pub(super) fn extra(
+        &mut self,
+        item: &Item<'a>,
+        depth: usize,
+        extras: &mut Vec<Node>,
+    ) -> Result<(), Fault> {
+        let (Item::Assign(key) | Item::Open(key)) = item else {
+            return Ok(());
+        };
+        let at = self.lexer.item_at();
+        if key.contains('/') {
+            return Err(TextProblem::Grammar(text::TextErrorKind::PathInKey).at(at));
+        }
+        let body = text::parse_body(&mut self.lexer, item, depth, &mut self.nodes)?;
+        extras.push(Node::new(key, body));
+        Ok(())
+    }
+
+    pub(super) fn unexpected_end(&self) -> Fault {
+        TextProblem::Grammar(text::TextErrorKind::UnexpectedEnd).at(self.lexer.at())
+    }
+
+    pub(super) fn block(&mut self, reason: Refusal) {
+        keep_first(&mut self.blocked, reason);
+    }
+
+    /// The whole text: the VG, and the header block before or behind it.
+    fn file(&mut self) -> Result<Vg, Fault> {
+        let mut contents = None;
+        let mut version = None;
+        let mut vg = None;
+        loop {
+            let item = self.lexer.item()?;
+            let at = self.lexer.item_at();
+            match item {
+                Item::Assign(key) if key == "contents" => keep_first(&mut contents, self.string(&key)?),
+                Item::Assign(key) if key == "version" => {
+                    keep_first(&mut version, self.int(&key, 0, i64::MAX)?)
+                }
+                Item::Assign(key) => self.lexer.skip_value(&key)?,
+                // Of two VGs in one text the first one counts.
+                Item::Open(_) if vg.is_some() => self.lexer.skip_section(1)?,
+                Item::Open(name) => {
+                    VgName::parse(&name).map_err(|error| TextProblem::Name(error).at(at))?;
+                    vg = Some(self.vg(&name)?);
+                }
+                Item::Close => return Err(TextProblem::Grammar(text::TextErrorKind::UnexpectedBrace).at(at)),
+                Item::End => break,
+            }
+        }
+        let format = |key, found: Option<String>, expected| {
+            let found = found.unwrap_or_else(|| "missing".to_owned());
+            TextProblem::Format { key, found, expected }.at(0)
+        };
+        if contents.as_deref() != Some(CONTENTS) {
+            return Err(format("contents", contents.map(Cow::into_owned), CONTENTS));
+        }
+        if version != Some(1) {
+            return Err(format("version", version.map(|version| version.to_string()), "1"));
+        }
+        vg.ok_or_else(|| TextProblem::NoVg.at(0))
+    }
+
+    fn vg(&mut self, name: &str) -> Result<Vg, Fault> {
+        let at = self.lexer.item_at();
+        let mut head = Head::default();
+        // LVs name PVs by their keys, so they are read after the PVs wherever they stand.
+        let mut postponed = None;
+        loop {
+            match self.lexer.item()? {
+                Item::Assign(key) => self.vg_key(key, &mut head)?,
+                Item::Open(key) => match key.as_ref() {
+                    "physical_volumes" if !head.has_pvs => {
+                        head.has_pvs = true;
+                        self.pvs()?;
+                    }
+                    "logical_volumes" if head.lvs.is_none() && postponed.is_none() => {
+                        if head.has_pvs {
+                            head.lvs = Some(self.lvs()?);
+                        } else {
+                            postponed = Some(self.lexer.clone());
+                            self.lexer.skip_section(2)?;
+                        }
+                    }
+                    "historical_logical_volumes" if head.history.is_none() => {
+                        head.history = Some(self.history()?)
+                    }
+                    "physical_volumes" | "logical_volumes" | "historical_logical_volumes" => {
+                        self.lexer.skip_section(2)?;
+                    }
+                    _ => self.extra(&Item::Open(key), 2, &mut head.extras)?,
+                },
+                Item::Close => break,
+                Item::End => return Err(self.unexpected_end()),
+            }
+        }
+        if !head.has_pvs {
+            return required(None, name, "physical_volumes", at);
+        }
+        if let Some(lexer) = postponed {
+            let behind = std::mem::replace(&mut self.lexer, lexer);
+            head.lvs = Some(self.lvs()?);
+            self.lexer = behind;
+        }
+        self.finish(name, head, at)
+    }
+
+    fn vg_key(&mut self, key: Cow<'a, str>, head: &mut Head) -> Result<(), Fault> {
+        let at = self.lexer.item_at();
+        match key.as_ref() {
+            "id" => {
+                let id = VgId::parse(&self.string(&key)?).map_err(|error| TextProblem::Id(error).at(at))?;
+                keep_first(&mut head.id, id);
+            }
+            "seqno" => keep_first(&mut head.seqno, self.int32(&key, 0)?),
+            "format" => {
+                let found = self.string(&key)?;
+                if found != "lvm2" && found != "text" {
+                    let found = found.into_owned();
+                    let expected = "lvm2";
+                    return Err(TextProblem::Format {
+                        key: "format",
+                        found,
+                        expected,
+                    }
+                    .at(at));
+                }
+            }
+            "status" => {
+                let mut status = VgStatus::empty();
+                let mut unknown = Vec::new();
+                self.words(&key, &mut unknown, |word| {
+                    VgStatus::from_name(word).map(|bit| status |= bit).is_some()
+                })?;
+                if head.status.is_none() {
+                    head.status = Some(status);
+                    head.unknown_status = unknown;
+                }
+            }
+            "flags" => {
+                let mut flags = VgFlags::empty();
+                let mut unknown = Vec::new();
+                let mut write_locked = false;
+                self.words(&key, &mut unknown, |word| {
+                    write_locked |= word == WRITE_LOCKED;
+                    word == WRITE_LOCKED || VgFlags::from_name(word).map(|bit| flags |= bit).is_some()
+                })?;
+                if head.flags.is_none() {
+                    head.flags = Some(flags);
+                    head.unknown_flags = unknown;
+                    head.write_locked = write_locked;
+                }
+            }
+            "tags" => keep_first(&mut head.tags, self.tags(&key)?),
+            "system_id" => keep_first(&mut head.system_id, self.string(&key)?.into()),
+            "lock_type" => keep_first(&mut head.lock_type, self.string(&key)?.into()),
+            "lock_args" => keep_first(&mut head.lock_args, self.string(&key)?.into()),
+            "pr" => {
+                let mut words = Vec::new();
+                self.strings(&key, |word| words.push(word.into()))?;
+                keep_first(&mut head.pr, words);
+            }
+            "extent_size" => {
+                let size = ExtentSize::new(self.int32(&key, 1)?);
+                keep_first(&mut head.extent_size, size.unwrap_or(ExtentSize::DEFAULT));
+            }
+            "max_lv" => keep_first(&mut head.max_lv, self.int32(&key, 0)?),
+            "max_pv" => keep_first(&mut head.max_pv, self.int32(&key, 0)?),
+            "allocation_policy" => keep_first(&mut head.allocation_policy, self.string(&key)?.into()),
+            "profile" => keep_first(&mut head.profile, self.string(&key)?.into()),
+            "metadata_copies" => keep_first(&mut head.metadata_copies, self.int32(&key, 0)?),
+            _ => return self.extra(&Item::Assign(key), 2, &mut head.extras),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, name: &str, head: Head, at: usize) -> Result<Vg, Fault> {
+        let mut lvs = head.lvs.unwrap_or_default();
+        lvs.link_all()
+            .map_err(|(lv, name)| TextProblem::Dangling { lv, name }.at(at))?;
+        if let Some(lv) = lvs.cycle() {
+            return Err(TextProblem::Cycle { lv }.at(at));
+        }
+        for (pv, used) in self.pvs.iter_mut().zip(&mut self.used) {
+            let map = ExtentMap::new(pv.pe_count.get(), used);
+            let overlap = |Overlap { at: extent }| {
+                TextProblem::Overlap {
+                    pv: pv.id,
+                    at: extent,
+                }
+                .at(at)
+            };
+            pv.map = map.map_err(overlap)?;
+        }
+        for lv in lvs.iter() {
+            if self.blocked.is_none() {
+                self.blocked = lv.refusal();
+            }
+        }
+        self.number_pvs(&lvs);
+        let pvs = std::mem::take(&mut self.pvs);
+        let mut status = required(head.status, name, "status", at)?;
+        status.set(
+            VgStatus::WRITE,
+            status.contains(VgStatus::WRITE) || head.write_locked,
+        );
+        Ok(Vg {
+            name: name.into(),
+            id: required(head.id, name, "id", at)?,
+            seqno: required(head.seqno, name, "seqno", at)?,
+            status,
+            flags: head.flags.unwrap_or_default(),
+            unknown_status: head.unknown_status,
+            unknown_flags: head.unknown_flags,
+            tags: head.tags.unwrap_or_default(),
+            system_id: head.system_id.filter(|id| !id.is_empty()),
+            lock_type: head.lock_type,
+            lock_args: head.lock_args,
+            pr: head.pr.unwrap_or_default(),
+            extent_size: required(head.extent_size, name, "extent_size", at)?,
+            max_lv: required(head.max_lv, name, "max_lv", at)?,
+            max_pv: required(head.max_pv, name, "max_pv", at)?,
+            allocation_policy: head.allocation_policy,
+            profile: head.profile,
+            metadata_copies: head.metadata_copies.unwrap_or_default(),
+            extras: head.extras,
+            pv_index: std::mem::take(&mut self.pv_ids),
+            pvs,
+            lvs,
+            history: head.history,
+            blocked: self.blocked.take(),
+        })
+    }
+
+    /// Gives the PVs the keys that LVM would write; what is kept as text must not name others.
+    fn number_pvs(&mut self, lvs: &Lvs) {
+        let mut has_moved = false;
+        for (at, pv) in self.pvs.iter_mut().enumerate() {
+            let key = format!("pv{at}");
+            has_moved |= *pv.key != *key;
+            pv.key = key.into();
+        }
+        let holds_keys = |lv: &&super::Lv| {
+            lv.segments().iter().any(|segment| match segment.kind() {
+                super::SegmentKind::Other(other) => !other.pv_areas().is_empty(),
+                _ => false,
+            })
+        };
+        if has_moved && let Some(lv) = lvs.iter().find(holds_keys) {
+            let lv = lv.name().to_owned();
+            self.block(Refusal::UnusualPvKeys { lv });
+        }
+    }
+
+    fn pvs(&mut self) -> Result<(), Fault> {
+        loop {
+            let item = self.lexer.item()?;
+            let at = self.lexer.item_at();
+            match item {
+                Item::Open(key) => {
+                    let pv = self.pv(&key)?;
+                    let index = self.pvs.len();
+                    let duplicate = |what, name| TextProblem::Duplicate { what, name }.at(at);
+                    if self.pv_ids.insert(pv.id, index).is_some() {
+                        return Err(duplicate("PV id", pv.id.to_string()));
+                    }
+                    if self.pv_keys.insert(key.as_ref().into(), index).is_some() {
+                        return Err(duplicate("PV key", key.into_owned()));
+                    }
+                    self.pvs.push(pv);
+                    self.used.push(Vec::new());
+                }
+                Item::Assign(key) => return Err(wrong_type(&key, "a section", at)),
+                Item::Close => return Ok(()),
+                Item::End => return Err(self.unexpected_end()),
+            }
+        }
+    }
+
+    fn pv(&mut self, key: &str) -> Result<Pv, Fault> {
+        let at = self.lexer.item_at();
+        let mut id = None;
+        let (mut status, mut flags) = (None, PvFlags::empty());
+        let (mut device, mut id_type, mut id_name, mut tags) = (None, None, None, None);
+        let (mut dev_size, mut pe_start, mut pe_count) = (None, None, None);
+        let (mut ba_start, mut ba_size) = (None, None);
+        let (mut unknown_status, mut unknown_flags, mut extras) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let item = self.lexer.item()?;
+            let at = self.lexer.item_at();
+            let name = match &item {
+                Item::Assign(name) => name.clone(),
+                Item::Open(_) => {
+                    self.extra(&item, 4, &mut extras)?;
+                    continue;
+                }
+                Item::Close => break,
+                Item::End => return Err(self.unexpected_end()),
+            };
+            match name.as_ref() {
+                "id" => {
+                    let found = PvId::parse(&self.string(&name)?);
+                    keep_first(&mut id, found.map_err(|error| TextProblem::Id(error).at(at))?);
+                }
+                "device" => keep_first(&mut device, Box::from(self.string(&name)?)),
+                "device_id_type" => keep_first(&mut id_type, Box::from(self.string(&name)?)),
+                "device_id" => keep_first(&mut id_name, Box::from(self.string(&name)?)),
+                "status" => {
+                    let mut bits = PvStatus::empty();
+                    self.words(&name, &mut unknown_status, |word| {
+                        let bit = PvStatus::from_name(word);
+                        bits |= bit.unwrap_or_default();
+                        let flag = PvFlags::from_name(word);
+                        flags |= flag.unwrap_or_default();
+                        bit.is_some() || flag.is_some()
+                    })?;
+                    keep_first(&mut status, bits);
+                }
+                "flags" => self.words(&name, &mut unknown_flags, |word| {
+                    PvFlags::from_name(word).map(|bit| flags |= bit).is_some()
+                })?,
+                "tags" => keep_first(&mut tags, self.tags(&name)?),
+                "dev_size" => keep_first(&mut dev_size, Sectors::new(self.int64(&name)?)),
+                "pe_start" => keep_first(&mut pe_start, Sectors::new(self.int64(&name)?)),
+                "pe_count" => keep_first(&mut pe_count, Extents::new(self.int32(&name, 0)?)),
+                "ba_start" => keep_first(&mut ba_start, Sectors::new(self.int64(&name)?)),
+                "ba_size" => keep_first(&mut ba_size, Sectors::new(self.int64(&name)?)),
+                _ => self.extra(&item, 4, &mut extras)?,
+            }
+        }
+        let zero = |size: &Option<Sectors>| size.is_none_or(|size| size.get() == 0);
+        if zero(&ba_start) != zero(&ba_size) {
+            let (first, second) = ("ba_start", "ba_size");
+            let section = key.to_owned();
+            return Err(TextProblem::Half {
+                section,
+                first,
+                second,
+            }
+            .at(at));
+        }
+        Ok(Pv {
+            key: key.into(),
+            id: required(id, key, "id", at)?,
+            device: device.filter(|path: &Box<str>| !path.is_empty()),
+            device_id: id_type.zip(id_name),
+            status: required(status, key, "status", at)?,
+            flags,
+            unknown_status,
+            unknown_flags,
+            tags: tags.unwrap_or_default(),
+            dev_size,
+            pe_start: required(pe_start, key, "pe_start", at)?,
+            pe_count: required(pe_count, key, "pe_count", at)?,
+            bootloader: ba_start.zip(ba_size).filter(|(start, _)| start.get() != 0),
+            extras,
+            map: ExtentMap::default(),
+        })
+    }
+
+    /// Keeps the records of removed LVs as text, with the LVs that they name.
+    fn history(&mut self) -> Result<History, Fault> {
+        let from = self.lexer.at();
+        let mut names = std::collections::HashSet::new();
+        loop {
+            let item = self.lexer.item()?;
+            let at = self.lexer.item_at();
+            match &item {
+                Item::Open(_) => {
+                    let body = text::parse_body(&mut self.lexer, &item, 3, &mut self.nodes)?;
+                    if let Body::Section(record) = body {
+                        let values = ["origin", "descendants"].map(|key| record.find(key));
+                        names.extend(
+                            values
+                                .iter()
+                                .flatten()
+                                .flat_map(|value| value.strings())
+                                .map(Box::from),
+                        );
+                    }
+                }
+                Item::Assign(key) => return Err(wrong_type(key, "a section", at)),
+                Item::Close => {
+                    let body = self.lexer.text().get(from..at).unwrap_or_default();
+                    let body = body.strip_prefix('\n').unwrap_or(body);
+                    let body = if body.trim_start_matches('\n').starts_with('\t') {
+                        opaque::strip_file_form(body.trim_end_matches('\t')).into()
+                    } else {
+                        body.into()
+                    };
+                    return Ok(History { body, names });
+                }
+                Item::End => return Err(self.unexpected_end()),
+            }
+        }
+    }
+}
+
+pub(super) fn wrong_type(key: &str, expected: &'static str, at: usize) -> Fault {
+    let key = key.to_owned();
+    TextProblem::WrongType { key, expected }.at(at)
+}

@@ -1,0 +1,36 @@
+//! The volume group as its metadata text describes it, and every change that we make to one.
+
+mod change;
+mod change_lv;
+mod change_pv;
+mod error;
+mod export;
+mod extents;
+mod flags;
+mod import;
+mod import_lv;
+mod import_segment;
+mod lv;
+mod lvs;
+mod opaque;
+mod plan;
+mod pv;
+mod refusal;
+mod segment;
+mod tags;
+mod vg;
+
+pub use change::NewLv;
+pub use change_pv::NewPv;
+pub use error::{ChangeError, TextProblem};
+pub use export::Provenance;
+pub(crate) use extents::ExtentMap;
+pub use flags::{LvFlags, LvStatus, PvFlags, PvStatus, VgFlags, VgStatus};
+pub use lv::Lv;
+pub use opaque::Opaque;
+pub use plan::SegmentPlan;
+pub use pv::Pv;
+pub use refusal::Refusal;
+pub use segment::{Area, Segment, SegmentKind, Striped};
+pub use tags::Tags;
+pub use vg::{NewVg, Vg};

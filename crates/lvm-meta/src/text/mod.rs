@@ -1,0 +1,23 @@
+//! LVM2's configuration text: the grammar of VG metadata and of `lvm.conf`.
+//!
+//! ```text
+//! file    := (section | assign)*            comments run from # to the end of the line
+//! section := key '{' (section | assign)* '}'
+//! assign  := key '=' value
+//! value   := scalar | '[' scalar (',' scalar)* ']' | '[' ']'
+//! ```
+//!
+//! Text ends at its first NUL.  Reference: LVM2 `libdm/libdm-config.c`.
+
+mod error;
+mod lexer;
+mod node;
+mod parse;
+mod print;
+
+pub use error::{TextError, TextErrorKind};
+pub(crate) use lexer::{Item, Lexer, Scalar};
+pub use node::{Body, Node, Section, Value};
+pub use parse::parse;
+pub(crate) use parse::{NODE_LIMIT, parse_body, without_nul};
+pub(crate) use print::{push_quoted, push_u64};
