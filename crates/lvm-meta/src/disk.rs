@@ -47,6 +47,21 @@ impl<D: Disk + ?Sized> Disk for std::sync::Arc<D> {
     }
 }
 
+impl<D: Disk + ?Sized> Disk for Box<D> {
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(at, buf)
+    }
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        (**self).write_at(at, bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        (**self).sync()
+    }
+    fn size(&self) -> io::Result<u64> {
+        (**self).size()
+    }
+}
+
 /// An image file.
 #[derive(Debug)]
 pub struct FileDisk(File);

@@ -95,6 +95,11 @@ impl MdaSet {
         self.mdas.iter().map(|mda| Ring::new(mda.header.size).capacity()).min().unwrap_or(0)
     }
 
+    /// Bytes of the largest area, its header included; `None` without areas.
+    pub fn area_size(&self) -> Option<u64> {
+        self.mdas.iter().map(|mda| mda.header.size).max()
+    }
+
     /// Bytes of the committed text.
     pub fn used(&self) -> u64 {
         self.mdas.iter().map(|mda| mda.header.committed.size).max().unwrap_or(0)
