@@ -516,7 +516,13 @@ impl<'a> Import<'a> {
                     let found = PvId::parse(&self.string(&name)?);
                     keep_first(&mut id, found.map_err(|error| TextProblem::Id(error).at(at))?);
                 }
-                "device" => keep_first(&mut device, Box::from(self.string(&name)?)),
+                "device" => {
+                    let path = self.string(&name)?;
+                    keep_first(
+                        &mut device,
+                        Some(path.as_ref()).filter(|path| !path.is_empty()).map(Box::from),
+                    );
+                }
                 "device_id_type" => keep_first(&mut id_type, Box::from(self.string(&name)?)),
                 "device_id" => keep_first(&mut id_name, Box::from(self.string(&name)?)),
                 "status" => {
@@ -564,7 +570,7 @@ impl<'a> Import<'a> {
         Ok(Pv {
             key: key.into(),
             id: required(id, key, "id", at)?,
-            device: device.filter(|path: &Box<str>| !path.is_empty()),
+            device: device.flatten(),
             device_id: id_type.zip(id_name),
             status: required(status, key, "status", at)?,
             flags: flags.unwrap_or_default() | missing,
