@@ -92,6 +92,45 @@ fn a_text_precommitted_and_left_is_no_ones_until_the_next_commit_clears_it() {
     assert_eq!(read_vg(&disks).unwrap().vg.unwrap().lv_count(), 1);
 }
 
+/// The bytes that slot 1 of each area names.
+fn precommitted_texts(disks: &[Arc<dyn Disk>]) -> Vec<Vec<u8>> {
+    let mut texts = Vec::new();
+    for disk in disks {
+        for mda in scan(&**disk).unwrap().unwrap().mdas {
+            let header = mda.header.unwrap();
+            let slot = header.precommitted;
+            if slot.size > 0 {
+                let mut text = vec![0; usize::try_from(slot.size).unwrap()];
+                let first = usize::try_from(header.size - slot.offset)
+                    .unwrap()
+                    .min(text.len());
+                disk.read_at(header.start + slot.offset, &mut text[..first])
+                    .unwrap();
+                disk.read_at(header.start + 512, &mut text[first..]).unwrap();
+                texts.push(text);
+            }
+        }
+    }
+    texts
+}
+
+#[test]
+fn what_a_header_names_was_durable_before_it() {
+    let (crash, old) = with_vg(&[1, 2]);
+    let disks = crash.disks();
+    let new = changed(&old, |vg| (0..15).for_each(|number| add_lv(vg, number, 1)));
+    commit(&mut open(&disks, &read_vg(&disks).unwrap()), &new).unwrap();
+    let text = new.print_raw(&crate::support::provenance());
+    let mut named = 0;
+    crash.each_crash(|point, disks| {
+        for found in precommitted_texts(&disks) {
+            assert!(found == text, "{point}");
+            named += 1;
+        }
+    });
+    assert!(named > 20, "{named}");
+}
+
 #[test]
 fn a_revert_cut_anywhere_leaves_the_old_vg() {
     let (crash, old) = with_vg(&[2, 1]);
@@ -135,15 +174,18 @@ fn making_a_pv_cut_anywhere_leaves_no_pv_or_the_pv() {
 
 #[test]
 fn making_a_pv_of_an_old_one_cut_anywhere_leaves_the_old_one_whole_or_none_or_the_new_one() {
-    let (crash, old) = with_vg(&[2]);
-    make_pv(&*crash.disks()[0], pv_id(7), &layout(1)).unwrap();
-    crash.each_crash(|point, disks| match scan(&*disks[0]).unwrap() {
-        Some(pv) if pv.header.id == pv_id(0) => {
-            assert_eq!(read_vg(&disks).unwrap().vg.unwrap(), old, "{point}");
-        }
-        Some(pv) => assert_eq!(pv.header.id, pv_id(7), "{point}"),
-        None => {}
-    });
+    for mda_count in [1, 2] {
+        let (crash, old) = with_vg(&[mda_count]);
+        make_pv(&*crash.disks()[0], pv_id(7), &layout(1)).unwrap();
+        crash.each_crash(|point, disks| match scan(&*disks[0]).unwrap() {
+            Some(pv) if pv.header.id == pv_id(0) => {
+                let found = read_vg(&disks).unwrap_or_else(|| panic!("{point}: a label without its VG"));
+                assert_eq!(found.vg.unwrap(), old, "{point}");
+            }
+            Some(pv) => assert_eq!(pv.header.id, pv_id(7), "{point}"),
+            None => {}
+        });
+    }
 }
 
 #[test]
