@@ -11,3 +11,4 @@ mod hostile;
 mod kinds;
 mod round_trip;
 mod support;
+mod texts;
