@@ -10,5 +10,6 @@ mod fixtures;
 mod hostile;
 mod kinds;
 mod round_trip;
+mod rules;
 mod support;
 mod texts;
