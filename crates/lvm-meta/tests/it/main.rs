@@ -6,6 +6,7 @@
 )]
 
 mod commit;
+mod copies;
 mod fixtures;
 mod hostile;
 mod kinds;
