@@ -10,6 +10,7 @@ mod copies;
 mod fixtures;
 mod hostile;
 mod kinds;
+mod properties;
 mod round_trip;
 mod rules;
 mod support;
