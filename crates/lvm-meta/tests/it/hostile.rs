@@ -21,7 +21,7 @@ fn crc(bytes: &[u8]) -> [u8; 4] {
 /// A disk with one area, as made, and its bytes for changing.
 fn image() -> Vec<u8> {
     let disk: Arc<dyn Disk> = Arc::new(MemDisk::new(blank(1).remove(0)));
-    create(&[disk.clone()], &[1]).unwrap();
+    create(std::slice::from_ref(&disk), &[1]).unwrap();
     let mut bytes = vec![0; DISK_SIZE];
     disk.read_at(0, &mut bytes).unwrap();
     bytes

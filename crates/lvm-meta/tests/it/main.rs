@@ -11,6 +11,7 @@ mod fixtures;
 mod hostile;
 mod kinds;
 mod properties;
+mod pvck;
 mod round_trip;
 mod rules;
 mod support;

@@ -86,11 +86,11 @@ struct Head {
 impl Disk for Head {
     fn read_at(&self, at: u64, buf: &mut [u8]) -> std::io::Result<()> {
         // The second area of `two-mdas` lies at the end: there is nothing to compare it with.
-        if at >= 1 << 20 {
-            Ok(buf.fill(0))
-        } else {
-            self.bytes.read_at(at, buf)
+        if at < 1 << 20 {
+            return self.bytes.read_at(at, buf);
         }
+        buf.fill(0);
+        Ok(())
     }
     fn write_at(&self, at: u64, bytes: &[u8]) -> std::io::Result<()> {
         self.bytes.write_at(at, bytes)
