@@ -5,6 +5,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod capacity;
 mod commit;
 mod copies;
 mod corpus;
