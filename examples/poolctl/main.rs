@@ -38,7 +38,10 @@ fn main() -> ExitCode {
         }
     };
     // A reader that closed its end has what it wanted.
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+    match io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => code,
     }
@@ -73,15 +76,26 @@ impl Answer {
         match self {
             Self::One(Value::Object(fields)) => {
                 let width = fields.keys().map(String::len).max().unwrap_or(0);
-                fields.iter().map(|(name, value)| format!("{name:width$}  {}\n", plain(value))).collect()
+                fields
+                    .iter()
+                    .map(|(name, value)| format!("{name:width$}  {}\n", plain(value)))
+                    .collect()
             }
             Self::One(value) => format!("{}\n", plain(&value)),
             Self::Many(values) => {
                 let mut lines = String::new();
                 for value in values {
                     let column = |name: &str| value.get(name).map(plain).unwrap_or_default();
-                    let state = if value.get("capacity").is_some() { column("state") } else { column("pool") };
-                    let size = if value.get("capacity").is_some() { column("capacity") } else { column("size") };
+                    let state = if value.get("capacity").is_some() {
+                        column("state")
+                    } else {
+                        column("pool")
+                    };
+                    let size = if value.get("capacity").is_some() {
+                        column("capacity")
+                    } else {
+                        column("size")
+                    };
                     lines += &format!("{}  {}  {}  {}\n", column("uuid"), column("name"), state, size);
                 }
                 lines

@@ -8,7 +8,14 @@ use crate::args::PoolCommand;
 
 pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Error> {
     let info = match command {
-        PoolCommand::Create { name, disks, uuid, extent_size, metadata_size, force } => {
+        PoolCommand::Create {
+            name,
+            disks,
+            uuid,
+            extent_size,
+            metadata_size,
+            force,
+        } => {
             let mut request = CreatePool::new(name, disks.clone());
             request.uuid = uuid.as_deref().map(parse_uuid).transpose()?;
             request.extent_size = extent_size.as_deref().map(parse_size).transpose()?;

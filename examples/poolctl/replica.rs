@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal, Read, Write};
 
 use lvm_native::pool::{
-    CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, System, Zeroing, parse_size, parse_uuid,
+    CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, System, Zeroing,
+    parse_size, parse_uuid,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -14,7 +15,15 @@ use crate::progress;
 
 pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, Error> {
     let info = match command {
-        ReplicaCommand::Create { pool, uuid, size, name, entity_id, layout, zero } => {
+        ReplicaCommand::Create {
+            pool,
+            uuid,
+            size,
+            name,
+            entity_id,
+            layout,
+            zero,
+        } => {
             let mut request = CreateReplica::new(parse_uuid(uuid)?, parse_size(size)?);
             request.name = name.clone();
             request.entity_id = entity_id.clone();
@@ -25,15 +34,21 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
                 Zero::Full => Zeroing::Full,
             };
             let bar = progress::bar(request.size, "zeroing", true);
-            let info = system.open_pool(pool)?.create_replica_with(&request, &mut |done| bar.set_position(done))?;
+            let info = system
+                .open_pool(pool)?
+                .create_replica_with(&request, &mut |done| bar.set_position(done))?;
             bar.finish_and_clear();
             info
         }
         ReplicaCommand::CreateMany { pool, count, size } => {
             let size = parse_size(size)?;
-            let requests: Vec<_> = (0..*count).map(|_| CreateReplica::new(Uuid::new_v4(), size)).collect();
+            let requests: Vec<_> = (0..*count)
+                .map(|_| CreateReplica::new(Uuid::new_v4(), size))
+                .collect();
             let bar = progress::bar(u64::from(*count), "creating", false);
-            let made = system.open_pool(pool)?.create_replicas_with(&requests, &mut |done| bar.set_position(done))?;
+            let made = system
+                .open_pool(pool)?
+                .create_replicas_with(&requests, &mut |done| bar.set_position(done))?;
             bar.finish_and_clear();
             return Ok(Answer::Many(made.iter().map(to_json).collect()));
         }
@@ -45,9 +60,17 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
             return Ok(Answer::Many(replicas.iter().map(to_json).collect()));
         }
         ReplicaCommand::Show { uuid } => system.replica_info(parse_uuid(uuid)?)?,
-        ReplicaCommand::Resize { uuid, size, allow_shrink } => {
+        ReplicaCommand::Resize {
+            uuid,
+            size,
+            allow_shrink,
+        } => {
             let (uuid, size) = (parse_uuid(uuid)?, parse_size(size)?);
-            let shrink = if *allow_shrink { Shrink::Allow } else { Shrink::Refuse };
+            let shrink = if *allow_shrink {
+                Shrink::Allow
+            } else {
+                Shrink::Refuse
+            };
             system.pool_of_replica(uuid)?.resize_replica(uuid, size, shrink)?
         }
         ReplicaCommand::Destroy { uuid } => {
@@ -55,9 +78,16 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
             system.pool_of_replica(uuid)?.destroy_replica(uuid)?;
             return Ok(Answer::Nothing);
         }
-        ReplicaCommand::Set { uuid, entity_id, name } => {
+        ReplicaCommand::Set {
+            uuid,
+            entity_id,
+            name,
+        } => {
             let uuid = parse_uuid(uuid)?;
-            let change = SetReplica { name: name.clone(), entity_id: entity_id.clone() };
+            let change = SetReplica {
+                name: name.clone(),
+                entity_id: entity_id.clone(),
+            };
             system.pool_of_replica(uuid)?.set_replica(uuid, &change)?
         }
         ReplicaCommand::Activate { uuid } => {
@@ -80,7 +110,9 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
         }
         ReplicaCommand::Stats { uuid } => {
             let uuid = parse_uuid(uuid)?;
-            return Ok(Answer::One(stats_json(&system.pool_of_replica(uuid)?.replica_stats(uuid)?)));
+            return Ok(Answer::One(stats_json(
+                &system.pool_of_replica(uuid)?.replica_stats(uuid)?,
+            )));
         }
     };
     Ok(Answer::One(to_json(&info)))
@@ -133,7 +165,11 @@ fn copy_in(device: &ReplicaDevice, mut at: u64) -> Result<(), Error> {
 }
 
 fn stdio(what: &'static str, source: io::Error) -> Error {
-    Error::Io { what, path: "standard input or output".into(), source }
+    Error::Io {
+        what,
+        path: "standard input or output".into(),
+        source,
+    }
 }
 
 fn to_json(replica: &ReplicaInfo) -> Value {
