@@ -79,15 +79,24 @@ fn run(args: &Args) -> Result<Vec<[Duration; OPERATIONS.len()]>, Error> {
 /// Makes replicas until there are `lvs`, all in one commit.
 fn fill(pool: &StoragePool, lvs: usize) -> Result<(), Error> {
     let missing = lvs.saturating_sub(pool.replicas()?.len());
-    let requests: Vec<_> = (0..missing).map(|_| CreateReplica::new(Uuid::new_v4(), 1)).collect();
-    if requests.is_empty() { Ok(()) } else { pool.create_replicas(&requests).map(drop) }
+    let requests: Vec<_> = (0..missing)
+        .map(|_| CreateReplica::new(Uuid::new_v4(), 1))
+        .collect();
+    if requests.is_empty() {
+        Ok(())
+    } else {
+        pool.create_replicas(&requests).map(drop)
+    }
 }
 
 /// Does each operation once.
 fn round(pool: &StoragePool, mark: bool) -> Result<[Duration; OPERATIONS.len()], Error> {
     let extent = pool.info()?.extent_size;
     let uuid = Uuid::new_v4();
-    let entity = SetReplica { entity_id: Some(Uuid::new_v4().to_string()), ..SetReplica::default() };
+    let entity = SetReplica {
+        entity_id: Some(Uuid::new_v4().to_string()),
+        ..SetReplica::default()
+    };
     let mut times = [Duration::ZERO; OPERATIONS.len()];
     let mut time = |at: usize, operation: &dyn Fn() -> Result<(), Error>| -> Result<(), Error> {
         let say = |edge| mark.then(|| writeln!(io::stderr(), "{edge} {}", OPERATIONS[at]));
@@ -98,9 +107,13 @@ fn round(pool: &StoragePool, mark: bool) -> Result<[Duration; OPERATIONS.len()],
         say("end");
         Ok(())
     };
-    time(0, &|| pool.create_replica(&CreateReplica::new(uuid, extent)).map(drop))?;
+    time(0, &|| {
+        pool.create_replica(&CreateReplica::new(uuid, extent)).map(drop)
+    })?;
     time(1, &|| pool.set_replica(uuid, &entity).map(drop))?;
-    time(2, &|| pool.resize_replica(uuid, 2 * extent, Shrink::Refuse).map(drop))?;
+    time(2, &|| {
+        pool.resize_replica(uuid, 2 * extent, Shrink::Refuse).map(drop)
+    })?;
     time(3, &|| pool.replicas().map(drop))?;
     time(4, &|| pool.destroy_replica(uuid))?;
     Ok(times)

@@ -54,8 +54,13 @@ struct Shared<T> {
 struct Call<T>(Arc<Mutex<Shared<T>>>);
 
 /// Runs `call` on a thread that may block.
-fn spawn_blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T, pool::Error> + Send + 'static) -> Call<T> {
-    let shared = Arc::new(Mutex::new(Shared { answer: None, waker: None }));
+fn spawn_blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, pool::Error> + Send + 'static,
+) -> Call<T> {
+    let shared = Arc::new(Mutex::new(Shared {
+        answer: None,
+        waker: None,
+    }));
     let for_thread = shared.clone();
     thread::spawn(move || {
         let answer = call();

@@ -108,7 +108,9 @@ impl MdaSet {
     pub fn commits_to(&self, text: &[u8]) -> bool {
         let (size, checksum) = (length(text), crc(&[text]));
         self.mdas.iter().any(|mda| {
-            let sector = self.disk(mda).and_then(|disk| read_sector(disk, mda.header.start));
+            let sector = self
+                .disk(mda)
+                .and_then(|disk| read_sector(disk, mda.header.start));
             let header = sector.and_then(|sector| MdaHeader::decode(&sector, mda.header.start));
             header.is_ok_and(|found| (found.committed.size, found.committed.checksum) == (size, checksum))
         })
