@@ -1,8 +1,8 @@
 //! The report for programs.  All sizes are bytes, all ids strings.
 
-use lvm_native::meta::{FoundPv, FoundVg, Lv, Segment, Tags, Vg, VgId};
+use lvm_native::meta::{FoundPv, FoundVg, Lv, Segment, Tags, Vg};
+use lvm_native::pool::pool_uuid;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::check::Problem;
 use crate::devices::Devices;
@@ -191,11 +191,4 @@ fn of_problem(problem: &Problem) -> Value {
 
 fn of_tags(tags: &Tags) -> Vec<&str> {
     tags.iter().collect()
-}
-
-/// The UUID that a pool on a VG is known by.
-fn pool_uuid(id: &VgId) -> Uuid {
-    const FOREIGN_VGS: Uuid = Uuid::from_u128(0x7d2a_90c4_1f3e_4b86_9c55_e0a7_4d1b_62f8);
-    id.to_uuid_bytes()
-        .map_or_else(|| Uuid::new_v5(&FOREIGN_VGS, id.as_bytes()), Uuid::from_bytes)
 }
