@@ -14,7 +14,7 @@ const FOREIGN_VGS: Uuid = Uuid::from_u128(0x7d2a_90c4_1f3e_4b86_9c55_e0a7_4d1b_6
 ///
 /// LVM draws its ids from 62 characters: that one of them has only lower-case hexadecimal digits happens once in
 /// 10^18 VGs.
-pub(crate) fn pool_uuid(id: &VgId) -> Uuid {
+pub fn pool_uuid(id: &VgId) -> Uuid {
     id.to_uuid_bytes()
         .map(Uuid::from_bytes)
         .unwrap_or_else(|| Uuid::new_v5(&FOREIGN_VGS, id.as_bytes()))

@@ -38,7 +38,7 @@ mod tags;
 
 pub use error::{Class, DiskProblem, Error, Refusal};
 pub use host::IoStats;
-pub use identity::parse_uuid;
+pub use identity::{parse_uuid, pool_uuid};
 pub use info::{PoolInfo, ReplicaInfo, State};
 pub use layout::{Layout, parse_size};
 pub use request::{CreatePool, CreateReplica, SetReplica, Shrink, Zeroing};
