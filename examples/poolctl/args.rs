@@ -147,7 +147,11 @@ pub(crate) enum ReplicaCommand {
     /// Remove the device; the data stays.
     Deactivate { uuid: String },
     /// Copy bytes of the replica to standard output.
-    Read { uuid: String, offset: String, length: String },
+    Read {
+        uuid: String,
+        offset: String,
+        length: String,
+    },
     /// Copy standard input to the replica.
     Write { uuid: String, offset: String },
     /// Show the I/O counters since activation.

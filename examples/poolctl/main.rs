@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Command::Replica(command) => replica::run(&system, command),
     });
     let (text, code) = match answer {
-        Ok(Answer::Nothing) => return ExitCode::SUCCESS,
+        Ok(Answer::Copied) => return ExitCode::SUCCESS,
         Ok(answer) if args.json => (format!("{}\n", answer.json()), ExitCode::SUCCESS),
         Ok(answer) => (answer.text(), ExitCode::SUCCESS),
         Err(error) if args.json => (format!("{}\n", error_json(&error)), ExitCode::FAILURE),
@@ -38,7 +38,10 @@ fn main() -> ExitCode {
         }
     };
     // A reader that closed its end has what it wanted.
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+    match io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => code,
     }
@@ -50,8 +53,10 @@ enum Answer {
     One(Value),
     /// A list of objects.
     Many(Vec<Value>),
-    /// The command did its work, or wrote its answer itself.
-    Nothing,
+    /// The command did its work and there is nothing to tell.
+    Done,
+    /// The command copied data; standard output holds that and nothing else.
+    Copied,
 }
 
 impl Answer {
@@ -59,7 +64,7 @@ impl Answer {
         match self {
             Self::One(value) => value,
             Self::Many(values) => Value::Array(values),
-            Self::Nothing => Value::Null,
+            Self::Done | Self::Copied => json!({}),
         }
     }
 
@@ -73,20 +78,31 @@ impl Answer {
         match self {
             Self::One(Value::Object(fields)) => {
                 let width = fields.keys().map(String::len).max().unwrap_or(0);
-                fields.iter().map(|(name, value)| format!("{name:width$}  {}\n", plain(value))).collect()
+                fields
+                    .iter()
+                    .map(|(name, value)| format!("{name:width$}  {}\n", plain(value)))
+                    .collect()
             }
             Self::One(value) => format!("{}\n", plain(&value)),
             Self::Many(values) => {
                 let mut lines = String::new();
                 for value in values {
                     let column = |name: &str| value.get(name).map(plain).unwrap_or_default();
-                    let state = if value.get("capacity").is_some() { column("state") } else { column("pool") };
-                    let size = if value.get("capacity").is_some() { column("capacity") } else { column("size") };
+                    let state = if value.get("capacity").is_some() {
+                        column("state")
+                    } else {
+                        column("pool")
+                    };
+                    let size = if value.get("capacity").is_some() {
+                        column("capacity")
+                    } else {
+                        column("size")
+                    };
                     lines += &format!("{}  {}  {}  {}\n", column("uuid"), column("name"), state, size);
                 }
                 lines
             }
-            Self::Nothing => String::new(),
+            Self::Done | Self::Copied => String::new(),
         }
     }
 }

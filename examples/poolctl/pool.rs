@@ -8,7 +8,14 @@ use crate::args::PoolCommand;
 
 pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Error> {
     let info = match command {
-        PoolCommand::Create { name, disks, uuid, extent_size, metadata_size, force } => {
+        PoolCommand::Create {
+            name,
+            disks,
+            uuid,
+            extent_size,
+            metadata_size,
+            force,
+        } => {
             let mut request = CreatePool::new(name, disks.clone());
             request.uuid = uuid.as_deref().map(parse_uuid).transpose()?;
             request.extent_size = extent_size.as_deref().map(parse_size).transpose()?;
@@ -22,11 +29,11 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
         PoolCommand::Grow { pool } => system.open_pool(pool)?.grow()?,
         PoolCommand::Export { pool } => {
             system.export_pool(pool)?;
-            return Ok(Answer::Nothing);
+            return Ok(Answer::Done);
         }
         PoolCommand::Destroy { pool } => {
             system.destroy_pool(pool)?;
-            return Ok(Answer::Nothing);
+            return Ok(Answer::Done);
         }
         PoolCommand::AddDisk { pool, disks, force } => system.open_pool(pool)?.add_disks(disks, *force)?,
         PoolCommand::RemoveDisk { pool, disk } => system.open_pool(pool)?.remove_disk(disk)?,

@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal, Read, Write};
 
 use lvm_native::pool::{
-    CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, System, Zeroing, parse_size, parse_uuid,
+    CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, System, Zeroing,
+    parse_size, parse_uuid,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -14,7 +15,15 @@ use crate::progress;
 
 pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, Error> {
     let info = match command {
-        ReplicaCommand::Create { pool, uuid, size, name, entity_id, layout, zero } => {
+        ReplicaCommand::Create {
+            pool,
+            uuid,
+            size,
+            name,
+            entity_id,
+            layout,
+            zero,
+        } => {
             let mut request = CreateReplica::new(parse_uuid(uuid)?, parse_size(size)?);
             request.name = name.clone();
             request.entity_id = entity_id.clone();
@@ -25,15 +34,19 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
                 Zero::Full => Zeroing::Full,
             };
             let bar = progress::bar(request.size, "zeroing", true);
-            let info = system.open_pool(pool)?.create_replica_with(&request, &mut |done| bar.set_position(done))?;
+            let info = system.create_replica(pool, &request, &mut |done| bar.set_position(done))?;
             bar.finish_and_clear();
             info
         }
         ReplicaCommand::CreateMany { pool, count, size } => {
             let size = parse_size(size)?;
-            let requests: Vec<_> = (0..*count).map(|_| CreateReplica::new(Uuid::new_v4(), size)).collect();
+            let requests: Vec<_> = (0..*count)
+                .map(|_| CreateReplica::new(Uuid::new_v4(), size))
+                .collect();
             let bar = progress::bar(u64::from(*count), "creating", false);
-            let made = system.open_pool(pool)?.create_replicas_with(&requests, &mut |done| bar.set_position(done))?;
+            let made = system
+                .open_pool(pool)?
+                .create_replicas_with(&requests, &mut |done| bar.set_position(done))?;
             bar.finish_and_clear();
             return Ok(Answer::Many(made.iter().map(to_json).collect()));
         }
@@ -45,19 +58,34 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
             return Ok(Answer::Many(replicas.iter().map(to_json).collect()));
         }
         ReplicaCommand::Show { uuid } => system.replica_info(parse_uuid(uuid)?)?,
-        ReplicaCommand::Resize { uuid, size, allow_shrink } => {
+        ReplicaCommand::Resize {
+            uuid,
+            size,
+            allow_shrink,
+        } => {
             let (uuid, size) = (parse_uuid(uuid)?, parse_size(size)?);
-            let shrink = if *allow_shrink { Shrink::Allow } else { Shrink::Refuse };
+            let shrink = if *allow_shrink {
+                Shrink::Allow
+            } else {
+                Shrink::Refuse
+            };
             system.pool_of_replica(uuid)?.resize_replica(uuid, size, shrink)?
         }
         ReplicaCommand::Destroy { uuid } => {
             let uuid = parse_uuid(uuid)?;
             system.pool_of_replica(uuid)?.destroy_replica(uuid)?;
-            return Ok(Answer::Nothing);
+            return Ok(Answer::Done);
         }
-        ReplicaCommand::Set { uuid, entity_id, name } => {
+        ReplicaCommand::Set {
+            uuid,
+            entity_id,
+            name,
+        } => {
             let uuid = parse_uuid(uuid)?;
-            let change = SetReplica { name: name.clone(), entity_id: entity_id.clone() };
+            let change = SetReplica {
+                name: name.clone(),
+                entity_id: entity_id.clone(),
+            };
             system.pool_of_replica(uuid)?.set_replica(uuid, &change)?
         }
         ReplicaCommand::Activate { uuid } => {
@@ -71,16 +99,18 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
         ReplicaCommand::Read { uuid, offset, length } => {
             let (uuid, offset, length) = (parse_uuid(uuid)?, parse_size(offset)?, parse_size(length)?);
             copy_out(&system.pool_of_replica(uuid)?.open_replica(uuid)?, offset, length)?;
-            return Ok(Answer::Nothing);
+            return Ok(Answer::Copied);
         }
         ReplicaCommand::Write { uuid, offset } => {
             let (uuid, offset) = (parse_uuid(uuid)?, parse_size(offset)?);
             copy_in(&system.pool_of_replica(uuid)?.open_replica(uuid)?, offset)?;
-            return Ok(Answer::Nothing);
+            return Ok(Answer::Copied);
         }
         ReplicaCommand::Stats { uuid } => {
             let uuid = parse_uuid(uuid)?;
-            return Ok(Answer::One(stats_json(&system.pool_of_replica(uuid)?.replica_stats(uuid)?)));
+            return Ok(Answer::One(stats_json(
+                &system.pool_of_replica(uuid)?.replica_stats(uuid)?,
+            )));
         }
     };
     Ok(Answer::One(to_json(&info)))
@@ -133,7 +163,11 @@ fn copy_in(device: &ReplicaDevice, mut at: u64) -> Result<(), Error> {
 }
 
 fn stdio(what: &'static str, source: io::Error) -> Error {
-    Error::Io { what, path: "standard input or output".into(), source }
+    Error::Io {
+        what,
+        path: "standard input or output".into(),
+        source,
+    }
 }
 
 fn to_json(replica: &ReplicaInfo) -> Value {
@@ -160,17 +194,18 @@ fn to_json(replica: &ReplicaInfo) -> Value {
 
 fn stats_json(stats: &IoStats) -> Value {
     json!({
-        "reads": stats.reads,
-        "read_bytes": stats.read_bytes,
-        "read_ms": stats.read_ms,
-        "writes": stats.writes,
-        "write_bytes": stats.write_bytes,
-        "write_ms": stats.write_ms,
-        "discards": stats.discards,
-        "discard_bytes": stats.discard_bytes,
-        "discard_ms": stats.discard_ms,
+        "reads": stats.read.operations,
+        "read_bytes": stats.read.bytes,
+        "read_ms": stats.read.ms,
+        "writes": stats.written.operations,
+        "write_bytes": stats.written.bytes,
+        "write_ms": stats.written.ms,
+        "discards": stats.discarded.operations,
+        "discard_bytes": stats.discarded.bytes,
+        "discard_ms": stats.discarded.ms,
         "flushes": stats.flushes,
         "flush_ms": stats.flush_ms,
         "in_flight": stats.in_flight,
+        "busy_ms": stats.busy_ms,
     })
 }
