@@ -185,8 +185,10 @@ impl StoragePool {
         });
         if let Err(error) = finished {
             // The first error is the one to tell; what cannot be undone now, opening the pool undoes.
-            let _ = self.undo_creation(&lv_name);
-            return Err(error);
+            return Err(match (self.undo_creation(&lv_name), error) {
+                (Ok(()), Error::AfterCommit(undone)) => *undone,
+                (_, error) => error,
+            });
         }
         self.replica(request.uuid)
     }

@@ -1,0 +1,7 @@
+//! Pools over image files and a mapper that logs and fails: the order of steps, and what a cut or a fault leaves.
+
+mod crash;
+mod fault;
+mod lab;
+mod order;
+mod refusals;
