@@ -51,7 +51,7 @@ impl DeviceNumber {
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (major, minor) = text.split_once(':')?;
+        let (major, minor) = text.split_once(':').filter(|_| !text.contains('+'))?;
         Some(Self {
             major: major.parse().ok()?,
             minor: minor.parse().ok()?,

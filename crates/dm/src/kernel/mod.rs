@@ -370,6 +370,9 @@ impl DeviceMapper for Kernel {
     }
 
     fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error> {
+        if text.contains('\0') {
+            return Err(Error::errno_of("message", id, libc::EINVAL));
+        }
         self.call(
             &Message::about(Command::TargetMessage, id).target_message(sector, text),
             id,
