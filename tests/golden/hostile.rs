@@ -281,7 +281,9 @@ fn changed_bytes_are_refused_or_shown_and_never_a_panic() {
 
 #[test]
 fn control_characters_of_a_tag_do_not_reach_the_terminal() {
-    let case = Case::changed(|image| drop(image.replace("\"mayastor\"", "\"m\u{1b}[2J\u{7}x\"")));
+    let case = Case::changed(|image| {
+        image.replace("\"mayastor\"", "\"m\u{1b}[2J\u{7}x\"");
+    });
     let output = inspect(case.dir.path(), &[], &["disk"]);
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains(r"m\u{1b}[2J\u{7}x"), "{told}");

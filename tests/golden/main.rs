@@ -1,7 +1,11 @@
 //! What `inspect` says about PVs that the real LVM2 wrote, and about what no LVM would write.
 //!
 //! The expected files in `expected/` are rewritten by `UPDATE_GOLDEN=1 cargo test --test golden`; the diff is for review.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
