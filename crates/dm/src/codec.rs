@@ -357,6 +357,24 @@ impl Message {
     }
 }
 
+/// Reads bytes as the reply to each command.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn decode_everything(bytes: &[u8]) {
+    let mut message = Message::new(Command::Status);
+    message.bytes = bytes.to_vec();
+    let reply = Message::reply(Command::Status, &message.to_words(HEADER));
+    let _ = (
+        reply.version(),
+        reply.info(),
+        reply.devices(),
+        reply.target_versions(),
+    );
+    let _ = (reply.dependencies(), reply.answer());
+    for line in reply.status_lines().unwrap_or_default() {
+        let _ = crate::Target::parse(&line.kind, &line.status);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ mod name;
 mod sys;
 mod table;
 mod target;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod udev;
 

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 pub(crate) const HEADER: usize = 312;
 
 /// The request code of a device-mapper command: `_IOWR(0xfd, command, struct dm_ioctl)`.
-const fn dm_request(command: u8) -> u64 {
-    nix::request_code_readwrite!(0xfd, command, HEADER) as u64
+const fn dm_request(command: u8) -> libc::Ioctl {
+    nix::request_code_readwrite!(0xfd, command, HEADER)
 }
 
-const _: () = assert!(dm_request(3) == 0xc138_fd03);
+const _: () = assert!(dm_request(3) as u32 == 0xc138_fd03);
 
 /// Sends a command to the control device; the reply replaces `bytes`.
 ///
@@ -31,7 +31,7 @@ pub(crate) fn dm_ioctl(control: &File, command: u8, bytes: &mut [u64]) -> io::Re
     // SAFETY: the request is device-mapper's, whose argument is a `struct dm_ioctl` followed by a payload.  `bytes` is
     // initialised, 8-aligned, exclusively borrowed until the call returns, at least as long as the struct, and its true
     // length was stored in `data_size` above: the kernel touches no byte behind it.
-    let result = unsafe { libc::ioctl(control.as_raw_fd(), dm_request(command) as _, bytes.as_mut_ptr()) };
+    let result = unsafe { libc::ioctl(control.as_raw_fd(), dm_request(command), bytes.as_mut_ptr()) };
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -143,7 +143,7 @@ pub(crate) fn zero_out(device: &File, at: u64, length: u64) -> io::Result<()> {
     let range = [at, length];
     let request = nix::request_code_none!(0x12, 127);
     // SAFETY: BLKZEROOUT reads an array of two u64, which `range` is; it lives until the call returns.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), request as _, range.as_ptr()) };
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), request, range.as_ptr()) };
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {

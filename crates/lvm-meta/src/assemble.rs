@@ -113,14 +113,23 @@ pub fn assemble(scans: Vec<(usize, PvScan)>) -> Assembly {
     let mut known: HashMap<(u64, u32), usize> = HashMap::new();
     for (disk, scan) in &scans {
         for mda in &scan.mdas {
-            let (Some(slot), Some(Ok(text))) = (mda.committed(), &mda.text) else { continue };
+            let (Some(slot), Some(Ok(text))) = (mda.committed(), &mda.text) else {
+                continue;
+            };
             let index = *known.entry((slot.size, slot.checksum)).or_insert_with(|| {
                 let vg = Vg::parse(text);
-                copies.push(Copy { text: text.clone(), vg, holders: Vec::new() });
+                copies.push(Copy {
+                    text: text.clone(),
+                    vg,
+                    holders: Vec::new(),
+                });
                 copies.len().saturating_sub(1)
             });
             if let Some(copy) = copies.get_mut(index) {
-                copy.holders.push(Place { disk: Some(*disk), at: mda.area.offset });
+                copy.holders.push(Place {
+                    disk: Some(*disk),
+                    at: mda.area.offset,
+                });
             }
         }
     }
@@ -148,7 +157,11 @@ fn group(copies: Vec<Copy>) -> Assembly {
         if same {
             let what = format!("copies of the metadata with the sequence number {newest} differ");
             found.ambiguous = Some(what.clone());
-            found.problems.push(Problem { severity: Severity::Error, place: place(&copy.holders), what });
+            found.problems.push(Problem {
+                severity: Severity::Error,
+                place: place(&copy.holders),
+                what,
+            });
         }
         if vg.seqno() > newest || (same && held > *best) {
             let (problems, ambiguous) = (std::mem::take(&mut found.problems), found.ambiguous.take());
@@ -165,13 +178,20 @@ fn group(copies: Vec<Copy>) -> Assembly {
         let Err(error) = copy.vg else { continue };
         let name = Vg::peek_name(&copy.text).unwrap_or_default();
         let what = format!("the metadata text cannot be used: {error}");
-        let problem = Problem { severity: Severity::Error, place: place(&copy.holders), what };
+        let problem = Problem {
+            severity: Severity::Error,
+            place: place(&copy.holders),
+            what,
+        };
         match vgs.iter_mut().find(|(found, _)| found.name == name) {
             Some((found, _)) => found.problems.push(problem),
             None => vgs.push((FoundVg::unreadable(name, error, copy.text, problem), 0)),
         }
     }
-    Assembly { vgs: vgs.into_iter().map(|(vg, _)| vg).collect(), orphans: Vec::new() }
+    Assembly {
+        vgs: vgs.into_iter().map(|(vg, _)| vg).collect(),
+        orphans: Vec::new(),
+    }
 }
 
 fn place(holders: &[Place]) -> Place {
@@ -183,12 +203,21 @@ impl Assembly {
     fn add_disk(&mut self, disk: usize, scan: PvScan) {
         let id = scan.header.id;
         let lists = |vg: &FoundVg| vg.pvs.iter().any(|pv| pv.id == id);
-        let claims: Vec<usize> = (0..self.vgs.len()).filter(|at| self.vgs.get(*at).is_some_and(lists)).collect();
+        let claims: Vec<usize> = (0..self.vgs.len())
+            .filter(|at| self.vgs.get(*at).is_some_and(lists))
+            .collect();
         // The VG whose text the disk itself holds has the better claim.
-        let own = claims.iter().copied().find(|at| self.vgs.get(*at).is_some_and(|vg| holds_text_of(&scan, vg)));
+        let own = claims
+            .iter()
+            .copied()
+            .find(|at| self.vgs.get(*at).is_some_and(|vg| holds_text_of(&scan, vg)));
         let Some(owner) = own.or(claims.first().copied()) else {
             self.outdated(disk, &scan);
-            self.orphans.push(FoundPv { id, disk: Some(disk), scan: Some(scan) });
+            self.orphans.push(FoundPv {
+                id,
+                disk: Some(disk),
+                scan: Some(scan),
+            });
             return;
         };
         if claims.len() > 1 {
@@ -196,17 +225,33 @@ impl Assembly {
                 if let Some(vg) = self.vgs.get_mut(*at) {
                     let what = format!("PV {id} is claimed by more than one volume group");
                     vg.ambiguous = Some(what.clone());
-                    vg.problems.push(Problem { severity: Severity::Error, place: Place { disk: Some(disk), at: 0 }, what });
+                    vg.problems.push(Problem {
+                        severity: Severity::Error,
+                        place: Place {
+                            disk: Some(disk),
+                            at: 0,
+                        },
+                        what,
+                    });
                 }
             }
         }
         let Some(vg) = self.vgs.get_mut(owner) else { return };
         vg.report_copies(disk, &scan);
-        let Some(pv) = vg.pvs.iter_mut().find(|pv| pv.id == id) else { return };
+        let Some(pv) = vg.pvs.iter_mut().find(|pv| pv.id == id) else {
+            return;
+        };
         if pv.disk.is_some() {
             let what = format!("PV {id} is on more than one device");
             vg.ambiguous = Some(what.clone());
-            vg.problems.push(Problem { severity: Severity::Error, place: Place { disk: Some(disk), at: 0 }, what });
+            vg.problems.push(Problem {
+                severity: Severity::Error,
+                place: Place {
+                    disk: Some(disk),
+                    at: 0,
+                },
+                what,
+            });
             return;
         }
         (pv.disk, pv.scan) = (Some(disk), Some(scan));
@@ -216,8 +261,18 @@ impl Assembly {
     fn outdated(&mut self, disk: usize, scan: &PvScan) {
         for vg in &mut self.vgs {
             if holds_text_of(scan, vg) {
-                let what = format!("PV {} holds old metadata of the volume group, which does not list it", scan.header.id);
-                vg.problems.push(Problem { severity: Severity::Warning, place: Place { disk: Some(disk), at: 0 }, what });
+                let what = format!(
+                    "PV {} holds old metadata of the volume group, which does not list it",
+                    scan.header.id
+                );
+                vg.problems.push(Problem {
+                    severity: Severity::Warning,
+                    place: Place {
+                        disk: Some(disk),
+                        at: 0,
+                    },
+                    what,
+                });
             }
         }
     }
@@ -226,20 +281,48 @@ impl Assembly {
 /// Does one of the disk's own areas hold a text of this VG, of whatever age?
 fn holds_text_of(scan: &PvScan, vg: &FoundVg) -> bool {
     scan.mdas.iter().any(|mda| match &mda.text {
-        Some(Ok(text)) => Arc::ptr_eq(text, &vg.text) || (**text == *vg.text) || Vg::peek_name(text).is_ok_and(|name| name == vg.name),
+        Some(Ok(text)) => {
+            Arc::ptr_eq(text, &vg.text)
+                || (**text == *vg.text)
+                || Vg::peek_name(text).is_ok_and(|name| name == vg.name)
+        }
         _ => false,
     })
 }
 
 impl FoundVg {
     fn new(vg: Vg, text: Arc<[u8]>) -> Self {
-        let pvs = vg.pvs().iter().map(|pv| FoundPv { id: pv.id(), disk: None, scan: None }).collect();
+        let pvs = vg
+            .pvs()
+            .iter()
+            .map(|pv| FoundPv {
+                id: pv.id(),
+                disk: None,
+                scan: None,
+            })
+            .collect();
         let (name, id) = (vg.name().to_string(), Some(vg.id()));
-        Self { name, id, vg: Ok(vg), text, pvs, problems: Vec::new(), ambiguous: None }
+        Self {
+            name,
+            id,
+            vg: Ok(vg),
+            text,
+            pvs,
+            problems: Vec::new(),
+            ambiguous: None,
+        }
     }
 
     fn unreadable(name: String, error: Error, text: Arc<[u8]>, problem: Problem) -> Self {
-        Self { name, id: None, vg: Err(error), text, pvs: Vec::new(), problems: vec![problem], ambiguous: None }
+        Self {
+            name,
+            id: None,
+            vg: Err(error),
+            text,
+            pvs: Vec::new(),
+            problems: vec![problem],
+            ambiguous: None,
+        }
     }
 
     /// The sequence number of the newest text.
@@ -249,7 +332,9 @@ impl FoundVg {
 
     /// How an area's copy compares with the newest, with the sequence number of a readable copy.
     pub fn copy_state(&self, mda: &crate::MdaScan) -> (CopyState, Option<u32>) {
-        let Ok(header) = &mda.header else { return (CopyState::Bad, None) };
+        let Ok(header) = &mda.header else {
+            return (CopyState::Bad, None);
+        };
         match &mda.text {
             _ if header.is_ignored() => (CopyState::Ignored, None),
             None => (CopyState::Empty, None),
@@ -266,7 +351,10 @@ impl FoundVg {
     /// What is wrong with the copies on one disk.
     fn report_copies(&mut self, disk: usize, scan: &PvScan) {
         for mda in &scan.mdas {
-            let place = Place { disk: Some(disk), at: mda.area.offset };
+            let place = Place {
+                disk: Some(disk),
+                at: mda.area.offset,
+            };
             let error = match (&mda.header, &mda.text) {
                 (Err(error), _) | (_, Some(Err(error))) => Some(error.to_string()),
                 _ => None,
@@ -275,33 +363,69 @@ impl FoundVg {
                 (Some(error), _) => (Severity::Error, error),
                 (None, (CopyState::Old, seqno)) => {
                     let seqno = seqno.unwrap_or(0);
-                    (Severity::Warning, format!("an old copy of the metadata, sequence number {seqno}"))
+                    (
+                        Severity::Warning,
+                        format!("an old copy of the metadata, sequence number {seqno}"),
+                    )
                 }
-                (None, (CopyState::Empty, _)) => (Severity::Warning, "a metadata area without metadata".into()),
+                (None, (CopyState::Empty, _)) => {
+                    (Severity::Warning, "a metadata area without metadata".into())
+                }
                 _ => continue,
             };
-            self.problems.push(Problem { severity, place, what });
+            self.problems.push(Problem {
+                severity,
+                place,
+                what,
+            });
         }
         if !scan.header.is_used() {
-            let place = Place { disk: Some(disk), at: scan.label_sector.saturating_mul(512) };
+            let place = Place {
+                disk: Some(disk),
+                at: scan.label_sector.saturating_mul(512),
+            };
             let what = "the label does not say that the PV belongs to a volume group".into();
-            self.problems.push(Problem { severity: Severity::Warning, place, what });
+            self.problems.push(Problem {
+                severity: Severity::Warning,
+                place,
+                what,
+            });
         }
     }
 
     fn report_missing(&mut self) {
         for pv in self.pvs.iter().filter(|pv| pv.disk.is_none()) {
             let what = format!("PV {} is missing", pv.id);
-            self.problems.push(Problem { severity: Severity::Error, place: Place { disk: None, at: 0 }, what });
+            self.problems.push(Problem {
+                severity: Severity::Error,
+                place: Place { disk: None, at: 0 },
+                what,
+            });
         }
         let Ok(vg) = &self.vg else { return };
         for found in &self.pvs {
-            let (Some(pv), Some(scan)) = (vg.pv(found.id), &found.scan) else { continue };
-            let end = vg.extent_size().to_sectors(pv.pe_count()).checked_add(pv.pe_start()).and_then(crate::Sectors::to_bytes);
+            let (Some(pv), Some(scan)) = (vg.pv(found.id), &found.scan) else {
+                continue;
+            };
+            let end = vg
+                .extent_size()
+                .to_sectors(pv.pe_count())
+                .checked_add(pv.pe_start())
+                .and_then(crate::Sectors::to_bytes);
             if end.is_none_or(|end| end > scan.device_size) {
-                let what = format!("PV {} needs {end:?} bytes; its device has {}", found.id, scan.device_size);
+                let what = format!(
+                    "PV {} needs {end:?} bytes; its device has {}",
+                    found.id, scan.device_size
+                );
                 self.ambiguous = self.ambiguous.take().or_else(|| Some(what.clone()));
-                self.problems.push(Problem { severity: Severity::Error, place: Place { disk: found.disk, at: 0 }, what });
+                self.problems.push(Problem {
+                    severity: Severity::Error,
+                    place: Place {
+                        disk: found.disk,
+                        at: 0,
+                    },
+                    what,
+                });
             }
         }
     }

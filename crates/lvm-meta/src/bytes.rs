@@ -25,7 +25,9 @@ pub(crate) fn u64_at(sector: &Sector, at: usize) -> u64 {
 
 /// Stores bytes at a place; what would pass the sector's end is not stored, and `false` says so.
 pub(crate) fn put(sector: &mut Sector, at: usize, bytes: &[u8]) -> bool {
-    let place = at.checked_add(bytes.len()).and_then(|end| sector.get_mut(at..end));
+    let place = at
+        .checked_add(bytes.len())
+        .and_then(|end| sector.get_mut(at..end));
     place.map(|place| place.copy_from_slice(bytes)).is_some()
 }
 

@@ -2,7 +2,11 @@
 //!
 //! Nothing here opens a device by name, asks the time, draws a random number, or knows device-mapper: all of
 //! that is passed in.  Bytes from a disk never panic, never loop or allocate without bound.
-#![warn(clippy::as_conversions, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+#![warn(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
 #![cfg_attr(test, allow(clippy::as_conversions, clippy::arithmetic_side_effects))]
 
 mod alloc;
@@ -38,8 +42,8 @@ pub use format::{DiskArea, MakePv, MdaHeader, PvHeader, PvLayout, RawLocation};
 pub use id::{IdError, LvId, PvId, VgId};
 pub use mda_set::{MdaSet, Precommitted, Written};
 pub use model::{
-    Area, ChangeError, Lv, LvFlags, LvStatus, NewLv, NewPv, NewVg, Opaque, Provenance, Pv, PvFlags, PvStatus, Refusal,
-    Segment, SegmentKind, SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
+    Area, ChangeError, Lv, LvFlags, LvStatus, NewLv, NewPv, NewVg, Opaque, Provenance, Pv, PvFlags, PvStatus,
+    Refusal, Segment, SegmentKind, SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
 };
 pub use name::{LvName, NameError, Tag, VgName};
 pub use pv::{erase_pv, make_pv, set_pv_size, set_pv_used};

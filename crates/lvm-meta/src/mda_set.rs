@@ -34,14 +34,21 @@ pub struct MdaSet {
 
 impl std::fmt::Debug for MdaSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MdaSet").field("areas", &self.mdas.len()).field("poisoned", &self.poisoned).finish()
+        f.debug_struct("MdaSet")
+            .field("areas", &self.mdas.len())
+            .field("poisoned", &self.poisoned)
+            .finish()
     }
 }
 
 impl MdaSet {
     /// A set without areas.
     pub fn new() -> Self {
-        Self { disks: Vec::new(), mdas: Vec::new(), poisoned: false }
+        Self {
+            disks: Vec::new(),
+            mdas: Vec::new(),
+            poisoned: false,
+        }
     }
 
     /// Adds an area whose header was read already.
@@ -90,9 +97,32 @@ impl MdaSet {
         Ok(!self.mdas.is_empty())
     }
 
+    /// Did a write or sync fail?  Then this set writes no more.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// Looks whether any area on disk commits to this text: after a failed commit, that makes the VG the new one.
+    ///
+    /// An area that cannot be read counts as one that does not.
+    pub fn commits_to(&self, text: &[u8]) -> bool {
+        let (size, checksum) = (length(text), crc(&[text]));
+        self.mdas.iter().any(|mda| {
+            let sector = self
+                .disk(mda)
+                .and_then(|disk| read_sector(disk, mda.header.start));
+            let header = sector.and_then(|sector| MdaHeader::decode(&sector, mda.header.start));
+            header.is_ok_and(|found| (found.committed.size, found.committed.checksum) == (size, checksum))
+        })
+    }
+
     /// The largest text that fits every area, the closing NUL included; 0 without areas.
     pub fn capacity(&self) -> u64 {
-        self.mdas.iter().map(|mda| Ring::new(mda.header.size).capacity()).min().unwrap_or(0)
+        self.mdas
+            .iter()
+            .map(|mda| Ring::new(mda.header.size).capacity())
+            .min()
+            .unwrap_or(0)
     }
 
     /// Bytes of the largest area, its header included; `None` without areas.
@@ -102,11 +132,18 @@ impl MdaSet {
 
     /// Bytes of the committed text.
     pub fn used(&self) -> u64 {
-        self.mdas.iter().map(|mda| mda.header.committed.size).max().unwrap_or(0)
+        self.mdas
+            .iter()
+            .map(|mda| mda.header.committed.size)
+            .max()
+            .unwrap_or(0)
     }
 
     fn disk(&self, mda: &Mda) -> Result<&dyn Disk, Error> {
-        self.disks.get(mda.disk).map(|disk| &**disk).ok_or(Error::Poisoned)
+        self.disks
+            .get(mda.disk)
+            .map(|disk| &**disk)
+            .ok_or(Error::Poisoned)
     }
 
     /// Writes a text, its closing NUL included, into every ring.  Durable when this returns, but nothing names it yet.
@@ -140,7 +177,12 @@ impl MdaSet {
             set.sync()
         })?;
         let checksum = crc(&[text]);
-        let slots = places.iter().map(|place| RawLocation { offset: place.offset, size: length(text), checksum, flags: 0 });
+        let slots = places.iter().map(|place| RawLocation {
+            offset: place.offset,
+            size: length(text),
+            checksum,
+            flags: 0,
+        });
         let slots = slots.collect();
         Ok(Written { set: self, slots })
     }
@@ -154,7 +196,11 @@ impl MdaSet {
 
     fn sync(&self) -> Result<(), Error> {
         self.disks.iter().enumerate().try_for_each(|(index, disk)| {
-            if self.mdas.iter().any(|mda| mda.disk == index) { sync(&**disk) } else { Ok(()) }
+            if self.mdas.iter().any(|mda| mda.disk == index) {
+                sync(&**disk)
+            } else {
+                Ok(())
+            }
         })
     }
 
@@ -210,9 +256,18 @@ impl<'a> Written<'a> {
     /// # Errors
     /// [`Error::Io`], which poisons the set; readers go on with the old text.
     pub fn precommit(self) -> Result<Precommitted<'a>, Error> {
-        let slots: Vec<_> = self.set.mdas.iter().map(|mda| mda.header.committed).zip(self.slots.iter().copied()).collect();
+        let slots: Vec<_> = self
+            .set
+            .mdas
+            .iter()
+            .map(|mda| mda.header.committed)
+            .zip(self.slots.iter().copied())
+            .collect();
         self.set.write_headers(&slots)?;
-        Ok(Precommitted { set: self.set, slots: self.slots })
+        Ok(Precommitted {
+            set: self.set,
+            slots: self.slots,
+        })
     }
 }
 
@@ -242,7 +297,12 @@ impl Precommitted<'_> {
     /// # Errors
     /// [`Error::Io`], which poisons the set; readers go on with the old text.
     pub fn revert(self) -> Result<(), Error> {
-        let slots: Vec<_> = self.set.mdas.iter().map(|mda| (mda.header.committed, RawLocation::default())).collect();
+        let slots: Vec<_> = self
+            .set
+            .mdas
+            .iter()
+            .map(|mda| (mda.header.committed, RawLocation::default()))
+            .collect();
         self.set.write_headers(&slots)
     }
 }

@@ -14,16 +14,31 @@ const MDA_FRONT: usize = 4096;
 
 pub(crate) fn read(disk: &(impl Disk + ?Sized), at: u64, buf: &mut [u8]) -> Result<(), Error> {
     let len = crate::bytes::length(buf);
-    disk.read_at(at, buf).map_err(|source| Error::Io { op: IoOp::Read, at, len, source })
+    disk.read_at(at, buf).map_err(|source| Error::Io {
+        op: IoOp::Read,
+        at,
+        len,
+        source,
+    })
 }
 
 pub(crate) fn write(disk: &(impl Disk + ?Sized), at: u64, bytes: &[u8]) -> Result<(), Error> {
     let len = crate::bytes::length(bytes);
-    disk.write_at(at, bytes).map_err(|source| Error::Io { op: IoOp::Write, at, len, source })
+    disk.write_at(at, bytes).map_err(|source| Error::Io {
+        op: IoOp::Write,
+        at,
+        len,
+        source,
+    })
 }
 
 pub(crate) fn sync(disk: &(impl Disk + ?Sized)) -> Result<(), Error> {
-    disk.sync().map_err(|source| Error::Io { op: IoOp::Sync, at: 0, len: 0, source })
+    disk.sync().map_err(|source| Error::Io {
+        op: IoOp::Sync,
+        at: 0,
+        len: 0,
+        source,
+    })
 }
 
 /// The sector at a byte.
@@ -96,7 +111,12 @@ pub fn erase_pv(disk: &dyn Disk) -> Result<(), Error> {
         }
     }
     sync(disk)?;
-    let size = disk.size().map_err(|source| Error::Io { op: IoOp::Read, at: 0, len: 0, source })?;
+    let size = disk.size().map_err(|source| Error::Io {
+        op: IoOp::Read,
+        at: 0,
+        len: 0,
+        source,
+    })?;
     for area in areas {
         // The header is ours to erase only if it is one.
         let inside = area.offset.checked_add(512).is_some_and(|end| end <= size);
@@ -135,5 +155,7 @@ pub fn set_pv_used(disk: &dyn Disk, used: bool) -> Result<(), Error> {
 /// # Errors
 /// [`Error::NotAPv`], [`Error::Io`].
 pub fn set_pv_size(disk: &dyn Disk, size: Sectors) -> Result<(), Error> {
-    change_label(disk, |label| label.header.device_size = size.to_bytes().unwrap_or(u64::MAX))
+    change_label(disk, |label| {
+        label.header.device_size = size.to_bytes().unwrap_or(u64::MAX)
+    })
 }

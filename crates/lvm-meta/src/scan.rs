@@ -48,8 +48,15 @@ impl MdaScan {
 /// # Errors
 /// [`Error::Io`]; [`Error::Corrupt`] when what claims to be a label is none.
 pub fn scan(disk: &dyn Disk) -> Result<Option<PvScan>, Error> {
-    let Some(label) = find_label(disk)? else { return Ok(None) };
-    let device_size = disk.size().map_err(|source| Error::Io { op: IoOp::Read, at: 0, len: 0, source })?;
+    let Some(label) = find_label(disk)? else {
+        return Ok(None);
+    };
+    let device_size = disk.size().map_err(|source| Error::Io {
+        op: IoOp::Read,
+        at: 0,
+        len: 0,
+        source,
+    })?;
     let mut mdas: Vec<MdaScan> = Vec::new();
     for area in &label.header.metadata_areas {
         let header = read_header(disk, area.offset, device_size);
@@ -68,9 +75,18 @@ pub fn scan(disk: &dyn Disk) -> Result<Option<PvScan>, Error> {
             }
             _ => None,
         };
-        mdas.push(MdaScan { area: *area, header, text });
+        mdas.push(MdaScan {
+            area: *area,
+            header,
+            text,
+        });
     }
-    Ok(Some(PvScan { header: label.header, label_sector: label.sector.get(), mdas, device_size }))
+    Ok(Some(PvScan {
+        header: label.header,
+        label_sector: label.sector.get(),
+        mdas,
+        device_size,
+    }))
 }
 
 /// Reads and verifies the header of the area at `at`.
@@ -78,7 +94,11 @@ pub(crate) fn read_header(disk: &dyn Disk, at: u64, device_size: u64) -> Result<
     let past = |end: u64| Error::Corrupt {
         part: Part::MdaHeader,
         at,
-        kind: CorruptKind::Field { field: "area end", found: end, expected: device_size },
+        kind: CorruptKind::Field {
+            field: "area end",
+            found: end,
+            expected: device_size,
+        },
     };
     if at.checked_add(512).is_none_or(|end| end > device_size) {
         return Err(past(at));
@@ -93,7 +113,10 @@ pub(crate) fn read_header(disk: &dyn Disk, at: u64, device_size: u64) -> Result<
 /// Reads and verifies a text.
 pub(crate) fn read_text(disk: &dyn Disk, header: &MdaHeader, slot: &RawLocation) -> Result<Arc<[u8]>, Error> {
     let place = Ring::new(header.size).locate(slot, header.start)?;
-    let size = usize::try_from(slot.size).map_err(|_| Error::TextTooLarge { length: slot.size, capacity: 0 })?;
+    let size = usize::try_from(slot.size).map_err(|_| Error::TextTooLarge {
+        length: slot.size,
+        capacity: 0,
+    })?;
     let mut text = vec![0; size];
     let at = header.start.saturating_add(place.offset);
     let (first, wrapped) = text.split_at_mut(usize::try_from(place.first).unwrap_or(size).min(size));
@@ -103,8 +126,15 @@ pub(crate) fn read_text(disk: &dyn Disk, header: &MdaHeader, slot: &RawLocation)
     }
     let computed = crc(&[&text]);
     if computed != slot.checksum {
-        let kind = CorruptKind::Checksum { stored: slot.checksum, computed };
-        return Err(Error::Corrupt { part: Part::Text, at, kind });
+        let kind = CorruptKind::Checksum {
+            stored: slot.checksum,
+            computed,
+        };
+        return Err(Error::Corrupt {
+            part: Part::Text,
+            at,
+            kind,
+        });
     }
     debug_assert_eq!(length(&text), slot.size);
     Ok(text.into())

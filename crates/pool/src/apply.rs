@@ -80,8 +80,8 @@ impl Kernel<'_> {
     /// Carries out `steps`, with `new` made durable around and at [`Step::Commit`].
     ///
     /// # Errors
-    /// Before the commit: the step's error, with everything undone.  After it: [`Error::AfterCommit`]; the
-    /// remaining steps were tried all the same, so that nothing stays suspended.
+    /// Before the commit: the step's error, with everything undone.  From the first header that has it:
+    /// [`Error::AfterCommit`]; the remaining steps were tried all the same, so that nothing stays suspended.
     pub(crate) fn apply(&self, new: Option<NewText<'_>>, steps: &[Step]) -> Result<(), Error> {
         let at = steps.iter().position(|step| matches!(step, Step::Commit));
         let (before, after) = match at {
@@ -108,18 +108,20 @@ impl Kernel<'_> {
                     let _ = precommitted.revert();
                     return Err(error);
                 }
-                if let Err(error) = precommitted.commit() {
-                    run.undo();
-                    return Err(Error::Meta(error));
+                if let Err(error) = precommitted.commit().map_err(Error::Meta) {
+                    // One header that landed makes the VG the new one for every reader: the kernel follows it.
+                    if !mdas.commits_to(text) {
+                        run.undo();
+                        return Err(error);
+                    }
+                    let _ = run.after(after);
+                    return Err(Error::AfterCommit(Box::new(error)));
                 }
             }
         }
-        run.after(after).map_err(|error| {
-            if at.is_some() {
-                Error::AfterCommit(Box::new(error))
-            } else {
-                error
-            }
+        run.after(after).map_err(|error| match at {
+            Some(_) => Error::AfterCommit(Box::new(error)),
+            None => error,
         })
     }
 }
@@ -138,7 +140,7 @@ impl<'s> Run<'_, 's> {
             self.step(step)?;
             self.done.push(step);
         }
-        self.settle()
+        Ok(())
     }
 
     /// Tries every step even if one fails, and reports the first failure.

@@ -172,8 +172,8 @@ pub enum Error {
     /// The host layer failed: locks, devices, configuration.
     #[error(transparent)]
     Host(host::Error),
-    /// The change is durable in the metadata, but the kernel did not follow.
-    #[error("committed, but the kernel could not follow; open the pool again to finish")]
+    /// The change is in the metadata, but a disk or the kernel did not follow.
+    #[error("committed, but not all of it was carried out; open the pool again to finish")]
     AfterCommit(#[source] Box<Error>),
     /// A file or device could not be used.
     #[error("cannot {what} {path:?}")]
@@ -453,6 +453,7 @@ fn meta_kind(error: &lvm_meta::Error) -> (&'static str, Class, i32) {
         E::Io { source, .. } => of_io(source),
         E::TextTooLarge { .. } => ("MetadataFull", Class::NoSpace, libc::ENOSPC),
         E::DeviceTooSmall { .. } => ("DiskTooSmall", Class::InvalidArgument, libc::EINVAL),
+        E::Poisoned => ("Reopen", Class::Internal, libc::EIO),
         E::Conflict => ("Conflict", Class::Busy, libc::EBUSY),
         E::Name(_) => ("InvalidName", Class::InvalidArgument, libc::EINVAL),
         E::Id(_) | E::Geometry { .. } => ("InvalidArgument", Class::InvalidArgument, libc::EINVAL),

@@ -37,6 +37,8 @@ pub(crate) struct OpenVg {
     pub(crate) ambiguous: Option<String>,
     /// The parsed metadata may not be what is on disk: a change failed half way.
     stale: bool,
+    /// A write or sync failed: this handle changes nothing more.
+    poisoned: bool,
 }
 
 impl OpenVg {
@@ -81,6 +83,7 @@ impl OpenVg {
             problems,
             ambiguous: found.ambiguous,
             stale: false,
+            poisoned: false,
         };
         if inner.is_embedded() {
             open.activate_embedded(inner)?;
@@ -111,13 +114,16 @@ impl OpenVg {
     /// # Errors
     /// [`Error::PoolNotFound`] when the VG is gone.
     pub(crate) fn refresh(&mut self, inner: &Inner) -> Result<(), Error> {
-        if !self.stale && self.mdas.unchanged().map_err(Error::Meta)? {
+        // An area that cannot be read any more is for the scan to find.
+        if !self.stale && self.mdas.unchanged().unwrap_or(false) {
             return Ok(());
         }
         let (id, name) = (self.vg.id(), self.vg.name().to_string());
         let mut scan = inner.scan()?;
         let found = scan.take_vg(&id).ok_or(Error::PoolNotFound(name))?;
+        let poisoned = self.poisoned;
         *self = Self::new(inner, &scan, found)?;
+        self.poisoned = poisoned;
         Ok(())
     }
 
@@ -185,13 +191,18 @@ impl OpenVg {
     /// The caller holds the VG's lock.  Nothing is written when `plan` changes nothing; durable when this returns.
     ///
     /// # Errors
-    /// `plan`'s own, [`Error::MetadataFull`], or the failure of a step; before the commit all is as it was.
+    /// `plan`'s own, [`Error::MetadataFull`], or the failure of a step; before the commit all is as it was.  After a
+    /// failed write or sync of metadata this handle changes nothing more: only opening the pool again tells what is
+    /// on the disks.
     pub(crate) fn change<R>(
         &mut self,
         inner: &Inner,
         description: &str,
         plan: impl FnOnce(&mut Change<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        if self.poisoned {
+            return Err(Error::Meta(lvm_meta::Error::Poisoned));
+        }
         let mut change = Change {
             open: self,
             steps: Vec::new(),
@@ -230,6 +241,7 @@ impl OpenVg {
             &steps,
         );
         self.stale = !matches!(result, Ok(()) | Err(Error::AfterCommit(_)));
+        self.poisoned = self.mdas.is_poisoned();
         result.map(|()| answer)
     }
 }

@@ -35,6 +35,9 @@ impl Inner {
     /// Looks at every disk in scope.
     ///
     /// A disk that cannot be opened or read is left out: what it held shows as missing.
+    ///
+    /// # Errors
+    /// [`Error::Host`] when the devices cannot be enumerated, or none may be opened.
     pub(crate) fn scan(&self) -> Result<Scan, Error> {
         self.scan_also(&[])
     }
@@ -68,10 +71,15 @@ impl Inner {
                 paths.push(path.clone());
             }
         }
-        let (mut disks, mut scans) = (Vec::new(), Vec::new());
+        let (mut disks, mut scans, mut denied) = (Vec::new(), Vec::new(), None);
         for path in paths {
-            let Ok(disk) = LazyDisk::open(&self.paths, &path) else {
-                continue;
+            let disk = match LazyDisk::open(&self.paths, &path) {
+                Ok(disk) => disk,
+                Err(error) => {
+                    let is_denied = matches!(&error, host::Error::Io { source, .. } if is_permission(source));
+                    denied = denied.or(is_denied.then_some(error));
+                    continue;
+                }
             };
             if let Ok(Some(pv)) = lvm_meta::scan(&disk)
                 && host
@@ -85,11 +93,19 @@ impl Inner {
                 disk: Arc::new(disk),
             });
         }
+        // Without the right to look at any disk, "there is nothing" would be a lie.
+        if let Some(error) = denied.filter(|_| disks.is_empty()) {
+            return Err(Error::Host(error));
+        }
         Ok(Scan {
             assembly: lvm_meta::assemble(scans),
             disks,
         })
     }
+}
+
+fn is_permission(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 /// Is a disk with a label one that LVM would use: not excluded, no leg of an array, listed for this PV?

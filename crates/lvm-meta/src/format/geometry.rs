@@ -39,7 +39,13 @@ pub struct PvLayout {
 impl MakePv {
     /// A PV with LVM's defaults on a device of `device_size` bytes.
     pub fn new(device_size: u64, extent_size: ExtentSize) -> Self {
-        Self { device_size, extent_size, mda_size: ALIGNMENT.saturating_sub(MDA_START), mda_count: 1, alignment: ALIGNMENT }
+        Self {
+            device_size,
+            extent_size,
+            mda_size: ALIGNMENT.saturating_sub(MDA_START),
+            mda_count: 1,
+            alignment: ALIGNMENT,
+        }
     }
 
     /// At least this many bytes for each metadata area; rounded up so that the area ends at the alignment.
@@ -65,33 +71,65 @@ impl MakePv {
     /// # Errors
     /// [`Error::DeviceTooSmall`] when not one extent fits; [`Error::Geometry`] for impossible wishes.
     pub fn layout(&self) -> Result<PvLayout, Error> {
-        let Self { device_size, extent_size, mda_size, mda_count, alignment } = *self;
+        let Self {
+            device_size,
+            extent_size,
+            mda_size,
+            mda_count,
+            alignment,
+        } = *self;
         if alignment == 0 || alignment % 512 != 0 || alignment > 1 << 40 {
-            return Err(Error::Geometry { what: "alignment", given: alignment, rule: "a multiple of 512 bytes" });
+            return Err(Error::Geometry {
+                what: "alignment",
+                given: alignment,
+                rule: "a multiple of 512 bytes",
+            });
         }
         if mda_count > 2 {
-            return Err(Error::Geometry { what: "number of metadata areas", given: mda_count.into(), rule: "0 to 2" });
+            return Err(Error::Geometry {
+                what: "number of metadata areas",
+                given: mda_count.into(),
+                rule: "0 to 2",
+            });
         }
         if mda_count > 0 && !(LEAST_MDA..=1 << 40).contains(&mda_size) {
-            return Err(Error::Geometry { what: "metadata area size", given: mda_size, rule: "at least 32 KiB" });
+            return Err(Error::Geometry {
+                what: "metadata area size",
+                given: mda_size,
+                rule: "at least 32 KiB",
+            });
         }
         let mda_end = MDA_START.saturating_add(if mda_count > 0 { mda_size } else { 0 });
         let first_end = mda_end.next_multiple_of(alignment);
         let mut metadata_areas = Vec::new();
         if mda_count > 0 {
-            metadata_areas.push(DiskArea { offset: MDA_START, size: first_end.saturating_sub(MDA_START) });
+            metadata_areas.push(DiskArea {
+                offset: MDA_START,
+                size: first_end.saturating_sub(MDA_START),
+            });
         }
-        let needed = first_end.saturating_add(extent_size.bytes()).saturating_add(if mda_count > 1 { mda_size } else { 0 });
-        let too_small = || Error::DeviceTooSmall { size: device_size, needed };
+        let needed = first_end
+            .saturating_add(extent_size.bytes())
+            .saturating_add(if mda_count > 1 { mda_size } else { 0 });
+        let too_small = || Error::DeviceTooSmall {
+            size: device_size,
+            needed,
+        };
         let sectors = device_size / 512;
         let mut end = sectors.saturating_mul(512);
         if mda_count > 1 {
             let second = end.checked_sub(mda_size).ok_or_else(too_small)?;
-            let second = second.checked_div(alignment).unwrap_or(0).saturating_mul(alignment);
+            let second = second
+                .checked_div(alignment)
+                .unwrap_or(0)
+                .saturating_mul(alignment);
             if second < first_end {
                 return Err(too_small());
             }
-            metadata_areas.push(DiskArea { offset: second, size: end.saturating_sub(second) });
+            metadata_areas.push(DiskArea {
+                offset: second,
+                size: end.saturating_sub(second),
+            });
             end = second;
         }
         let room = end.checked_sub(first_end).ok_or_else(too_small)?;
@@ -101,7 +139,12 @@ impl MakePv {
         }
         // More extents than 32 bits count are left unused, as LVM leaves them.
         let pe_count = Extents::new(u32::try_from(pe_count).unwrap_or(u32::MAX));
-        Ok(PvLayout { device_size: sectors.saturating_mul(512), metadata_areas, pe_start: Sectors::from_bytes_floor(first_end), pe_count })
+        Ok(PvLayout {
+            device_size: sectors.saturating_mul(512),
+            metadata_areas,
+            pe_start: Sectors::from_bytes_floor(first_end),
+            pe_count,
+        })
     }
 }
 
@@ -122,32 +165,77 @@ mod tests {
     #[test]
     fn a_disk_of_64_mib_has_15_extents_behind_a_mebibyte() {
         let layout = MakePv::new(64 * MIB, ExtentSize::DEFAULT).layout().unwrap();
-        assert_eq!(layout.metadata_areas, [DiskArea { offset: 4096, size: 1_044_480 }]);
+        assert_eq!(
+            layout.metadata_areas,
+            [DiskArea {
+                offset: 4096,
+                size: 1_044_480
+            }]
+        );
         assert_eq!((layout.pe_start.get(), layout.pe_count.get()), (2048, 15));
     }
 
     #[test]
     fn a_second_area_ends_with_the_device_and_starts_aligned() {
-        let layout = MakePv::new(64 * MIB, ExtentSize::DEFAULT).mda_count(2).layout().unwrap();
-        assert_eq!(layout.metadata_areas[1], DiskArea { offset: 66_060_288, size: MIB });
+        let layout = MakePv::new(64 * MIB, ExtentSize::DEFAULT)
+            .mda_count(2)
+            .layout()
+            .unwrap();
+        assert_eq!(
+            layout.metadata_areas[1],
+            DiskArea {
+                offset: 66_060_288,
+                size: MIB
+            }
+        );
         assert_eq!(layout.pe_count.get(), 15);
     }
 
     #[test]
     fn an_area_grows_to_the_alignment() {
-        let layout = MakePv::new(64 * MIB, ExtentSize::DEFAULT).mda_size(100 << 10).alignment(64 << 10).layout().unwrap();
-        assert_eq!((layout.metadata_areas[0].size, layout.pe_start.get()), (126_976, 256));
+        let layout = MakePv::new(64 * MIB, ExtentSize::DEFAULT)
+            .mda_size(100 << 10)
+            .alignment(64 << 10)
+            .layout()
+            .unwrap();
+        assert_eq!(
+            (layout.metadata_areas[0].size, layout.pe_start.get()),
+            (126_976, 256)
+        );
     }
 
     #[test]
     fn impossible_wishes_are_refused() {
         let make = || MakePv::new(64 * MIB, ExtentSize::DEFAULT);
-        assert!(matches!(make().mda_size(1 << 41).layout(), Err(Error::Geometry { .. })));
-        assert!(matches!(make().mda_size(100 * MIB).layout(), Err(Error::DeviceTooSmall { .. })));
-        assert!(matches!(make().alignment(100).layout(), Err(Error::Geometry { .. })));
-        assert!(matches!(make().mda_count(3).layout(), Err(Error::Geometry { .. })));
-        assert!(matches!(MakePv::new(4 * MIB, ExtentSize::DEFAULT).layout(), Err(Error::DeviceTooSmall { .. })));
-        assert!(matches!(MakePv::new(0, ExtentSize::DEFAULT).mda_count(2).layout(), Err(Error::DeviceTooSmall { .. })));
-        assert!(MakePv::new(u64::MAX, ExtentSize::DEFAULT).mda_count(0).layout().is_ok());
+        assert!(matches!(
+            make().mda_size(1 << 41).layout(),
+            Err(Error::Geometry { .. })
+        ));
+        assert!(matches!(
+            make().mda_size(100 * MIB).layout(),
+            Err(Error::DeviceTooSmall { .. })
+        ));
+        assert!(matches!(
+            make().alignment(100).layout(),
+            Err(Error::Geometry { .. })
+        ));
+        assert!(matches!(
+            make().mda_count(3).layout(),
+            Err(Error::Geometry { .. })
+        ));
+        assert!(matches!(
+            MakePv::new(4 * MIB, ExtentSize::DEFAULT).layout(),
+            Err(Error::DeviceTooSmall { .. })
+        ));
+        assert!(matches!(
+            MakePv::new(0, ExtentSize::DEFAULT).mda_count(2).layout(),
+            Err(Error::DeviceTooSmall { .. })
+        ));
+        assert!(
+            MakePv::new(u64::MAX, ExtentSize::DEFAULT)
+                .mda_count(0)
+                .layout()
+                .is_ok()
+        );
     }
 }

@@ -64,10 +64,24 @@ impl Label {
     /// # Errors
     /// [`Error::Corrupt`] for a wrong checksum, sector number, type, or PV header.
     pub(crate) fn decode(bytes: &Sector, sector: LabelSector) -> Result<Self, Error> {
-        let corrupt = |offset: u64, kind| Error::Corrupt { part: Part::Label, at: sector.at().saturating_add(offset), kind };
-        let (stored, computed) = (u32_at(bytes, 16), crc(&[bytes.get(CRC_FROM..).unwrap_or_default()]));
+        let corrupt = |offset: u64, kind| Error::Corrupt {
+            part: Part::Label,
+            at: sector.at().saturating_add(offset),
+            kind,
+        };
+        let (stored, computed) = (
+            u32_at(bytes, 16),
+            crc(&[bytes.get(CRC_FROM..).unwrap_or_default()]),
+        );
         if u64_at(bytes, 8) != sector.get() {
-            return Err(corrupt(8, CorruptKind::Field { field: "sector", found: u64_at(bytes, 8), expected: sector.get() }));
+            return Err(corrupt(
+                8,
+                CorruptKind::Field {
+                    field: "sector",
+                    found: u64_at(bytes, 8),
+                    expected: sector.get(),
+                },
+            ));
         }
         if stored != computed {
             return Err(corrupt(16, CorruptKind::Checksum { stored, computed }));
@@ -76,16 +90,34 @@ impl Label {
             return Err(corrupt(24, CorruptKind::Magic));
         }
         let offset = u32_at(bytes, 20);
-        let header_at = usize::try_from(offset).ok().filter(|at| *at >= 32 && *at < SECTOR);
-        let header_at = header_at
-            .ok_or_else(|| corrupt(20, CorruptKind::Field { field: "offset", found: offset.into(), expected: HEADER_AT.into() }))?;
+        let header_at = usize::try_from(offset)
+            .ok()
+            .filter(|at| *at >= 32 && *at < SECTOR);
+        let header_at = header_at.ok_or_else(|| {
+            corrupt(
+                20,
+                CorruptKind::Field {
+                    field: "offset",
+                    found: offset.into(),
+                    expected: HEADER_AT.into(),
+                },
+            )
+        })?;
         let header = PvHeader::decode(bytes, header_at, sector.at())?;
-        Ok(Self { sector, header_at, header })
+        Ok(Self {
+            sector,
+            header_at,
+            header,
+        })
     }
 
     /// A label at a place with LVM's own offset.
     pub(crate) fn new(sector: LabelSector, header: PvHeader) -> Self {
-        Self { sector, header_at: 32, header }
+        Self {
+            sector,
+            header_at: 32,
+            header,
+        }
     }
 
     /// The sector's bytes.
@@ -96,7 +128,11 @@ impl Label {
         let mut bytes = [0; SECTOR];
         put(&mut bytes, 0, &ID);
         put(&mut bytes, 8, &self.sector.get().to_le_bytes());
-        put(&mut bytes, 20, &u32::try_from(self.header_at).unwrap_or(HEADER_AT).to_le_bytes());
+        put(
+            &mut bytes,
+            20,
+            &u32::try_from(self.header_at).unwrap_or(HEADER_AT).to_le_bytes(),
+        );
         put(&mut bytes, 24, &TYPE);
         self.header.encode(&mut bytes, self.header_at)?;
         let sum = crc(&[bytes.get(CRC_FROM..).unwrap_or_default()]);

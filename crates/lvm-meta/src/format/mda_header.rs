@@ -64,7 +64,13 @@ pub struct MdaHeader {
 impl MdaHeader {
     /// The header of an empty area.
     pub(crate) fn empty(start: u64, size: u64) -> Self {
-        Self { start, size, committed: RawLocation::default(), precommitted: RawLocation::default(), rest: [0; 424] }
+        Self {
+            start,
+            size,
+            committed: RawLocation::default(),
+            precommitted: RawLocation::default(),
+            rest: [0; 424],
+        }
     }
 
     /// Is the area out of use?
@@ -77,7 +83,11 @@ impl MdaHeader {
     /// # Errors
     /// [`Error::Corrupt`] for a wrong checksum, magic, version, start or size.
     pub(crate) fn decode(bytes: &Sector, at: u64) -> Result<Self, Error> {
-        let corrupt = |offset: u64, kind| Error::Corrupt { part: Part::MdaHeader, at: at.saturating_add(offset), kind };
+        let corrupt = |offset: u64, kind| Error::Corrupt {
+            part: Part::MdaHeader,
+            at: at.saturating_add(offset),
+            kind,
+        };
         let (stored, computed) = (u32_at(bytes, 0), crc(&[bytes.get(4..).unwrap_or_default()]));
         if stored != computed {
             return Err(corrupt(0, CorruptKind::Checksum { stored, computed }));
@@ -86,14 +96,29 @@ impl MdaHeader {
             return Err(corrupt(4, CorruptKind::Magic));
         }
         let expect = |offset, field, found: u64, expected: u64| {
-            let kind = CorruptKind::Field { field, found, expected };
-            if found == expected { Ok(()) } else { Err(corrupt(offset, kind)) }
+            let kind = CorruptKind::Field {
+                field,
+                found,
+                expected,
+            };
+            if found == expected {
+                Ok(())
+            } else {
+                Err(corrupt(offset, kind))
+            }
         };
         expect(20, "version", u32_at(bytes, 20).into(), VERSION.into())?;
         expect(24, "start", u64_at(bytes, 24), at)?;
         let size = u64_at(bytes, 32);
         if size < 1024 || at.checked_add(size).is_none() {
-            return Err(corrupt(32, CorruptKind::Field { field: "size", found: size, expected: 1024 }));
+            return Err(corrupt(
+                32,
+                CorruptKind::Field {
+                    field: "size",
+                    found: size,
+                    expected: 1024,
+                },
+            ));
         }
         let slot = |at: usize| RawLocation {
             offset: u64_at(bytes, at),
@@ -102,7 +127,13 @@ impl MdaHeader {
             flags: u32_at(bytes, at.saturating_add(20)),
         };
         let [committed, precommitted] = SLOTS.map(slot);
-        Ok(Self { start: at, size, committed, precommitted, rest: field(bytes, 88) })
+        Ok(Self {
+            start: at,
+            size,
+            committed,
+            precommitted,
+            rest: field(bytes, 88),
+        })
     }
 
     /// The sector's bytes.

@@ -56,7 +56,10 @@ impl PvHeader {
         Self {
             id,
             device_size,
-            data_areas: vec![DiskArea { offset: pe_start, size: 0 }],
+            data_areas: vec![DiskArea {
+                offset: pe_start,
+                size: 0,
+            }],
             metadata_areas,
             extension_version: EXTENSION_VERSION,
             extension_flags: 0,
@@ -72,23 +75,38 @@ impl PvHeader {
     /// Says that it belongs to a VG, or to none.
     pub(crate) fn set_used(&mut self, used: bool) {
         self.extension_version = self.extension_version.max(EXTENSION_VERSION);
-        self.extension_flags = if used { self.extension_flags | USED } else { self.extension_flags & !USED };
+        self.extension_flags = if used {
+            self.extension_flags | USED
+        } else {
+            self.extension_flags & !USED
+        };
     }
 
     /// Reads the header at `at` in a label's sector.
     pub(super) fn decode(sector: &Sector, at: usize, sector_at: u64) -> Result<Self, Error> {
         let corrupt = |at: usize, kind| {
             let at = sector_at.saturating_add(u64::try_from(at).unwrap_or(0));
-            Error::Corrupt { part: Part::PvHeader, at, kind }
+            Error::Corrupt {
+                part: Part::PvHeader,
+                at,
+                kind,
+            }
         };
-        let mut reader = Lists { sector, at: at.saturating_add(40) };
+        let mut reader = Lists {
+            sector,
+            at: at.saturating_add(40),
+        };
         if reader.at > SECTOR {
             return Err(corrupt(at, CorruptKind::PastEnd));
         }
         let id = PvId::from_bytes(&field(sector, at)).ok_or_else(|| corrupt(at, CorruptKind::Id))?;
         let device_size = u64_at(sector, at.saturating_add(32));
-        let data_areas = reader.list().ok_or_else(|| corrupt(reader.at, CorruptKind::PastEnd))?;
-        let metadata_areas = reader.list().ok_or_else(|| corrupt(reader.at, CorruptKind::PastEnd))?;
+        let data_areas = reader
+            .list()
+            .ok_or_else(|| corrupt(reader.at, CorruptKind::PastEnd))?;
+        let metadata_areas = reader
+            .list()
+            .ok_or_else(|| corrupt(reader.at, CorruptKind::PastEnd))?;
         let mut header = Self {
             id,
             device_size,
@@ -103,7 +121,9 @@ impl PvHeader {
             header.extension_flags = u32_at(sector, reader.at.saturating_add(4));
             reader.at = reader.at.saturating_add(8);
             if header.extension_version >= 1 {
-                header.bootloader_areas = reader.list().ok_or_else(|| corrupt(reader.at, CorruptKind::PastEnd))?;
+                header.bootloader_areas = reader
+                    .list()
+                    .ok_or_else(|| corrupt(reader.at, CorruptKind::PastEnd))?;
             }
         }
         Ok(header)
@@ -130,7 +150,11 @@ impl PvHeader {
             at = at.saturating_add(8);
             list(&mut at, &self.bootloader_areas);
             fits &= put(sector, extension_at, &self.extension_version.to_le_bytes());
-            fits &= put(sector, extension_at.saturating_add(4), &self.extension_flags.to_le_bytes());
+            fits &= put(
+                sector,
+                extension_at.saturating_add(4),
+                &self.extension_flags.to_le_bytes(),
+            );
         }
         if fits { Ok(()) } else { Err(Error::TooManyAreas) }
     }
@@ -148,7 +172,10 @@ impl Lists<'_> {
         let mut areas = Vec::new();
         loop {
             let next = self.at.checked_add(16).filter(|end| *end <= SECTOR)?;
-            let area = DiskArea { offset: u64_at(self.sector, self.at), size: u64_at(self.sector, self.at.saturating_add(8)) };
+            let area = DiskArea {
+                offset: u64_at(self.sector, self.at),
+                size: u64_at(self.sector, self.at.saturating_add(8)),
+            };
             self.at = next;
             if area.offset == 0 {
                 return Some(areas);

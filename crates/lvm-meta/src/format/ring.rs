@@ -28,7 +28,11 @@ pub(crate) struct TextPlace {
 impl TextPlace {
     /// The piece that holds the text's end: its first byte and its length.
     pub(crate) fn last_piece(&self) -> (u64, u64) {
-        if self.wrapped > 0 { (HEADER, self.wrapped) } else { (self.offset, self.first) }
+        if self.wrapped > 0 {
+            (HEADER, self.wrapped)
+        } else {
+            (self.offset, self.first)
+        }
     }
 
     /// Zeroes that follow the text up to the next sector.
@@ -39,12 +43,17 @@ impl TextPlace {
     }
 
     fn pieces(&self) -> [(u64, u64); 2] {
-        [(self.offset, self.offset.saturating_add(self.first)), (HEADER, HEADER.saturating_add(self.wrapped))]
+        [
+            (self.offset, self.offset.saturating_add(self.first)),
+            (HEADER, HEADER.saturating_add(self.wrapped)),
+        ]
     }
 
     fn touches(&self, other: &Self) -> bool {
         let overlap = |a: (u64, u64), b: (u64, u64)| a.0 < b.1 && b.0 < a.1;
-        self.pieces().into_iter().any(|a| other.pieces().into_iter().any(|b| overlap(a, b)))
+        self.pieces()
+            .into_iter()
+            .any(|a| other.pieces().into_iter().any(|b| overlap(a, b)))
     }
 }
 
@@ -67,7 +76,11 @@ impl Ring {
         let corrupt = |at: u64, field, found, expected| Error::Corrupt {
             part: Part::MdaHeader,
             at: header_at.saturating_add(at),
-            kind: CorruptKind::Field { field, found, expected },
+            kind: CorruptKind::Field {
+                field,
+                found,
+                expected,
+            },
         };
         if slot.offset < HEADER || slot.offset >= self.size {
             return Err(corrupt(40, "text offset", slot.offset, self.size));
@@ -81,7 +94,11 @@ impl Ring {
 
     fn place(self, offset: u64, length: u64) -> TextPlace {
         let first = length.min(self.size.saturating_sub(offset));
-        TextPlace { offset, first, wrapped: length.saturating_sub(first) }
+        TextPlace {
+            offset,
+            first,
+            wrapped: length.saturating_sub(first),
+        }
     }
 
     /// Where a new text of `length` bytes goes, behind the committed one.
@@ -89,11 +106,16 @@ impl Ring {
     /// # Errors
     /// [`Error::TextTooLarge`].
     pub(crate) fn next(self, old: Option<TextPlace>, length: u64) -> Result<TextPlace, Error> {
-        let too_large = Error::TextTooLarge { length, capacity: self.capacity() };
+        let too_large = Error::TextTooLarge {
+            length,
+            capacity: self.capacity(),
+        };
         if length > self.capacity() {
             return Err(too_large);
         }
-        let Some(old) = old else { return Ok(self.place(HEADER, length)) };
+        let Some(old) = old else {
+            return Ok(self.place(HEADER, length));
+        };
         let (at, old_length) = old.last_piece();
         let last = at.saturating_add(old_length).saturating_sub(1);
         let candidate = if self.size.saturating_sub(last) < ALIGN {
@@ -105,7 +127,11 @@ impl Ring {
             }
         };
         let new = self.place(candidate, length);
-        if new.touches(&old) { Err(too_large) } else { Ok(new) }
+        if new.touches(&old) {
+            Err(too_large)
+        } else {
+            Ok(new)
+        }
     }
 }
 
@@ -115,7 +141,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(offset: u64, size: u64) -> RawLocation {
-        RawLocation { offset, size, ..Default::default() }
+        RawLocation {
+            offset,
+            size,
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -142,7 +172,15 @@ mod tests {
     #[test]
     fn slots_outside_the_ring_are_refused() {
         let ring = Ring::new(8192);
-        for slot in [at(0, 5), at(511, 5), at(8192, 5), at(512, 0), at(512, 7681), at(u64::MAX, u64::MAX), at(512, 1 << 40)] {
+        for slot in [
+            at(0, 5),
+            at(511, 5),
+            at(8192, 5),
+            at(512, 0),
+            at(512, 7681),
+            at(u64::MAX, u64::MAX),
+            at(512, 1 << 40),
+        ] {
             assert!(ring.locate(&slot, 4096).is_err(), "{slot:?}");
         }
     }

@@ -18,7 +18,10 @@ impl StoragePool {
     /// # Errors
     /// [`Error::Refused`], [`Error::Meta`].
     pub fn grow(&self) -> Result<PoolInfo, Error> {
-        let grown = self.change("grow pool", |change| {
+        let inner = &*self.inner;
+        let _lock = inner.lock_vg(self.name())?;
+        let mut open = self.changeable()?;
+        let grown = open.change(inner, "grow pool", |change| {
             let open = change.open();
             let mut grown = Vec::new();
             for disk in &open.disks {
@@ -49,7 +52,7 @@ impl StoragePool {
         for (disk, dev_size, _) in grown {
             lvm_meta::set_pv_size(&*disk.disk, dev_size).map_err(Error::Meta)?;
         }
-        self.info()
+        Ok(super::info(inner, &open))
     }
 
     /// Adds disks in one commit.  Durable when this returns.
@@ -60,9 +63,7 @@ impl StoragePool {
         let inner = &*self.inner;
         check_given_once(disks)?;
         let mut locks = inner.lock_global(self.name())?;
-        let mut open = self.fresh()?;
-        open.check_writable(inner)?;
-        self.check_ours(&open)?;
+        let mut open = self.changeable()?;
         let scan = inner.scan_also(disks)?;
         // New areas are as large as the pool's: the text must fit them all.
         let metadata_size = open.mdas.area_size();
@@ -91,9 +92,7 @@ impl StoragePool {
     pub fn remove_disk(&self, path: &Path) -> Result<PoolInfo, Error> {
         let inner = &*self.inner;
         let mut locks = inner.lock_global(self.name())?;
-        let mut open = self.fresh()?;
-        open.check_writable(inner)?;
-        self.check_ours(&open)?;
+        let mut open = self.changeable()?;
         let refuse = |why| Error::Disk {
             disk: path.into(),
             why,

@@ -113,16 +113,19 @@ impl StoragePool {
         plan: impl FnOnce(&mut Change<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let _lock = self.inner.lock_vg(&self.name)?;
-        let mut open = self.fresh()?;
-        open.check_writable(&self.inner)?;
-        self.check_ours(&open)?;
-        open.change(&self.inner, description, plan)
+        self.changeable()?.change(&self.inner, description, plan)
     }
 
-    /// Refuses a VG that is no pool of ours any more, because somebody exported it.
-    fn check_ours(&self, open: &OpenVg) -> Result<(), Error> {
-        if is_pool(open) {
-            Ok(())
+    /// The open VG, if it may be changed.  The caller holds its lock.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]; [`Error::PoolNotFound`] when somebody exported or renamed it.
+    fn changeable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
+        let open = self.fresh()?;
+        open.check_writable(&self.inner)?;
+        // The lock is on the name that this handle knows.
+        if is_pool(&open) && open.vg.name() == self.name() {
+            Ok(open)
         } else {
             Err(Error::PoolNotFound(self.name.to_string()))
         }

@@ -62,6 +62,15 @@ impl System {
             let (pool, given) = (request.name.clone(), request.disks.clone());
             return Err(Error::DisksMismatch { pool, actual, given });
         }
+        let actual = found.vg.extent_size().bytes();
+        if let Some(given) = request.extent_size.filter(|given| *given != actual) {
+            let why = format!("pool {:?} exists with extents of {actual} bytes", request.name);
+            return Err(Error::InvalidArgument {
+                what: "extent size",
+                given: given.to_string(),
+                why,
+            });
+        }
         let actual = identity::pool_uuid(&found.vg.id());
         match request.uuid {
             Some(given) if given != actual => Err(Error::UuidMismatch {

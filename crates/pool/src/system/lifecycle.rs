@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lvm_meta::VgName;
 use uuid::Uuid;
 
 use crate::apply::Step;
@@ -24,6 +25,7 @@ impl System {
         disks: &[PathBuf],
         uuid: Option<Uuid>,
     ) -> Result<StoragePool, Error> {
+        VgName::parse(name)?;
         let _lock = self.inner.lock_vg(name)?;
         let found = self.find_vg(self.inner.scan_also(disks)?, name)?;
         let found = found.ok_or_else(|| Error::PoolNotFound(name.into()))?;
