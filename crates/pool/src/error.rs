@@ -222,7 +222,7 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiskProblem {
-    /// It does not exist or is no block device.
+    /// It does not exist, or the kernel lists no such block device.
     #[error("is missing")]
     Missing,
     /// The caller named it twice.

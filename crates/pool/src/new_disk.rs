@@ -1,5 +1,6 @@
 //! Taking a disk into a pool: what it must be, what is written to it, and taking that back.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -171,7 +172,11 @@ fn claim(inner: &Inner, path: &Path, forgiven: &dyn Fn(&InUse) -> bool) -> Resul
         path: path.into(),
         source,
     };
-    if std::fs::metadata(path).map_err(fail)?.is_file() {
+    let kind = std::fs::metadata(path).map_err(fail)?.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(Error::Host(host::Error::NotADisk { path: path.into() }));
+    }
+    if kind.is_file() {
         let disk = host::open_disk(&inner.paths, path, OpenMode::ReadWrite).map_err(Error::Host)?;
         if let Err(error) = host::empty_disk(&*disk, path, OnSignature::Refuse) {
             judge(error)?;

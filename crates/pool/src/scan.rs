@@ -54,16 +54,20 @@ impl Inner {
                 ))
             }
         };
-        let mut paths = match (&self.scope, &host) {
+        let mut paths: Vec<PathBuf> = match (&self.scope, &host) {
             (Scope::Host, Some((devices, rules))) => rules
                 .candidates(devices)
                 .into_iter()
                 .map(|device| device.preferred_name().to_path_buf())
                 .collect(),
-            (Scope::Only(paths), _) => paths.clone(),
-            (Scope::Host, None) => Vec::new(),
+            _ => Vec::new(),
         };
-        for path in more {
+        let named = match &self.scope {
+            Scope::Only(paths) => &paths[..],
+            Scope::Host => &[],
+        };
+        // One disk under two names is no duplicate.
+        for path in named.iter().chain(more) {
             if !paths
                 .iter()
                 .any(|known| host::same_device(known, path).unwrap_or(false))
