@@ -23,6 +23,8 @@ pub enum Backend {
     Stratis,
     /// In this process, over image files.
     Embedded,
+    /// A test's, whose devices outlive the handles under test.
+    Fake,
 }
 
 /// Who makes device nodes.
