@@ -7,12 +7,14 @@
 
 mod codec;
 mod command;
+mod deadline;
 mod device;
 mod embedded;
 mod error;
 mod kernel;
 mod mapper;
 mod name;
+mod nodes;
 mod sys;
 mod table;
 mod target;

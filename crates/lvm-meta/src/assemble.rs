@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::scan::PvScan;
-use crate::{Error, PvId, Vg, VgId};
+use crate::{DiskArea, Error, PvId, Sectors, Vg, VgId};
 
 /// All VGs and free PVs of a set of disks.
 #[derive(Debug, Default)]
@@ -30,11 +30,12 @@ pub struct FoundVg {
     pub vg: Result<Vg, Error>,
     /// The newest text as it is on disk, the closing NUL included.
     pub text: Arc<[u8]>,
-    /// Its PVs.
+    /// Its PVs; of a VG that cannot be read, the disks that hold its text.
     pub pvs: Vec<FoundPv>,
     /// What is wrong.
     pub problems: Vec<Problem>,
-    /// Copies with the newest sequence number differ, or a PV is claimed twice: nobody knows which is right.
+    /// Why the VG must not be changed although its text could be read: copies with the newest sequence number differ, a
+    /// copy with a good checksum cannot be read, a PV is claimed twice, or the extents of a PV are not its own.
     pub ambiguous: Option<String>,
 }
 
@@ -110,13 +111,11 @@ struct Copy {
 /// Puts scanned disks together.  Each disk comes with a number of the caller's.
 pub fn assemble(scans: Vec<(usize, PvScan)>) -> Assembly {
     let mut copies: Vec<Copy> = Vec::new();
-    let mut known: HashMap<(u64, u32), usize> = HashMap::new();
+    let mut known: HashMap<Arc<[u8]>, usize> = HashMap::new();
     for (disk, scan) in &scans {
         for mda in &scan.mdas {
-            let (Some(slot), Some(Ok(text))) = (mda.committed(), &mda.text) else {
-                continue;
-            };
-            let index = *known.entry((slot.size, slot.checksum)).or_insert_with(|| {
+            let Some(Ok(text)) = &mda.text else { continue };
+            let index = *known.entry(text.clone()).or_insert_with(|| {
                 let vg = Vg::parse(text);
                 copies.push(Copy {
                     text: text.clone(),
@@ -137,7 +136,10 @@ pub fn assemble(scans: Vec<(usize, PvScan)>) -> Assembly {
     for (disk, scan) in scans {
         assembly.add_disk(disk, scan);
     }
-    assembly.vgs.iter_mut().for_each(FoundVg::report_missing);
+    for vg in &mut assembly.vgs {
+        vg.report_missing();
+        vg.report_extents();
+    }
     assembly
 }
 
@@ -184,7 +186,11 @@ fn group(copies: Vec<Copy>) -> Assembly {
             what,
         };
         match vgs.iter_mut().find(|(found, _)| found.name == name) {
-            Some((found, _)) => found.problems.push(problem),
+            // Its checksum is good, so somebody meant it: it may be the newer one.
+            Some((found, _)) => {
+                found.ambiguous = found.ambiguous.take().or_else(|| Some(problem.what.clone()));
+                found.problems.push(problem);
+            }
             None => vgs.push((FoundVg::unreadable(name, error, copy.text, problem), 0)),
         }
     }
@@ -212,12 +218,7 @@ impl Assembly {
             .copied()
             .find(|at| self.vgs.get(*at).is_some_and(|vg| holds_text_of(&scan, vg)));
         let Some(owner) = own.or(claims.first().copied()) else {
-            self.outdated(disk, &scan);
-            self.orphans.push(FoundPv {
-                id,
-                disk: Some(disk),
-                scan: Some(scan),
-            });
+            self.add_unlisted(disk, scan);
             return;
         };
         if claims.len() > 1 {
@@ -255,6 +256,24 @@ impl Assembly {
             return;
         }
         (pv.disk, pv.scan) = (Some(disk), Some(scan));
+    }
+
+    /// A disk that no readable text lists: it may belong to a VG whose text cannot be read.
+    fn add_unlisted(&mut self, disk: usize, scan: PvScan) {
+        let owner = self
+            .vgs
+            .iter()
+            .position(|vg| vg.vg.is_err() && holds_text_of(&scan, vg));
+        if owner.is_none() {
+            self.outdated(disk, &scan);
+        }
+        let owner = owner.and_then(|at| self.vgs.get_mut(at));
+        let pvs = owner.map_or(&mut self.orphans, |vg| &mut vg.pvs);
+        pvs.push(FoundPv {
+            id: scan.header.id,
+            disk: Some(disk),
+            scan: Some(scan),
+        });
     }
 
     /// A disk that holds a VG's text although the newest text does not list it.
@@ -402,31 +421,45 @@ impl FoundVg {
                 what,
             });
         }
+    }
+
+    /// What must not be written to because the extents of a PV are not where only they may be.
+    fn report_extents(&mut self) {
         let Ok(vg) = &self.vg else { return };
         for found in &self.pvs {
             let (Some(pv), Some(scan)) = (vg.pv(found.id), &found.scan) else {
                 continue;
             };
-            let end = vg
-                .extent_size()
-                .to_sectors(pv.pe_count())
-                .checked_add(pv.pe_start())
-                .and_then(crate::Sectors::to_bytes);
-            if end.is_none_or(|end| end > scan.device_size) {
-                let what = format!(
-                    "PV {} needs {end:?} bytes; its device has {}",
+            let sectors = vg.extent_size().to_sectors(pv.pe_count());
+            let end = sectors.checked_add(pv.pe_start()).and_then(Sectors::to_bytes);
+            let (start, end) = (
+                pv.pe_start().to_bytes().unwrap_or(u64::MAX),
+                end.unwrap_or(u64::MAX),
+            );
+            let extents = DiskArea {
+                offset: start,
+                size: end.saturating_sub(start),
+            };
+            let what = if end > scan.device_size {
+                format!(
+                    "PV {} needs {end} bytes; its device has {}",
                     found.id, scan.device_size
-                );
-                self.ambiguous = self.ambiguous.take().or_else(|| Some(what.clone()));
-                self.problems.push(Problem {
-                    severity: Severity::Error,
-                    place: Place {
-                        disk: found.disk,
-                        at: 0,
-                    },
-                    what,
-                });
-            }
+                )
+            } else if scan.mdas.iter().any(|mda| mda.area.overlaps(&extents)) {
+                format!("PV {} has a metadata area among its extents", found.id)
+            } else {
+                continue;
+            };
+            self.ambiguous = self.ambiguous.take().or_else(|| Some(what.clone()));
+            let place = Place {
+                disk: found.disk,
+                at: 0,
+            };
+            self.problems.push(Problem {
+                severity: Severity::Error,
+                place,
+                what,
+            });
         }
     }
 }

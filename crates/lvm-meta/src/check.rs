@@ -148,7 +148,7 @@ fn segment_order(vg: &Vg, findings: &mut Findings) {
     }
 }
 
-fn each_striped<'a>(vg: &'a Vg) -> impl Iterator<Item = (&'a Lv, &'a Segment, &'a Striped)> {
+fn each_striped(vg: &Vg) -> impl Iterator<Item = (&Lv, &Segment, &Striped)> {
     vg.lvs().flat_map(|lv| {
         lv.segments()
             .iter()

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::bytes::length;
 use crate::crc::crc;
 use crate::format::{DiskArea, MdaHeader, RawLocation, Ring, TextPlace};
-use crate::pv::{read_sector, sync, write};
+use crate::pv::{read_sector, size, sync, write};
 use crate::scan::read_header;
 use crate::{Disk, Error};
 
@@ -66,8 +66,9 @@ impl MdaSet {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn open(&mut self, disk: &Arc<dyn Disk>, areas: &[DiskArea]) -> Result<(), Error> {
+        let size = size(&**disk)?;
         for area in areas {
-            let header = read_header(&**disk, area.offset, u64::MAX)?;
+            let header = read_header(&**disk, *area, size)?;
             if !header.is_ignored() {
                 self.add(disk, header);
             }
@@ -229,7 +230,7 @@ impl Default for MdaSet {
 fn write_text(disk: &dyn Disk, start: u64, place: &TextPlace, text: &[u8]) -> Result<(), Error> {
     let (first, wrapped) = text.split_at(usize::try_from(place.first).unwrap_or(text.len()).min(text.len()));
     let padded = |piece: &[u8]| {
-        let padding = usize::try_from(place.padding()).unwrap_or(0);
+        let padding = usize::try_from(place.padding).unwrap_or(0);
         let mut bytes = Vec::with_capacity(piece.len().saturating_add(padding));
         bytes.extend_from_slice(piece);
         bytes.resize(piece.len().saturating_add(padding), 0);

@@ -4,7 +4,8 @@
 //! made and goes first when it is taken off, so that a cut leaves a PV or none.
 
 use crate::bytes::{SECTOR, Sector};
-use crate::format::{Label, LabelSector, MdaHeader, PvLayout};
+use crate::format::{DiskArea, Label, LabelSector, MdaHeader, PvLayout};
+use crate::scan::read_header;
 use crate::{Disk, Error, IoOp, PvId, Sectors};
 
 /// What LVM zeroes at the front of a new PV: the sectors in which a label can be.
@@ -35,6 +36,15 @@ pub(crate) fn write(disk: &(impl Disk + ?Sized), at: u64, bytes: &[u8]) -> Resul
 pub(crate) fn sync(disk: &(impl Disk + ?Sized)) -> Result<(), Error> {
     disk.sync().map_err(|source| Error::Io {
         op: IoOp::Sync,
+        at: 0,
+        len: 0,
+        source,
+    })
+}
+
+pub(crate) fn size(disk: &(impl Disk + ?Sized)) -> Result<u64, Error> {
+    disk.size().map_err(|source| Error::Io {
+        op: IoOp::Read,
         at: 0,
         len: 0,
         source,
@@ -74,10 +84,12 @@ pub(crate) fn find_label(disk: &(impl Disk + ?Sized)) -> Result<Option<Label>, E
 /// Zeroes bytes 0 to 2048 and the first 4 KiB of each metadata area; other bytes stay as they are.
 ///
 /// # Errors
-/// [`Error::Io`].  A cut leaves the disk without a label, or the PV.
+/// [`Error::Io`].  A cut leaves the disk as it was but for some of the zeroes, or without a label, or the PV.
 pub fn make_pv(disk: &dyn Disk, id: PvId, layout: &PvLayout) -> Result<(), Error> {
     let label = Label::new(LabelSector::DEFAULT, layout.header(id)).encode()?;
     write(disk, 0, &[0; FRONT])?;
+    // An old label must be gone before what it points to is.
+    sync(disk)?;
     for area in &layout.metadata_areas {
         let mut front = [0; MDA_FRONT];
         let header = MdaHeader::empty(area.offset, area.size).encode();
@@ -100,31 +112,51 @@ pub fn make_pv(disk: &dyn Disk, id: PvId, layout: &PvLayout) -> Result<(), Error
 pub fn erase_pv(disk: &dyn Disk) -> Result<(), Error> {
     let areas = match find_label(disk) {
         Ok(Some(label)) => label.header.metadata_areas,
-        Ok(None) => return Ok(()),
         Err(error @ Error::Io { .. }) => return Err(error),
         // A broken label names no areas to trust.
-        Err(_) => Vec::new(),
+        Ok(None) | Err(_) => Vec::new(),
     };
     for sector in LabelSector::all() {
-        if Label::claimed(&read_sector(disk, sector.at())?) {
+        if Label::resembled(&read_sector(disk, sector.at())?) {
             write(disk, sector.at(), &[0; SECTOR])?;
         }
     }
     sync(disk)?;
-    let size = disk.size().map_err(|source| Error::Io {
-        op: IoOp::Read,
-        at: 0,
-        len: 0,
-        source,
-    })?;
     for area in areas {
-        // The header is ours to erase only if it is one.
-        let inside = area.offset.checked_add(512).is_some_and(|end| end <= size);
-        if inside && MdaHeader::decode(&read_sector(disk, area.offset)?, area.offset).is_ok() {
+        if good_header(disk, area)?.is_some() {
             write(disk, area.offset, &[0; SECTOR])?;
         }
     }
     sync(disk)
+}
+
+/// Makes a PV one of no VG: its metadata areas empty, then its label not in use.  The texts in the rings stay.
+///
+/// An area out of use stays out of use, and one with a broken header stays as it is.  For the disks of a VG that is to
+/// go, and for one that a committed text no longer lists; until the last disk of a VG is done, the VG is still there.
+///
+/// # Errors
+/// [`Error::NotAPv`], [`Error::Corrupt`], [`Error::Io`].  A cut leaves the PV in its VG, or of no VG, or says only in
+/// the label that it is in use.
+pub fn orphan_pv(disk: &dyn Disk) -> Result<(), Error> {
+    let label = find_label(disk)?.ok_or(Error::NotAPv)?;
+    for area in label.header.metadata_areas {
+        if let Some(mut header) = good_header(disk, area)? {
+            header.clear();
+            write(disk, area.offset, &header.encode())?;
+        }
+    }
+    sync(disk)?;
+    set_pv_used(disk, false)
+}
+
+/// The header of an area, if it is one that may be written.
+fn good_header(disk: &dyn Disk, area: DiskArea) -> Result<Option<MdaHeader>, Error> {
+    match read_header(disk, area, size(disk)?) {
+        Ok(header) => Ok(Some(header)),
+        Err(error @ Error::Io { .. }) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Rewrites the label's sector with a changed header, where it was found; nothing if it is unchanged.
@@ -138,7 +170,8 @@ fn change_label(disk: &dyn Disk, change: impl FnOnce(&mut Label)) -> Result<(), 
     if label == before {
         return Ok(());
     }
-    write(disk, label.sector.at(), &label.encode()?)?;
+    let bytes = label.encode_over(read_sector(disk, label.sector.at())?)?;
+    write(disk, label.sector.at(), &bytes)?;
     sync(disk)
 }
 

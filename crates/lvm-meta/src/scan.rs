@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use crate::bytes::length;
 use crate::crc::crc;
-use crate::format::{DiskArea, MdaHeader, PvHeader, RawLocation, Ring};
-use crate::pv::{find_label, read, read_sector};
-use crate::{CorruptKind, Disk, Error, IoOp, Part};
+use crate::format::{DiskArea, MdaHeader, PvHeader, RawLocation, Ring, TEXT_LIMIT};
+use crate::pv::{find_label, read, read_sector, size};
+use crate::{CorruptKind, Disk, Error, Part};
+
+/// The sectors in which a label can be end here.
+const LABEL_END: u64 = 2048;
 
 /// A disk that carries a label.
 #[derive(Debug)]
@@ -43,7 +46,8 @@ impl MdaScan {
 /// Reads a disk.
 ///
 /// `Ok(None)` when nothing on it claims to be a label.  A metadata area that is broken is told in its [`MdaScan`] and
-/// stops no other.  Memory is bounded by the sizes of the areas, each at most 4 GiB and inside the device.
+/// stops no other.  Memory is bounded by the sizes of the texts, each at most 512 MiB and inside
+/// its device.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Corrupt`] when what claims to be a label is none.
@@ -51,27 +55,21 @@ pub fn scan(disk: &dyn Disk) -> Result<Option<PvScan>, Error> {
     let Some(label) = find_label(disk)? else {
         return Ok(None);
     };
-    let device_size = disk.size().map_err(|source| Error::Io {
-        op: IoOp::Read,
-        at: 0,
-        len: 0,
-        source,
-    })?;
-    let mut mdas: Vec<MdaScan> = Vec::new();
-    for area in &label.header.metadata_areas {
-        let header = read_header(disk, area.offset, device_size);
+    let device_size = size(disk)?;
+    let areas = &label.header.metadata_areas;
+    let mut mdas = Vec::with_capacity(areas.len());
+    for (number, area) in areas.iter().enumerate() {
+        let others = areas.get(..number).unwrap_or_default();
+        let header = read_header(disk, *area, device_size).and_then(|header| {
+            if others.iter().any(|other| other.overlaps(area)) {
+                Err(corrupt_area(area.offset, "area in another one", area.offset, 0))
+            } else {
+                Ok(header)
+            }
+        });
         let text = match &header {
             Ok(header) if !header.is_ignored() && !header.committed.is_empty() => {
-                // The same text is read once, as its size and checksum promise.
-                let known = mdas.iter().find(|other| {
-                    other.committed().is_some_and(|slot| {
-                        (slot.size, slot.checksum) == (header.committed.size, header.committed.checksum)
-                    })
-                });
-                match known.and_then(|other| other.text.as_ref()?.as_ref().ok()) {
-                    Some(text) => Some(Ok(text.clone())),
-                    None => Some(read_text(disk, header, &header.committed)),
-                }
+                Some(read_text(disk, header, &header.committed))
             }
             _ => None,
         };
@@ -89,34 +87,52 @@ pub fn scan(disk: &dyn Disk) -> Result<Option<PvScan>, Error> {
     }))
 }
 
-/// Reads and verifies the header of the area at `at`.
-pub(crate) fn read_header(disk: &dyn Disk, at: u64, device_size: u64) -> Result<MdaHeader, Error> {
-    let past = |end: u64| Error::Corrupt {
+fn corrupt_area(at: u64, field: &'static str, found: u64, expected: u64) -> Error {
+    let kind = CorruptKind::Field {
+        field,
+        found,
+        expected,
+    };
+    Error::Corrupt {
         part: Part::MdaHeader,
         at,
-        kind: CorruptKind::Field {
-            field: "area end",
-            found: end,
-            expected: device_size,
-        },
-    };
-    if at.checked_add(512).is_none_or(|end| end > device_size) {
-        return Err(past(at));
+        kind,
     }
-    let header = MdaHeader::decode(&read_sector(disk, at)?, at)?;
+}
+
+/// Reads and verifies the header of an area that a label names.
+///
+/// LVM goes by the size in the area's own header, wherever that reaches.  Writing by it must touch nothing but the
+/// area, so here it is an error when it passes the label's.
+pub(crate) fn read_header(disk: &dyn Disk, area: DiskArea, device_size: u64) -> Result<MdaHeader, Error> {
+    let corrupt = |field, found, expected| Err(corrupt_area(area.offset, field, found, expected));
+    if area.offset < LABEL_END || !area.offset.is_multiple_of(512) {
+        return corrupt("area start", area.offset, LABEL_END);
+    }
+    if area.offset.checked_add(512).is_none_or(|end| end > device_size) {
+        return corrupt("area start", area.offset, device_size);
+    }
+    let header = MdaHeader::decode(&read_sector(disk, area.offset)?, area.offset)?;
+    if header.size > area.size {
+        return corrupt("area size", header.size, area.size);
+    }
     match header.start.checked_add(header.size) {
         Some(end) if end <= device_size => Ok(header),
-        end => Err(past(end.unwrap_or(u64::MAX))),
+        end => corrupt("area end", end.unwrap_or(u64::MAX), device_size),
     }
 }
 
 /// Reads and verifies a text.
 pub(crate) fn read_text(disk: &dyn Disk, header: &MdaHeader, slot: &RawLocation) -> Result<Arc<[u8]>, Error> {
     let place = Ring::new(header.size).locate(slot, header.start)?;
-    let size = usize::try_from(slot.size).map_err(|_| Error::TextTooLarge {
+    let too_large = Error::TextTooLarge {
         length: slot.size,
-        capacity: 0,
-    })?;
+        capacity: TEXT_LIMIT,
+    };
+    let size = usize::try_from(slot.size)
+        .ok()
+        .filter(|_| slot.size <= TEXT_LIMIT)
+        .ok_or(too_large)?;
     let mut text = vec![0; size];
     let at = header.start.saturating_add(place.offset);
     let (first, wrapped) = text.split_at_mut(usize::try_from(place.first).unwrap_or(size).min(size));

@@ -32,7 +32,7 @@ fn lock(journal: &Journal) -> MutexGuard<'_, Vec<Event>> {
 /// last one may have landed or not, whatever the order, and the last one in part.
 pub struct CrashDisks {
     before: Vec<Vec<u8>>,
-    disks: Vec<Arc<CrashDisk>>,
+    disks: Vec<Arc<dyn Disk>>,
     journal: Journal,
 }
 
@@ -104,7 +104,7 @@ impl CrashDisks {
     /// Disks that hold these bytes, durably.
     pub fn new(images: Vec<Vec<u8>>) -> Self {
         let journal = Journal::default();
-        let disk = |(number, image): (usize, &Vec<u8>)| {
+        let disk = |(number, image): (usize, &Vec<u8>)| -> Arc<dyn Disk> {
             Arc::new(CrashDisk {
                 number,
                 live: MemDisk::new(image.clone()),
@@ -121,10 +121,7 @@ impl CrashDisks {
 
     /// The disks, in the order of their images.
     pub fn disks(&self) -> Vec<Arc<dyn Disk>> {
-        self.disks
-            .iter()
-            .map(|disk| -> Arc<dyn Disk> { disk.clone() })
-            .collect()
+        self.disks.clone()
     }
 
     /// The writes and syncs so far, on all disks together.
@@ -134,7 +131,10 @@ impl CrashDisks {
 
     /// What the disks hold with all writes landed.
     pub fn images(&self) -> Vec<Vec<u8>> {
-        self.disks.iter().map(|disk| disk.live.bytes()).collect()
+        self.image(&CrashPoint {
+            events: self.event_count(),
+            lost: Lost::Nothing,
+        })
     }
 
     /// What the disks hold for certain: the writes that a sync covered.

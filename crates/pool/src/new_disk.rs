@@ -101,7 +101,7 @@ impl NewDisk {
             id,
             layout,
             device_id,
-            disk: Arc::new(UndoDisk::new(Arc::from(disk))),
+            disk: Arc::new(UndoDisk::new(inner.wrap(path, Arc::from(disk)))),
         })
     }
 

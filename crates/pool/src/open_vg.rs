@@ -85,7 +85,7 @@ impl OpenVg {
             stale: false,
             poisoned: false,
         };
-        if inner.is_embedded() {
+        if inner.has_own_devices() {
             open.activate_embedded(inner)?;
         }
         Ok(open)

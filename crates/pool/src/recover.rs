@@ -34,7 +34,7 @@ enum Mend {
 impl StoragePool {
     /// Finishes or undoes what a crash cut; takes the VG's lock only if something looks cut.
     pub(crate) fn recover(&self) -> Result<(), Error> {
-        if self.inner.is_embedded() {
+        if self.inner.has_own_devices() {
             return Ok(());
         }
         let suspicious = {
@@ -53,7 +53,7 @@ impl StoragePool {
 
     /// As [`StoragePool::recover`]; the caller holds the VG's lock.
     pub(crate) fn recover_locked(&self) -> Result<(), Error> {
-        if self.inner.is_embedded() {
+        if self.inner.has_own_devices() {
             return Ok(());
         }
         let inner = &*self.inner;

@@ -44,7 +44,7 @@ impl Inner {
 
     /// As [`Inner::scan`], with `more` disks in scope.
     pub(crate) fn scan_also(&self, more: &[PathBuf]) -> Result<Scan, Error> {
-        let host = match self.is_embedded() {
+        let host = match self.images {
             true => None,
             false => {
                 let devices = Devices::scan(&self.paths).map_err(Error::Host)?;
@@ -85,17 +85,15 @@ impl Inner {
                     continue;
                 }
             };
-            if let Ok(Some(pv)) = lvm_meta::scan(&disk)
+            let disk = self.wrap(&path, Arc::new(disk));
+            if let Ok(Some(pv)) = lvm_meta::scan(&*disk)
                 && host
                     .as_ref()
-                    .is_none_or(|host| is_usable(host, &path, &disk, &pv))
+                    .is_none_or(|host| is_usable(host, &path, &*disk, &pv))
             {
                 scans.push((disks.len(), pv));
             }
-            disks.push(ScannedDisk {
-                path,
-                disk: Arc::new(disk),
-            });
+            disks.push(ScannedDisk { path, disk });
         }
         // Without the right to look at any disk, "there is nothing" would be a lie.
         if let Some(error) = denied.filter(|_| disks.is_empty()) {

@@ -56,7 +56,7 @@ settle() { [ "$UDEV" = noudev ] || udevadm settle --timeout=30; }
 pc() {
     RC=0
     timeout -k 2 "$LIMIT" poolctl --json "$@" >"$O" 2>"$E" </dev/null || RC=$?
-    { echo "+ poolctl $* -> $RC"; head -c 3000 "$O" "$E"; } >>"$OUT/poolctl.log"
+    { echo "+ $(cut -d" " -f1 /proc/uptime) poolctl $* -> $RC"; head -c 3000 "$O" "$E"; } >>"$OUT/poolctl.log"
 }
 said() { echo "exit $RC, stdout '$(head -c 400 "$O")', stderr '$(tail -n 2 "$E" | head -c 400)'"; }
 leaks() { ask leaks; [ -z "$REPLY" ]; }

@@ -217,7 +217,7 @@ impl<M: fmt::Debug> fmt::Debug for FakeMapper<M> {
 
 impl<M: DeviceMapper + Clone + 'static> DeviceMapper for FakeMapper<M> {
     fn backend(&self) -> Backend {
-        self.mapper.backend()
+        Backend::Fake
     }
 
     fn node_mode(&self) -> NodeMode {

@@ -37,7 +37,7 @@ pub(super) fn allocate(
             (_, Some(runs)) => Some(runs),
             (AllocPolicy::Contiguous, None) if tail.is_some() => None,
             (AllocPolicy::Cling, None) if tail.is_some() => tail_fits.and_then(|tail| clinging(space, tail)),
-            (AllocPolicy::Anywhere, None) => anywhere(space, count),
+            (AllocPolicy::Anywhere, None) => anywhere(space, count, left),
             (_, None) => apart(space, count),
         };
         let runs = runs.ok_or(no_space.clone())?;
@@ -91,23 +91,46 @@ fn apart(space: &Space<'_>, count: usize) -> Option<Vec<Run>> {
     (runs.len() == count).then_some(runs)
 }
 
-/// The largest runs wherever they are; the largest one is cut while there are too few.
-fn anywhere(space: &Space<'_>, count: usize) -> Option<Vec<Run>> {
-    let mut runs: Vec<_> = space.runs().collect();
-    runs.sort_by_key(|run| std::cmp::Reverse(run.length));
-    if let Some(runs) = runs.get(..count)
-        && let Some(runs) = shared_budgets(space, runs.to_vec())
-    {
-        return Some(runs);
+/// The longest areas of one length, `left` at most, wherever they are: on as many PVs as there are, then more on each.
+fn anywhere(space: &Space<'_>, count: usize, left: u32) -> Option<Vec<Run>> {
+    // Pieces of a length on one PV: no more than asked for, and within its limit.
+    let on_pv = |pv: usize, length: u32| {
+        let mut runs: Vec<_> = space.runs_of(pv).collect();
+        runs.sort_by_key(|run| std::cmp::Reverse(run.length));
+        let most = space.budget(pv).checked_div(length).unwrap_or_default();
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(count);
+        let cut = move |run: Run| {
+            let pieces = run.length.checked_div(length).unwrap_or_default();
+            (0..pieces).map(move |at| Run {
+                start: run.start.saturating_add(length.saturating_mul(at)),
+                ..run
+            })
+        };
+        runs.into_iter().flat_map(cut).take(most)
+    };
+    let fits = |length: u32| {
+        (0..space.pv_count())
+            .map(|pv| on_pv(pv, length).count())
+            .sum::<usize>()
+            >= count
+    };
+    let (mut good, mut bad) = (0u32, left.saturating_add(1));
+    while bad.saturating_sub(good) > 1 {
+        let middle = good.midpoint(bad);
+        if fits(middle) { good = middle } else { bad = middle }
     }
-    // Too few: one run holds several stripes in a row.
-    let run = *runs.first()?;
-    let length = run.length.checked_div(u32::try_from(count).ok()?)?;
-    let cut = (0u32..).take(count).map(|at| {
-        let start = run.start.saturating_add(length.saturating_mul(at));
-        Run { start, length, ..run }
-    });
-    (length > 0).then(|| cut.collect())
+    if good == 0 {
+        return None;
+    }
+    let mut pieces: Vec<(usize, Run)> = (0..space.pv_count())
+        .flat_map(|pv| on_pv(pv, good).enumerate())
+        .collect();
+    pieces.sort_by_key(|(number, run)| (*number, std::cmp::Reverse(run.length)));
+    let runs = pieces
+        .into_iter()
+        .take(count)
+        .map(|(_, run)| Run { length: good, ..run });
+    Some(runs.collect())
 }
 
 /// Shortens runs on one PV so that they keep its limit together.

@@ -12,6 +12,8 @@ const MDA_START: u64 = 4096;
 const ALIGNMENT: u64 = 1 << 20;
 /// Least size of a metadata area: 8 pages.
 const LEAST_MDA: u64 = 32 << 10;
+/// Smaller devices are no PVs to LVM, unless its `devices/pv_min_size` says otherwise.
+const LEAST_DEVICE: u64 = 2 << 20;
 
 /// A PV to be made.
 #[derive(Clone, Debug)]
@@ -69,7 +71,8 @@ impl MakePv {
     /// Computes the layout.
     ///
     /// # Errors
-    /// [`Error::DeviceTooSmall`] when not one extent fits; [`Error::Geometry`] for impossible wishes.
+    /// [`Error::DeviceTooSmall`] when not one extent fits, or below LVM's 2 MiB; [`Error::Geometry`] for impossible
+    /// wishes.
     pub fn layout(&self) -> Result<PvLayout, Error> {
         let Self {
             device_size,
@@ -111,10 +114,14 @@ impl MakePv {
         let needed = first_end
             .saturating_add(extent_size.bytes())
             .saturating_add(if mda_count > 1 { mda_size } else { 0 });
+        let needed = needed.max(LEAST_DEVICE);
         let too_small = || Error::DeviceTooSmall {
             size: device_size,
             needed,
         };
+        if device_size < LEAST_DEVICE {
+            return Err(too_small());
+        }
         let sectors = device_size / 512;
         let mut end = sectors.saturating_mul(512);
         if mda_count > 1 {
@@ -231,6 +238,22 @@ mod tests {
             MakePv::new(0, ExtentSize::DEFAULT).mda_count(2).layout(),
             Err(Error::DeviceTooSmall { .. })
         ));
+        let small = ExtentSize::new(8).unwrap();
+        let make = |size| {
+            MakePv::new(size, small)
+                .mda_count(1)
+                .alignment(4096)
+                .mda_size(32 << 10)
+                .layout()
+        };
+        assert!(matches!(
+            make((2 << 20) - 512),
+            Err(Error::DeviceTooSmall {
+                needed: 2_097_152,
+                ..
+            })
+        ));
+        assert!(make(2 << 20).is_ok());
         assert!(
             MakePv::new(u64::MAX, ExtentSize::DEFAULT)
                 .mda_count(0)

@@ -12,7 +12,7 @@
 //! strict reader does not.  Reference: LVM2 `lib/label/label.h`.
 
 use super::PvHeader;
-use crate::bytes::{SECTOR, Sector, field, length, put, u32_at, u64_at};
+use crate::bytes::{SECTOR, Sector, field, put, u32_at, u64_at};
 use crate::crc::crc;
 use crate::{CorruptKind, Error, Part};
 
@@ -57,6 +57,11 @@ impl Label {
     /// Does a sector claim to be a label?
     pub(crate) fn claimed(bytes: &Sector) -> bool {
         field::<8>(bytes, 0) == ID
+    }
+
+    /// Would any reader take a sector for a label, one less strict than we are, too?
+    pub(crate) fn resembled(bytes: &Sector) -> bool {
+        Self::claimed(bytes) || field::<8>(bytes, 24) == TYPE
     }
 
     /// Reads a sector that claims to be a label.
@@ -120,12 +125,19 @@ impl Label {
         }
     }
 
-    /// The sector's bytes.
+    /// The sector's bytes, with zeroes wherever the format names no field.
     ///
     /// # Errors
     /// [`Error::TooManyAreas`] when the header does not fit the sector.
     pub(crate) fn encode(&self) -> Result<Sector, Error> {
-        let mut bytes = [0; SECTOR];
+        self.encode_over([0; SECTOR])
+    }
+
+    /// The sector's bytes, over those of the label that it was: what a newer LVM may have put there stays.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAreas`] when the header does not fit the sector.
+    pub(crate) fn encode_over(&self, mut bytes: Sector) -> Result<Sector, Error> {
         put(&mut bytes, 0, &ID);
         put(&mut bytes, 8, &self.sector.get().to_le_bytes());
         put(
@@ -137,7 +149,6 @@ impl Label {
         self.header.encode(&mut bytes, self.header_at)?;
         let sum = crc(&[bytes.get(CRC_FROM..).unwrap_or_default()]);
         put(&mut bytes, 16, &sum.to_le_bytes());
-        debug_assert_eq!(length(&bytes), 512);
         Ok(bytes)
     }
 }

@@ -73,6 +73,16 @@ impl MdaHeader {
         }
     }
 
+    /// Names no text any more.  An area out of use stays so.
+    pub(crate) fn clear(&mut self) {
+        let flags = self.committed.flags;
+        self.committed = RawLocation {
+            flags,
+            ..RawLocation::default()
+        };
+        self.precommitted = RawLocation::default();
+    }
+
     /// Is the area out of use?
     pub fn is_ignored(&self) -> bool {
         self.committed.flags & IGNORED != 0

@@ -18,4 +18,4 @@ pub use geometry::{MakePv, PvLayout};
 pub(crate) use label::{Label, LabelSector};
 pub use mda_header::{MdaHeader, RawLocation};
 pub use pv_header::{DiskArea, PvHeader};
-pub(crate) use ring::{Ring, TextPlace};
+pub(crate) use ring::{Ring, TEXT_LIMIT, TextPlace};

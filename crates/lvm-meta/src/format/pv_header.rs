@@ -31,6 +31,14 @@ pub struct DiskArea {
     pub size: u64,
 }
 
+impl DiskArea {
+    /// Do the two share a byte?
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let end = |area: &Self| area.offset.saturating_add(area.size);
+        self.offset < end(other) && other.offset < end(self)
+    }
+}
+
 /// What a PV says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PvHeader {
@@ -129,7 +137,7 @@ impl PvHeader {
         Ok(header)
     }
 
-    /// Writes the header at `at` into a sector of zeroes.
+    /// Writes the header at `at`; bytes behind it stay as they are.
     pub(super) fn encode(&self, sector: &mut Sector, at: usize) -> Result<(), Error> {
         let mut fits = put(sector, at, self.id.as_bytes());
         fits &= put(sector, at.saturating_add(32), &self.device_size.to_le_bytes());
@@ -140,8 +148,8 @@ impl PvHeader {
                 fits &= put(sector, at.saturating_add(8), &area.size.to_le_bytes());
                 *at = at.saturating_add(16);
             }
+            fits &= put(sector, *at, &[0; 16]);
             *at = at.saturating_add(16);
-            fits &= *at <= SECTOR;
         };
         list(&mut at, &self.data_areas);
         list(&mut at, &self.metadata_areas);

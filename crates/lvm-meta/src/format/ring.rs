@@ -7,6 +7,8 @@ use crate::{CorruptKind, Error, Part};
 const HEADER: u64 = 512;
 /// Texts start at multiples of this.
 const ALIGN: u64 = 512;
+/// The longest text that is read or written: LVM's own stay below a few MiB, and half a million LVs fit this one.
+pub(crate) const TEXT_LIMIT: u64 = 512 << 20;
 
 /// The ring of an area, by the size in its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(crate) struct TextPlace {
     pub(crate) first: u64,
     /// Bytes that continue behind the header.
     pub(crate) wrapped: u64,
+    /// Zeroes that follow the text up to the next sector, inside the ring.
+    pub(crate) padding: u64,
 }
 
 impl TextPlace {
@@ -35,11 +39,15 @@ impl TextPlace {
         }
     }
 
-    /// Zeroes that follow the text up to the next sector.
-    pub(crate) fn padding(&self) -> u64 {
-        let (at, length) = self.last_piece();
-        let end = at.saturating_add(length);
-        end.next_multiple_of(ALIGN).saturating_sub(end)
+    /// The pieces with the zeroes behind them, which are written, too.
+    fn written(&self) -> [(u64, u64); 2] {
+        let [first, second] = self.pieces();
+        let padded = |(from, to): (u64, u64)| (from, to.saturating_add(self.padding));
+        if self.wrapped > 0 {
+            [first, padded(second)]
+        } else {
+            [padded(first), second]
+        }
     }
 
     fn pieces(&self) -> [(u64, u64); 2] {
@@ -49,9 +57,10 @@ impl TextPlace {
         ]
     }
 
-    fn touches(&self, other: &Self) -> bool {
+    /// Would writing this one change a byte of the other?
+    fn harms(&self, other: &Self) -> bool {
         let overlap = |a: (u64, u64), b: (u64, u64)| a.0 < b.1 && b.0 < a.1;
-        self.pieces()
+        self.written()
             .into_iter()
             .any(|a| other.pieces().into_iter().any(|b| overlap(a, b)))
     }
@@ -65,7 +74,8 @@ impl Ring {
 
     /// The largest text that the area takes, so that an old and a new one fit side by side.
     pub(crate) fn capacity(self) -> u64 {
-        (self.size.saturating_sub(HEADER) / 2).saturating_sub(ALIGN)
+        let half = self.size.saturating_sub(HEADER) / 2;
+        half.saturating_sub(ALIGN).min(TEXT_LIMIT)
     }
 
     /// Where a text of a header's slot lies.
@@ -94,11 +104,16 @@ impl Ring {
 
     fn place(self, offset: u64, length: u64) -> TextPlace {
         let first = length.min(self.size.saturating_sub(offset));
-        TextPlace {
+        let mut place = TextPlace {
             offset,
             first,
             wrapped: length.saturating_sub(first),
-        }
+            padding: 0,
+        };
+        let (at, length) = place.last_piece();
+        let end = at.saturating_add(length);
+        place.padding = end.next_multiple_of(ALIGN).min(self.size).saturating_sub(end);
+        place
     }
 
     /// Where a new text of `length` bytes goes, behind the committed one.
@@ -127,11 +142,7 @@ impl Ring {
             }
         };
         let new = self.place(candidate, length);
-        if new.touches(&old) {
-            Err(too_large)
-        } else {
-            Ok(new)
-        }
+        if new.harms(&old) { Err(too_large) } else { Ok(new) }
     }
 }
 
@@ -165,8 +176,24 @@ mod tests {
     fn a_text_at_the_end_wraps_and_is_padded_behind_its_second_piece() {
         let ring = Ring::new(8192);
         let place = ring.locate(&at(7680, 1000), 0).unwrap();
-        assert_eq!((place.first, place.wrapped, place.padding()), (512, 488, 24));
+        assert_eq!((place.first, place.wrapped, place.padding), (512, 488, 24));
         assert_eq!(ring.next(Some(place), 100).unwrap().offset, 1024);
+    }
+
+    #[test]
+    fn zeroes_behind_a_text_stay_in_the_ring() {
+        let place = Ring::new(8000).locate(&at(7680, 300), 0).unwrap();
+        assert_eq!((place.first, place.wrapped, place.padding), (300, 0, 20));
+    }
+
+    #[test]
+    fn zeroes_behind_a_text_never_reach_an_old_one_that_starts_within_a_sector() {
+        // Other writers may start a text anywhere.  560 bytes end in front of the old one, their zeroes do not.
+        let ring = Ring::new(4096);
+        let old = ring.locate(&at(1100, 2600), 0).unwrap();
+        let new = ring.next(Some(old), 560);
+        assert!(matches!(new, Err(Error::TextTooLarge { .. })), "{new:?}");
+        assert_eq!(ring.next(Some(old), 500).unwrap().offset, 512);
     }
 
     #[test]
@@ -199,7 +226,7 @@ mod tests {
                 };
                 prop_assert_eq!(new.first + new.wrapped, length);
                 prop_assert!(new.offset % 512 == 0 && new.offset >= 512 && new.offset + new.first <= size * 512);
-                prop_assert!(old.is_none_or(|old| !old.touches(&new)));
+                prop_assert!(old.is_none_or(|old| !new.harms(&old)));
                 let read = ring.locate(&at(new.offset, length), 0).unwrap();
                 prop_assert_eq!(read, new);
                 old = Some(new);

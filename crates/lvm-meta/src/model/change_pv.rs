@@ -57,7 +57,9 @@ impl Vg {
         self.pvs.push(Pv {
             key: format!("pv{count}").into(),
             id: new.id,
-            device: Some(new.device_hint.into()).filter(|path: &Box<str>| !path.is_empty()),
+            device: Some(new.device_hint)
+                .filter(|path| !path.is_empty())
+                .map(Into::into),
             device_id: new.device_id.map(|(kind, name)| (kind.into(), name.into())),
             status: PvStatus::ALLOCATABLE,
             flags: PvFlags::empty(),

@@ -136,7 +136,7 @@ impl Printer<'_> {
         let vg = self.vg;
         let locked = vg.is_write_locked() && vg.status.contains(VgStatus::WRITE);
         let status = if locked {
-            vg.status - VgStatus::WRITE
+            vg.status.difference(VgStatus::WRITE)
         } else {
             vg.status
         };
@@ -233,7 +233,7 @@ impl Printer<'_> {
     fn lv(&mut self, lv: &Lv) {
         let locked = self.vg.is_write_locked() && lv.status.contains(LvStatus::WRITE);
         let status = if locked {
-            lv.status - LvStatus::WRITE
+            lv.status.difference(LvStatus::WRITE)
         } else {
             lv.status
         };

@@ -377,6 +377,9 @@ impl<'a> Import<'a> {
             "allocation_policy" => keep_first(&mut head.allocation_policy, self.string(&key)?.into()),
             "profile" => keep_first(&mut head.profile, self.string(&key)?.into()),
             "metadata_copies" => keep_first(&mut head.metadata_copies, self.int32(&key, 0)?),
+            "physical_volumes" | "logical_volumes" | "historical_logical_volumes" => {
+                return Err(wrong_type(&key, "a section", at));
+            }
             _ => return self.extra(&Item::Assign(key), 2, &mut head.extras),
         }
         Ok(())
@@ -466,6 +469,9 @@ impl<'a> Import<'a> {
             let at = self.lexer.item_at();
             match item {
                 Item::Open(key) => {
+                    if key.contains('/') {
+                        return Err(TextProblem::Grammar(text::TextErrorKind::PathInKey).at(at));
+                    }
                     let pv = self.pv(&key)?;
                     let index = self.pvs.len();
                     let duplicate = |what, name| TextProblem::Duplicate { what, name }.at(at);
@@ -488,7 +494,7 @@ impl<'a> Import<'a> {
     fn pv(&mut self, key: &str) -> Result<Pv, Fault> {
         let at = self.lexer.item_at();
         let mut id = None;
-        let (mut status, mut flags) = (None, PvFlags::empty());
+        let (mut status, mut flags, mut missing) = (None, None, PvFlags::empty());
         let (mut device, mut id_type, mut id_name, mut tags) = (None, None, None, None);
         let (mut dev_size, mut pe_start, mut pe_count) = (None, None, None);
         let (mut ba_start, mut ba_size) = (None, None);
@@ -510,23 +516,37 @@ impl<'a> Import<'a> {
                     let found = PvId::parse(&self.string(&name)?);
                     keep_first(&mut id, found.map_err(|error| TextProblem::Id(error).at(at))?);
                 }
-                "device" => keep_first(&mut device, Box::from(self.string(&name)?)),
+                "device" => {
+                    let path = self.string(&name)?;
+                    keep_first(
+                        &mut device,
+                        Some(path.as_ref()).filter(|path| !path.is_empty()).map(Box::from),
+                    );
+                }
                 "device_id_type" => keep_first(&mut id_type, Box::from(self.string(&name)?)),
                 "device_id" => keep_first(&mut id_name, Box::from(self.string(&name)?)),
                 "status" => {
-                    let mut bits = PvStatus::empty();
-                    self.words(&name, &mut unknown_status, |word| {
-                        let bit = PvStatus::from_name(word);
+                    let (mut bits, mut unknown, mut marked) =
+                        (PvStatus::empty(), Vec::new(), PvFlags::empty());
+                    self.words(&name, &mut unknown, |word| {
+                        let (bit, flag) = (PvStatus::from_name(word), PvFlags::from_name(word));
                         bits |= bit.unwrap_or_default();
-                        let flag = PvFlags::from_name(word);
-                        flags |= flag.unwrap_or_default();
+                        marked |= flag.unwrap_or_default();
                         bit.is_some() || flag.is_some()
                     })?;
-                    keep_first(&mut status, bits);
+                    if status.is_none() {
+                        (status, unknown_status, missing) = (Some(bits), unknown, marked);
+                    }
                 }
-                "flags" => self.words(&name, &mut unknown_flags, |word| {
-                    PvFlags::from_name(word).map(|bit| flags |= bit).is_some()
-                })?,
+                "flags" => {
+                    let (mut bits, mut unknown) = (PvFlags::empty(), Vec::new());
+                    self.words(&name, &mut unknown, |word| {
+                        PvFlags::from_name(word).map(|bit| bits |= bit).is_some()
+                    })?;
+                    if flags.is_none() {
+                        (flags, unknown_flags) = (Some(bits), unknown);
+                    }
+                }
                 "tags" => keep_first(&mut tags, self.tags(&name)?),
                 "dev_size" => keep_first(&mut dev_size, Sectors::new(self.int64(&name)?)),
                 "pe_start" => keep_first(&mut pe_start, Sectors::new(self.int64(&name)?)),
@@ -550,10 +570,10 @@ impl<'a> Import<'a> {
         Ok(Pv {
             key: key.into(),
             id: required(id, key, "id", at)?,
-            device: device.filter(|path: &Box<str>| !path.is_empty()),
+            device: device.flatten(),
             device_id: id_type.zip(id_name),
             status: required(status, key, "status", at)?,
-            flags,
+            flags: flags.unwrap_or_default() | missing,
             unknown_status,
             unknown_flags,
             tags: tags.unwrap_or_default(),
@@ -591,11 +611,7 @@ impl<'a> Import<'a> {
                 Item::Close => {
                     let body = self.lexer.text().get(from..at).unwrap_or_default();
                     let body = body.strip_prefix('\n').unwrap_or(body);
-                    let body = if body.trim_start_matches('\n').starts_with('\t') {
-                        opaque::strip_file_form(body.trim_end_matches('\t')).into()
-                    } else {
-                        body.into()
-                    };
+                    let body = opaque::disk_form(body.trim_end_matches('\t').to_owned()).into();
                     return Ok(History { body, names });
                 }
                 Item::End => return Err(self.unexpected_end()),

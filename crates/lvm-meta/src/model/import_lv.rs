@@ -21,6 +21,8 @@ struct Draft {
     id: Option<LvId>,
     status: Option<LvStatus>,
     flags: Option<LvFlags>,
+    /// Flags that stand in `status`.
+    status_flags: LvFlags,
     write_locked: bool,
     tags: Option<Tags>,
     creation_time: Option<u64>,
@@ -119,7 +121,7 @@ impl<'a> Import<'a> {
             name: name.into(),
             id: required(draft.id, name, "id", at)?,
             status,
-            flags: draft.flags.unwrap_or_default(),
+            flags: draft.flags.unwrap_or_default() | draft.status_flags,
             tags: draft.tags.unwrap_or_default(),
             creation,
             segments: draft.segments,
@@ -148,24 +150,25 @@ impl<'a> Import<'a> {
                 })?;
                 if draft.status.is_none() {
                     draft.status = Some(status);
-                    if !flags.is_empty() {
-                        draft.flags = Some(draft.flags.unwrap_or_default() | flags);
-                    }
+                    draft.status_flags = flags;
                     if !unknown.is_empty() {
                         draft.rare().unknown_status = unknown;
                     }
                 }
             }
             "flags" => {
-                let mut flags = draft.flags.unwrap_or_default();
+                let (mut flags, mut is_locked) = (LvFlags::empty(), false);
                 let mut unknown = Vec::new();
                 self.words(&key, &mut unknown, |word| {
-                    draft.write_locked |= word == WRITE_LOCKED;
+                    is_locked |= word == WRITE_LOCKED;
                     word == WRITE_LOCKED || LvFlags::from_name(word).map(|bit| flags |= bit).is_some()
                 })?;
-                draft.flags = Some(flags);
-                if !unknown.is_empty() {
-                    draft.rare().unknown_flags = unknown;
+                if draft.flags.is_none() {
+                    draft.flags = Some(flags);
+                    draft.write_locked = is_locked;
+                    if !unknown.is_empty() {
+                        draft.rare().unknown_flags = unknown;
+                    }
                 }
             }
             "tags" => keep_first(&mut draft.tags, self.tags(&key)?),

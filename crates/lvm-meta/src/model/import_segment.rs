@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::{Fault, TextProblem};
 use super::import::{Import, keep_first, required, wrong_type};
-use super::opaque::{References, split_type, strip_file_form};
+use super::opaque::{References, disk_form, split_type};
 use super::segment::SegmentRare;
 use super::{Area, Opaque, Segment, SegmentKind, Striped, Tags};
 use crate::Extents;
@@ -227,6 +227,13 @@ impl<'a> Import<'a> {
 
     /// Splits a mirror's areas into those on PVs and the LVs that it stands on.
     fn mirror_areas(&self, references: &mut References, at: usize) -> Result<Vec<(crate::PvId, u32)>, Fault> {
+        if references.is_odd {
+            return Err(wrong_type(
+                "mirrors",
+                "pairs of a PV or LV and its first extent",
+                at,
+            ));
+        }
         let mut pv_areas = Vec::new();
         for (name, start) in std::mem::take(&mut references.areas) {
             match self.pv_keys.get(&name).and_then(|index| self.pvs.get(*index)) {
@@ -308,9 +315,5 @@ fn body_text(text: &str, parts: &[(usize, Range<usize>)]) -> String {
         body.push_str(text.get(part.clone()).unwrap_or_default());
         last_end = Some(part.end);
     }
-    // A file is indented by a tab at least; on disk a line may start with one only inside a section.
-    if body.trim_start_matches('\n').starts_with('\t') {
-        body = strip_file_form(&body);
-    }
-    body
+    disk_form(body)
 }

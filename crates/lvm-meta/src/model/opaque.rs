@@ -99,6 +99,8 @@ pub(super) struct References {
     pub(super) mentions: Vec<Arc<str>>,
     /// Elements of a legacy mirror's `mirrors`: PV key or LV name, and first extent.
     pub(super) areas: Vec<(Box<str>, i64)>,
+    /// They are no pairs of a name and a number: what the mirror lies on is unknown.
+    pub(super) is_odd: bool,
 }
 
 impl References {
@@ -114,10 +116,12 @@ impl References {
             }
             Body::Value(value) if base == "mirror" && node.key() == "mirrors" => {
                 for pair in value.items().chunks(2) {
-                    if let [name, start] = pair
-                        && let (Some(name), Some(start)) = (name.as_str(), start.as_int())
-                    {
-                        self.areas.push((name.into(), start));
+                    match pair {
+                        [name, start] => match (name.as_str(), start.as_int()) {
+                            (Some(name), Some(start)) => self.areas.push((name.into(), start)),
+                            _ => self.is_odd = true,
+                        },
+                        _ => self.is_odd = true,
                     }
                 }
             }
@@ -211,11 +215,23 @@ impl Opaque {
     }
 }
 
-/// Brings lines from a backup file into the form that is on disk: no indentation, no comments.
+/// Brings a body into the form that is on disk, if it comes from a backup file.
+pub(super) fn disk_form(body: String) -> String {
+    // A file is indented by a tab at least; on disk a line may start with one only inside a section.
+    if !body.trim_start_matches('\n').starts_with('\t') {
+        return body;
+    }
+    let stripped = strip_file_form(&body);
+    // Strings over several lines, which LVM never writes, must not lose what looks like indentation or a comment.
+    let is_same = text::parse(stripped.as_bytes()) == text::parse(body.as_bytes());
+    if is_same { stripped } else { body }
+}
+
+/// Lines from a backup file without their indentation and comments.
 ///
 /// Lines that LVM writes in configuration style, `key=value` without blanks, are the exception: they keep one
 /// tab for each section within the body.
-pub(super) fn strip_file_form(body: &str) -> String {
+fn strip_file_form(body: &str) -> String {
     let mut out = String::with_capacity(body.len());
     let mut depth = 0usize;
     for (at, line) in body.split('\n').enumerate() {
@@ -300,6 +316,9 @@ mod tests {
                     \t\t\t\t\tmigration_threshold=2048\n\t\t\t\t}\n\n\t\t\t\tmessage1 {\n\t\t\t\t\tdelete = 9\n\t\t\t\t}";
         let disk = "chunk_size = 128\npolicy = \"s#q\"\npolicy_settings {\n\tmigration_threshold=2048\n}\n\n\
                     message1 {\ndelete = 9\n}";
-        assert_eq!(strip_file_form(file), disk);
+        assert_eq!(disk_form(file.to_owned()), disk);
+        for odd in ["\ta = \"x\n # y\"", "\ta = \"x\n\ty\"", "a = 1\n\tb = 2"] {
+            assert_eq!(disk_form(odd.to_owned()), odd);
+        }
     }
 }

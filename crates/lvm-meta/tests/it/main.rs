@@ -1,6 +1,15 @@
-//! The crate against what the real LVM2 wrote, and against texts that it would never write.
+//! The crate against what the real LVM2 wrote, against texts that it would never write, and against failing disks.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
+mod commit;
 mod fixtures;
 mod hostile;
 mod kinds;
 mod round_trip;
+mod rules;
+mod support;
+mod texts;

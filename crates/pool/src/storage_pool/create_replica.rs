@@ -32,8 +32,8 @@ impl StoragePool {
         progress: &mut dyn FnMut(u64),
     ) -> Result<ReplicaInfo, Error> {
         let (name, tags) = (request.lv_name()?, request.tags()?);
-        // Devices of an embedded mapper are this process's: nobody else could tell that their creator lives.
-        if request.zeroing == Zeroing::Full && !self.inner.is_embedded() {
+        // With devices of this process alone nobody else could tell that their creator lives.
+        if request.zeroing == Zeroing::Full && !self.inner.has_own_devices() {
             return self.create_zeroed(request, name, tags, progress);
         }
         let description = format!("create replica {}", request.uuid);
@@ -185,8 +185,10 @@ impl StoragePool {
         });
         if let Err(error) = finished {
             // The first error is the one to tell; what cannot be undone now, opening the pool undoes.
-            let _ = self.undo_creation(&lv_name);
-            return Err(error);
+            return Err(match (self.undo_creation(&lv_name), error) {
+                (Ok(()), Error::AfterCommit(undone)) => *undone,
+                (_, error) => error,
+            });
         }
         self.replica(request.uuid)
     }

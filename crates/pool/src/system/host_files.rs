@@ -10,7 +10,7 @@ use crate::system::Inner;
 impl Inner {
     /// Makes the tools look at all disks again, until the result is dropped and after.
     pub(crate) fn invalidate_hints(&self) -> Result<Option<InvalidHints>, Error> {
-        if self.is_embedded() {
+        if self.images {
             return Ok(None);
         }
         invalidate_hints(&self.paths, self.timeout)
@@ -21,9 +21,7 @@ impl Inner {
     /// Does this host keep a list of the disks that LVM may use?
     pub(crate) fn has_devices_file(&self) -> bool {
         let config = &self.config.devices;
-        !self.is_embedded()
-            && config.use_devicesfile
-            && DevicesFile::path(&self.paths, &config.devicesfile).exists()
+        !self.images && config.use_devicesfile && DevicesFile::path(&self.paths, &config.devicesfile).exists()
     }
 
     /// Lists new disks in the devices file, if one is in use.

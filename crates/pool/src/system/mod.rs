@@ -5,12 +5,12 @@ mod host_files;
 mod lifecycle;
 mod pools;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lvm_dm::{Backend, BlockIo, DeviceId, DeviceMapper, DeviceNumber, DmUuid, Embedded, Kernel, NodeMode};
-use lvm_meta::{Provenance, Vg};
+use lvm_meta::{Disk, Provenance, Vg};
 
 use crate::apply;
 use crate::error::Refusal;
@@ -36,10 +36,14 @@ impl std::fmt::Debug for System {
     }
 }
 
+/// What stands between the library and a disk.
+type WrapDisk = Arc<dyn Fn(&Path, Arc<dyn Disk>) -> Arc<dyn Disk> + Send + Sync>;
+
 /// What a [`System`] consists of; see [`System::kernel`] and [`System::embedded`].
 pub struct SystemBuilder {
     mapper: Option<Arc<dyn DeviceMapper>>,
-    embedded: bool,
+    images: bool,
+    wrap: Option<WrapDisk>,
     devices: Option<Vec<PathBuf>>,
     paths: Paths,
     lock_dir: Option<PathBuf>,
@@ -71,6 +75,15 @@ impl SystemBuilder {
         self
     }
 
+    /// Puts something between the library and each disk that it opens: a counter of I/O, or a test's faults.
+    pub fn wrap_disks(
+        mut self,
+        wrap: impl Fn(&Path, Arc<dyn Disk>) -> Arc<dyn Disk> + Send + Sync + 'static,
+    ) -> Self {
+        self.wrap = Some(Arc::new(wrap));
+        self
+    }
+
     /// Puts it together, reading `lvm.conf`.
     ///
     /// # Errors
@@ -85,7 +98,7 @@ impl SystemBuilder {
         let by_udev = config.activation.udev_sync && config.activation.udev_rules;
         let mapper: Arc<dyn DeviceMapper> = match self.mapper {
             Some(mapper) => mapper,
-            None if self.embedded => Arc::new(Embedded::new()),
+            None if self.images => Arc::new(Embedded::new()),
             None if by_udev => Arc::new(Kernel::new()),
             None => Arc::new(Kernel::with_nodes(NodeMode::Own)),
         };
@@ -94,7 +107,7 @@ impl SystemBuilder {
         let system_id = SystemId::read(&config, &paths, &host_name).map_err(Error::Host)?;
         let scope = match self.devices {
             Some(devices) => Scope::Only(devices),
-            None if self.embedded => Scope::Only(Vec::new()),
+            None if self.images => Scope::Only(Vec::new()),
             None => Scope::Host,
         };
         let timeout = self.timeout;
@@ -107,6 +120,8 @@ impl SystemBuilder {
             system_id,
             scope,
             timeout,
+            images: self.images,
+            wrap: self.wrap,
         };
         Ok(System {
             inner: Arc::new(inner),
@@ -119,7 +134,8 @@ impl System {
     pub fn kernel() -> SystemBuilder {
         SystemBuilder {
             mapper: None,
-            embedded: false,
+            images: false,
+            wrap: None,
             devices: None,
             paths: Paths::from_env(),
             lock_dir: None,
@@ -138,7 +154,7 @@ impl System {
             ..Paths::default()
         };
         SystemBuilder {
-            embedded: true,
+            images: true,
             lock_dir: Some(lock_dir),
             paths: nowhere,
             ..Self::kernel()
@@ -161,6 +177,9 @@ pub(crate) struct Inner {
     pub(crate) system_id: SystemId,
     pub(crate) scope: Scope,
     pub(crate) timeout: Duration,
+    /// Disks are image files: no host's devices, and no files that list them.
+    pub(crate) images: bool,
+    wrap: Option<WrapDisk>,
 }
 
 impl Inner {
@@ -173,9 +192,17 @@ impl Inner {
         }
     }
 
-    /// Do devices live in this process only?
-    pub(crate) fn is_embedded(&self) -> bool {
+    /// Do mapped devices live in this process only?
+    pub(crate) fn has_own_devices(&self) -> bool {
         self.mapper.backend() == Backend::Embedded
+    }
+
+    /// Puts what the builder was given between the library and a disk.
+    pub(crate) fn wrap(&self, path: &Path, disk: Arc<dyn Disk>) -> Arc<dyn Disk> {
+        match &self.wrap {
+            Some(wrap) => wrap(path, disk),
+            None => disk,
+        }
     }
 
     /// Takes the lock of one VG, as LVM does for each change and activation.
