@@ -9,9 +9,12 @@ use lvm_native::pool::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::Answer;
+use crate::answer::Answer;
 use crate::args::{ReplicaCommand, Zero};
 use crate::progress;
+
+/// What a list shows to people.
+const COLUMNS: &[&str] = &["uuid", "name", "pool", "size", "layout", "active", "device"];
 
 pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, Error> {
     let info = match command {
@@ -48,14 +51,14 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
                 .open_pool(pool)?
                 .create_replicas_with(&requests, &mut |done| bar.set_position(done))?;
             bar.finish_and_clear();
-            return Ok(Answer::Many(made.iter().map(to_json).collect()));
+            return Ok(Answer::Many(made.iter().map(to_json).collect(), COLUMNS));
         }
         ReplicaCommand::List { pool } => {
             let replicas = match pool {
                 Some(pool) => system.pool_replicas(pool)?,
                 None => system.replicas()?,
             };
-            return Ok(Answer::Many(replicas.iter().map(to_json).collect()));
+            return Ok(Answer::Many(replicas.iter().map(to_json).collect(), COLUMNS));
         }
         ReplicaCommand::Show { uuid } => system.replica_info(parse_uuid(uuid)?)?,
         ReplicaCommand::Resize {
