@@ -7,6 +7,7 @@
 
 mod commit;
 mod copies;
+mod corpus;
 mod fixtures;
 mod hostile;
 mod kinds;

@@ -1,0 +1,4 @@
+//! What the fuzz targets do with their input: kept here so that an ordinary test can replay the corpus on stable Rust.
+
+pub mod metadata;
+pub mod vg_ops;
