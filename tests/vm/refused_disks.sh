@@ -16,7 +16,7 @@ mount -o ro /dev/vdb /mnt
 refuses "a mounted disk" /dev/vdb mount
 umount /mnt
 bad "a disk with a file system" DiskInUse/EBUSY pool create x /dev/vdb
-says "the error names the signature" ext4
+says "the error names the signature" ext2/3/4
 good "it is taken by force" pool create x /dev/vdb --force
 is "the old signature is gone" "$(blkid -p -o value -s TYPE /dev/vdb)" LVM2_member
 good "the pool on it goes" pool destroy x
@@ -27,7 +27,7 @@ swapoff /dev/vdb
 wipefs -qa /dev/vdb
 dmsetup create held --table "0 2048 linear /dev/vdb 0"
 settle
-refuses "a disk that a mapped device holds" /dev/vdb "held|dm-"
+refuses "a disk that a mapped device holds" /dev/vdb "used by dm-"
 dmsetup remove held
 settle
 ( exec 9<>/dev/vdb; python3 -c "
@@ -52,7 +52,7 @@ wipefs -qa /dev/vdb
 blockdev --rereadpt /dev/vdb
 settle
 
-refuses "a PV of a pool" /dev/vda "'|\"p\"|volume group"
+refuses "a PV of a pool" /dev/vda "volume group .p."
 quiet vgcreate -q theirs /dev/vdc
 refuses "a PV of another VG" /dev/vdc theirs
 quiet vgremove -q theirs
@@ -70,9 +70,9 @@ bad "too small for an existing pool" DiskTooSmall/EINVAL pool add-disk p "$tiny"
 bad "a missing disk" DiskNotFound/ENODEV pool create x /dev/nothing
 bad "one of several is missing" DiskNotFound/ENODEV pool create x /dev/vdd /dev/nothing
 bad "a missing disk for an existing pool" DiskNotFound/ENODEV pool add-disk p /dev/nothing
-bad "a missing disk at import" DiskNotFound/ENODEV pool import p /dev/nothing
-bad "a folder" InvalidDisk/ENOTBLK pool create x /dev/mapper
-bad "a terminal" InvalidDisk/ENOTBLK pool create x /dev/ttyS0
+bad "a missing disk at import" DisksMismatch/EINVAL pool import p /dev/nothing
+bad "a folder" DiskNotFound/ENODEV pool create x /dev/mapper
+bad "a terminal" DiskNotFound/ENODEV pool create x /dev/ttyS0
 bad "a disk given twice" InvalidDisk/EINVAL pool create x /dev/vdd /dev/vdd
 ln -s /dev/vdd "$W/alias"
 bad "a disk given twice by two names" InvalidDisk/EINVAL pool create x /dev/vdd "$W/alias"

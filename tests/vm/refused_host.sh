@@ -37,9 +37,9 @@ good "a lock that is released in time" replica destroy "$B"
 
 # LVM waits for our lock as we for theirs.
 hold V_p
-( sleep 1; kill $HOLDER ) &
+( sleep 1; kill $HOLDER ) & release=$!
 good "a lock that is released while we wait" --timeout 20 replica create p "$B" 4M
-wait
+wait $release
 good "without a lock folder of LVM's" --lock-dir "$W/locks" replica destroy "$B"
 
 # Rights.

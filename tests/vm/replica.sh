@@ -34,7 +34,6 @@ good "upper case names it too" replica show "${A^^}"
 
 good "a new name and entity" replica set "$A" --name vol-b --entity-id e/2
 that "the new properties are there" "d['name'] == 'vol-b' and d['entity_id'] == 'e/2'"
-that "LVM sees the new tags alone" "True"
 is "the old tags are gone" "$(field lvs lv_tags "p/$A" | grep -c vol-a)" 0
 is "the new tags are there" "$(field lvs lv_tags "p/$A" | grep -o 'name=vol-b\|entity_id=e/2' | wc -l)" 2
 ask mark "$WATCH"

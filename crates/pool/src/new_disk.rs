@@ -8,7 +8,9 @@ use lvm_meta::{Disk, ExtentSize, MakePv, MdaSet, NewPv, PvId, PvLayout, Sectors}
 
 use crate::disk::UndoDisk;
 use crate::error::DiskProblem;
-use crate::host::{self, BlockDisk, DeviceIdType, Devices, InUse, OnSignature, OpenMode, SignatureKind};
+use crate::host::{
+    self, BlockDisk, DeviceIdType, Devices, InUse, OnSignature, OpenMode, SignatureKind, Skip,
+};
 use crate::scan::Scan;
 use crate::system::Inner;
 use crate::{Error, identity};
@@ -160,7 +162,7 @@ type Claimed = (Box<dyn Disk>, Option<(String, String)>);
 fn claim(inner: &Inner, path: &Path, forgiven: &dyn Fn(&InUse) -> bool) -> Result<Claimed, Error> {
     let refuse = |reasons: Vec<InUse>| Error::Disk {
         disk: path.into(),
-        why: DiskProblem::InUse(reasons.iter().map(ToString::to_string).collect()),
+        why: problem(&reasons),
     };
     let judge = |error: host::Error| match error {
         host::Error::InUse { reasons, .. } if reasons.iter().all(forgiven) => Ok(()),
@@ -199,5 +201,36 @@ fn claim(inner: &Inner, path: &Path, forgiven: &dyn Fn(&InUse) -> bool) -> Resul
             let disk = BlockDisk::open(device, OpenMode::Exclusive).map_err(Error::Host)?;
             Ok((Box::new(disk), device_id))
         }
+    }
+}
+
+/// What stands against a disk: a reason that is a kind of its own if it is the only one, otherwise all of them.
+fn problem(reasons: &[InUse]) -> DiskProblem {
+    match reasons {
+        [InUse::Skipped(Skip::TooSmall { size, least })] => DiskProblem::TooSmall {
+            size: *size,
+            needed: *least,
+        },
+        [InUse::Skipped(skip @ (Skip::Filtered | Skip::Driver))] => DiskProblem::Excluded(skip.to_string()),
+        many => DiskProblem::InUse(many.iter().map(ToString::to_string).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_only_too_small_or_excluded_is_not_called_in_use() {
+        let small = InUse::Skipped(Skip::TooSmall { size: 1, least: 2 });
+        let filtered = InUse::Skipped(Skip::Filtered);
+        assert_eq!(
+            problem(&[small.clone()]),
+            DiskProblem::TooSmall { size: 1, needed: 2 }
+        );
+        assert!(matches!(problem(&[filtered]), DiskProblem::Excluded(_)));
+        assert!(
+            matches!(problem(&[small, InUse::ReadOnly]), DiskProblem::InUse(reasons) if reasons.len() == 2)
+        );
     }
 }

@@ -44,7 +44,7 @@ q() { ask q "${2:-$O}" "$1"; printf '%s\n' "$REPLY"; }
 
 is() { if [ "$2" = "$3" ]; then ok "$1"; else no "$1" "got '$2', want '$3'"; fi; }
 that() {
-    ask q "${3:-$O}" "$2"
+    ask q "${3:-$O}" "bool($2)"
     if [ "$REPLY" = True ]; then ok "$1"; else no "$1" "$2 is '$REPLY' in $(head -c 500 "${3:-$O}")"; fi
 }
 runs() { local name=$1 said; shift; if said=$("$@" 2>&1); then ok "$name"; else no "$name" "'$*' exits $?: $(tail -n 3 <<<"$said")"; fi; }
