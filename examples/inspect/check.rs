@@ -136,12 +136,6 @@ fn area_problems(extents: Option<(u64, u64)>, path: &Path, scan: &PvScan, proble
             problems.push(Problem::at(severity, Some(path), Some(mda.area.offset), what));
         };
         let overlaps = |start: u64, stop: u64| mda.area.offset < stop && start < end(mda);
-        if overlaps(0, 2048) {
-            tell(
-                Severity::Error,
-                "the metadata area lies on the label's sectors".into(),
-            );
-        }
         if extents.is_some_and(|(start, stop)| overlaps(start, stop)) {
             tell(Severity::Error, "the metadata area lies on extents".into());
         }

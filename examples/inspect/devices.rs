@@ -97,9 +97,11 @@ impl Devices {
             .mdas
             .iter()
             .filter(|mda| mda.header.as_ref().map_or(true, |header| !header.is_ignored()));
-        let errors: Option<Vec<_>> = in_use.map(mda_error).collect();
-        let first = errors?.into_iter().next()?;
-        Some(Failure::meta(self.path(pv.disk)?, first))
+        let errors: Option<Vec<_>> = in_use
+            .map(|mda| Some((mda.area.offset, mda_error(mda)?)))
+            .collect();
+        let (at, error) = errors?.into_iter().next()?;
+        Some(Failure::meta(self.path(pv.disk)?, at, error))
     }
 }
 
@@ -164,7 +166,7 @@ fn read(path: &Path, seen: &mut Vec<(bool, u64, u64)>) -> Result<Option<PvScan>,
             path,
             &format!("no PV label at byte 0 to {LABEL_BYTES}"),
         )),
-        Err(error) => Err(Failure::meta(path, &error)),
+        Err(error) => Err(Failure::meta(path, 0, &error)),
     }
 }
 

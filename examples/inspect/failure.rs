@@ -69,12 +69,12 @@ impl Failure {
         }
     }
 
-    /// The library's answer to reading a device.
-    pub(crate) fn meta(path: &Path, error: &Error) -> Self {
+    /// The library's answer to reading what is at byte `at` of a device.
+    pub(crate) fn meta(path: &Path, at: u64, error: &Error) -> Self {
         match error {
             Error::Io { at, source, .. } => Self::io(path, &error.to_string(), Some(*at), source),
             Error::Corrupt { at, .. } => Self::corrupt(path, *at, &error.to_string()),
-            _ => Self::corrupt(path, 0, &error.to_string()),
+            _ => Self::corrupt(path, at, &error.to_string()),
         }
     }
 

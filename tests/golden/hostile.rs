@@ -110,12 +110,20 @@ fn a_metadata_area_that_says_it_is_elsewhere_is_told_with_its_byte() {
 }
 
 #[test]
-fn a_metadata_area_larger_than_the_device_is_told_with_its_byte() {
-    let case = Case::changed(|image| {
-        image.bytes[MDA + 32..MDA + 40].copy_from_slice(&(1u64 << 62).to_le_bytes());
+fn a_metadata_area_larger_than_its_place_is_told_with_its_byte() {
+    let huge = (1u64 << 62).to_le_bytes();
+    let beyond_the_label = |image: &mut Image| {
+        image.bytes[MDA + 32..MDA + 40].copy_from_slice(&huge);
         image.mend_mda();
-    });
-    case.is_refused("Corrupt", "EILSEQ", Some(MDA), "area end");
+    };
+    Case::changed(beyond_the_label).is_refused("Corrupt", "EILSEQ", Some(MDA), "area size");
+    // The label's list of metadata areas follows its list of the one data area.
+    let beyond_the_device = |image: &mut Image| {
+        image.bytes[LABEL + 112..LABEL + 120].copy_from_slice(&huge);
+        image.mend_label();
+        beyond_the_label(image);
+    };
+    Case::changed(beyond_the_device).is_refused("Corrupt", "EILSEQ", Some(MDA), "area end");
 }
 
 #[test]
@@ -354,6 +362,57 @@ fn an_old_copy_and_a_shrunken_device_are_warnings() {
         ]
     );
     assert!(problems.iter().all(|problem| problem["severity"] == "warning"));
+}
+
+/// The problems of one image that is refused no more than with a word.
+#[track_caller]
+fn problems(case: &Case) -> Vec<(String, String)> {
+    let output = inspect(case.dir.path(), &["--json"], &["disk"]);
+    assert_eq!(output.status.code(), Some(0));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let word = |problem: &Value, field: &str| problem[field].as_str().unwrap().to_owned();
+    let list = json[0]["problems"].as_array().unwrap();
+    list.iter()
+        .map(|problem| (word(problem, "severity"), word(problem, "what")))
+        .collect()
+}
+
+#[test]
+fn areas_that_lie_on_extents_are_errors_and_lesser_oddities_warnings() {
+    let cases: [(&str, &str, Case); 3] = [
+        (
+            "error",
+            "lies on extents",
+            Case::changed(|image| {
+                image.replace("pe_start = 2048", "pe_start = 1024");
+            }),
+        ),
+        (
+            "warning",
+            "a change was cut",
+            Case::changed(|image| {
+                image.bytes[MDA + 65] = 2;
+                image.mend_mda();
+            }),
+        ),
+        (
+            "warning",
+            "the label 2093056",
+            Case::changed(|image| {
+                image.bytes[LABEL + 114] += 0x10;
+                image.mend_label();
+            }),
+        ),
+    ];
+    for (severity, words, case) in cases {
+        let found = problems(&case);
+        assert!(
+            found
+                .iter()
+                .any(|(found, what)| found == severity && what.contains(words)),
+            "{words}: {found:?}"
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Every task that CI runs: `cargo xtask TASK`.
 
+mod bench;
 mod fuzz;
 mod host;
 mod sh;
@@ -15,6 +16,7 @@ usage: cargo xtask TASK
   test host            tidy and this machine's tests alone
   vm [bookworm|trixie] [udev|noudev] [SCENARIO]...
                        the VM suites, or the part that the words select; scenarios are in tests/vm
+  bench [udev]         the library against the LVM tools, in a VM: times, ratios, system calls
   tidy                 the rules of the source tree that no compiler checks
   fuzz [SECONDS]       each fuzz target for a minute, or for SECONDS
 ";
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
         ["test"] => host::test().and_then(|()| vm::test(&[])),
         ["test", "host"] => host::test(),
         ["vm", selection @ ..] => vm::test(selection),
+        ["bench"] => bench::run(false),
+        ["bench", "udev"] => bench::run(true),
         ["tidy"] => tidy::check(),
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),

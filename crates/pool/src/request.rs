@@ -20,7 +20,7 @@ pub struct CreatePool {
     pub uuid: Option<Uuid>,
     /// Bytes in an extent, 4 MiB if `None`: a power of two of at least 1 KiB, or a multiple of 128 KiB.
     pub extent_size: Option<u64>,
-    /// Bytes of each disk's metadata area; see [`CreatePool::DEFAULT_METADATA_SIZE`].
+    /// Bytes of each disk's metadata area; 16 MiB on disks from 1 GiB on, LVM's 1 MiB on smaller ones, if `None`.
     pub metadata_size: Option<u64>,
     /// Wipe what the disks carry, PVs without a VG included.  A disk in use is refused all the same.
     pub force: bool,

@@ -19,10 +19,13 @@ use anyhow::{Result, bail};
 
 use base::Base;
 use machine::Machine;
-use report::{Line, Report};
+use report::Line;
+pub(crate) use report::Report;
 use scenario::Scenario;
 
 pub(crate) use debian::install;
+
+use crate::sh;
 
 /// Debian's name of each generation of LVM and kernel: lvm2 2.03.16 with 6.1, lvm2 2.03.31 with 6.12.
 const SUITES: [&str; 2] = ["bookworm", "trixie"];
@@ -74,6 +77,32 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
         }
     }
     run_all(machines, !words.is_empty())
+}
+
+/// Runs one scenario, a file below `tests/vm`, in a VM of its own.
+///
+/// # Errors
+/// If the VM cannot be run, or one of the scenario's checks fails.
+pub(crate) fn run_alone(suite: &str, udev: bool, file: &str) -> Result<Report> {
+    install(machine::TOOLS)?;
+    let scenario = Scenario::read(&sh::workspace().join("tests/vm").join(file))?;
+    let programs = programs::build()?;
+    let base = Base::prepare(suite)?;
+    let machine = Machine {
+        name: format!("{suite}-{}", scenario.name),
+        base: &base,
+        udev,
+        programs: &programs,
+        scenarios: vec![&scenario],
+        boots: 1,
+        limit: LIMIT,
+    };
+    let report = machine.run()?;
+    print(&report, true);
+    match report.counts() {
+        (1.., 0) => Ok(report),
+        (_, failed) => bail!("{failed} checks of {file} failed"),
+    }
 }
 
 /// Runs the machines and prints their results; an error if a check failed.

@@ -1,6 +1,7 @@
 //! The scenarios: `tests/vm/NAME.sh`, each with what it needs said in comment lines at its top.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -22,15 +23,21 @@ impl Scenario {
         for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
             let path = entry?.path();
             if path.extension().is_some_and(|kind| kind == "sh") {
-                let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
-                all.push(Self {
-                    name: name.unwrap_or_default(),
-                    text: fs::read_to_string(&path)?,
-                });
+                all.push(Self::read(&path)?);
             }
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
+    }
+
+    /// The scenario in a file.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self {
+            name: name.unwrap_or_default(),
+            text,
+        })
     }
 
     /// `# boots: N`: it needs a VM of its own that is started N times.

@@ -13,6 +13,8 @@ mod label;
 mod mda_header;
 mod pv_header;
 mod ring;
+#[cfg(test)]
+mod tests;
 
 pub use geometry::{MakePv, PvLayout};
 pub(crate) use label::{Label, LabelSector};

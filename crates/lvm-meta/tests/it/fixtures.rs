@@ -50,6 +50,17 @@ pub(crate) fn texts_of(head: &[u8]) -> Vec<&[u8]> {
     texts
 }
 
+/// The first mebibyte of every device of every folder.
+pub(crate) fn heads() -> Vec<Vec<u8>> {
+    let paths = folders()
+        .into_iter()
+        .flat_map(|folder| (0..6).map(move |number| folder.join(format!("ram{number}.head.gz"))));
+    paths
+        .filter(|path| path.exists())
+        .map(|path| unzip(&path))
+        .collect()
+}
+
 /// All texts on all devices of all folders, the same ones once.
 pub(crate) fn all() -> Vec<Fixture> {
     let mut fixtures: Vec<Fixture> = Vec::new();

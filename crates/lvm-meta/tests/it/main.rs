@@ -6,9 +6,12 @@
 )]
 
 mod commit;
+mod copies;
 mod fixtures;
 mod hostile;
 mod kinds;
+mod properties;
+mod pvck;
 mod round_trip;
 mod rules;
 mod support;
