@@ -1,11 +1,17 @@
-"""Answers the questions of lib.sh: one a line, its words split by 0x1f; the answer is one line.
+"""Does for lib.sh what is slow in a shell: runs poolctl, reads JSON, looks at devices.
 
-q FILE EXPR        the value of a Python expression: d is the JSON in FILE (the rows of an LVM report), lines its line count
-mark DEV...        remembers how much was written to the devices
-written DEV...     which of them were written to since, and how much; empty if none
-leaks              what a device-mapper client left over in the kernel or /dev; empty if nothing
-fill DEV SEED MIB  writes data that depends on SEED, past the page cache
-sum DEV MIB        the digest of the first MIB, past the page cache
+One request a line, its words split by 0x1f, newlines in words as 0x1e; the answer is one line.  FOLDER, the only argument, is
+where poolctl's output goes: FOLDER/out and FOLDER/err.
+
+poolctl ARGS...                     its exit status
+good ARGS...                        why that was no success; empty if it was
+refused STATUS ERROR DISKS ARGS...  why that was not refused as it should; ERROR is KIND/ERRNO or - for wrong usage
+q FILE EXPR                         the value of a Python expression: d is the JSON in FILE (the rows of an LVM report)
+mark DEV...                         remembers how much was written to the devices
+written DEV...                      which of them were written to since, and how much; empty if none
+leaks                               what a device-mapper client left in the kernel or /dev; empty if nothing
+fill DEV SEED MIB                   writes data that depends on SEED, past the page cache
+sum DEV MIB                         the digest of the first MIB, past the page cache
 """
 import hashlib
 import json
@@ -13,15 +19,62 @@ import mmap
 import os
 import random
 import re
+import subprocess
 import sys
 
 MIB = 1 << 20
 COOKIE_MAGIC = 0x0D4D
+# Seconds after which a poolctl counts as hung.
+LIMIT = 60
+OUT, ERR = (os.path.join(sys.argv[1], name) for name in ("out", "err"))
+log = open(os.path.join(os.environ["OUT"], "poolctl.log"), "a")
 marks = {}
 
 
+def head(path, size=400):
+    with open(path, errors="replace") as file:
+        return file.read(size).strip()
+
+
+def poolctl(*args):
+    with open("/proc/uptime") as file:
+        now = file.read().split()[0]
+    with open(OUT, "wb") as out, open(ERR, "wb") as err:
+        try:
+            status = subprocess.run(["poolctl", "--json", *args], stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=LIMIT).returncode
+        except subprocess.TimeoutExpired:
+            status = "hung"
+    print(f"{now} poolctl {' '.join(args)} -> {status}\n{head(OUT, 3000)}\n{head(ERR, 3000)}", file=log, flush=True)
+    return status
+
+
+def said(status):
+    return f"exit {status}, stdout '{head(OUT)}', stderr '{head(ERR)}'"
+
+
+def good(*args):
+    status = poolctl(*args)
+    left = leaks()
+    return said(status) if status != 0 else left and f"left over: {left}"
+
+
+def refused(status, error, disks, *args):
+    mark(disks)
+    got = poolctl(*args)
+    why = [] if str(got) == status else [f"not exit {status}"]
+    if error != "-":
+        d, lines = load(OUT)
+        found = f"{d['error']['kind']}/{d['error']['errno']}" if isinstance(d, dict) and "error" in d else "none"
+        if found != error:
+            why.append(f"the error is {found}, not {error}")
+        elif lines != 1 or not d["error"]["message"]:
+            why.append("the error is not one line with a message")
+    why += filter(None, [written(disks), leaks()])
+    return "; ".join(why + [said(got)]) if why else ""
+
+
 def load(path):
-    with open(path) as file:
+    with open(path, errors="replace") as file:
         text = file.read()
     try:
         value = json.loads(text)
@@ -33,8 +86,8 @@ def load(path):
 
 
 def evaluate(path, expression):
-    d, lines = load(path)
-    names = {"d": d, "lines": lines, "re": re, "hexid": lambda text: text.replace("-", "")}
+    d, _ = load(path)
+    names = {"d": d, "re": re, "hexid": lambda text: text.replace("-", "")}
     names["one"] = lambda **want: next(row for row in d if all(row[key] == value for key, value in want.items()))
     return eval(expression, names)
 
@@ -112,9 +165,10 @@ def digest(device, mib):
     return total.hexdigest()
 
 
-VERBS = {"q": evaluate, "mark": mark, "written": written, "leaks": leaks, "fill": fill, "sum": digest}
+VERBS = {"poolctl": poolctl, "good": good, "refused": refused, "q": evaluate, "mark": mark, "written": written}
+VERBS |= {"leaks": leaks, "fill": fill, "sum": digest}
 for line in sys.stdin:
-    verb, *words = line.rstrip("\n").split("\x1f")
+    verb, *words = line.rstrip("\n").replace("\x1e", "\n").split("\x1f")
     try:
         answer = str(VERBS[verb](*words))
     except Exception as error:  # the scenario shows it in place of the value

@@ -23,21 +23,20 @@
 #   uuid N, hex UUID, dmname VG LV, loops N MIB (sets LOOPS), settle, quiet CMD...
 W=$(mktemp -d /tmp/w.XXXXXX) || exit 1
 O=$W/out E=$W/err R=$W/report
-# Seconds after which a poolctl counts as hung.
-LIMIT=60
 # Disks that `bad` watches.
 WATCH=$DISKS
 
-ok() { echo "ok $1" | tee /dev/fd/5; }
-no() { local why=${2//$'\n'/ | }; echo "not ok $1: ${why:0:700}" | tee /dev/fd/5; }
-note() { echo "# $*" | tee /dev/fd/5; }
+say() { echo "${1//$'\n'/ | }" >&5; echo "$1"; }
+ok() { say "ok $1"; }
+no() { say "not ok $1: ${2:0:700}"; }
+note() { say "# $*"; }
 
 # One Python process answers all questions: starting one takes half a second here.
-coproc HELPER { exec python3 /opt/vm/helper.py 2>>"$OUT/helper.log"; }
+coproc HELPER { exec python3 /opt/vm/helper.py "$W" 2>>"$OUT/helper.log"; }
 ask() {
     local IFS=$'\x1f' line
     line="$*"
-    printf '%s\n' "${line//$'\n'/ }" >&"${HELPER[1]}"
+    printf '%s\n' "${line//$'\n'/$'\x1e'}" >&"${HELPER[1]}"
     IFS= read -r REPLY <&"${HELPER[0]}"
 }
 q() { ask q "${2:-$O}" "$1"; printf '%s\n' "$REPLY"; }
@@ -53,35 +52,13 @@ quiet() { "$@" >>"$OUT/quiet.log" 2>&1 || { no "quiet $*" "exits $?: $(tail -n 3
 settle() { [ "$UDEV" = noudev ] || udevadm settle --timeout=30; }
 
 # poolctl ARGS: sets RC.
-pc() {
-    RC=0
-    timeout -k 2 "$LIMIT" poolctl --json "$@" >"$O" 2>"$E" </dev/null || RC=$?
-    { echo "+ $(cut -d" " -f1 /proc/uptime) poolctl $* -> $RC"; head -c 3000 "$O" "$E"; } >>"$OUT/poolctl.log"
-}
+pc() { ask poolctl "$@"; RC=$REPLY; }
 said() { echo "exit $RC, stdout '$(head -c 400 "$O")', stderr '$(tail -n 2 "$E" | head -c 400)'"; }
+verdict() { if [ -z "$REPLY" ]; then ok "$1"; else no "$@" "$REPLY"; fi; }
 leaks() { ask leaks; [ -z "$REPLY" ]; }
-good() {
-    local name=$1; shift
-    pc "$@"
-    if [ $RC != 0 ]; then no "$name" "poolctl $*: $(said)"
-    elif ! leaks; then no "$name" "left over after poolctl $*: $REPLY"
-    else ok "$name"; fi
-}
-refused() { # NAME CODE KIND/ERRNO ARGS...
-    local name=$1 code=$2 kind=$3 why=; shift 3
-    ask mark "$WATCH"
-    pc "$@"
-    [ $RC = "$code" ] || why="not exit $code; "
-    if [ "$code" = 1 ]; then
-        ask q "$O" "'/'.join([d['error']['kind'], d['error']['errno']]) if lines == 1 and d['error']['message'] else 'no message'"
-        [ "$REPLY" = "$kind" ] || why+="the error is $REPLY, not $kind; "
-    fi
-    ask written "$WATCH"; [ -z "$REPLY" ] || why+="$REPLY; "
-    leaks || why+="left over: $REPLY; "
-    if [ -z "$why" ]; then ok "$name"; else no "$name" "${why}poolctl $*: $(said)"; fi
-}
-bad() { local name=$1 kind=$2; shift 2; refused "$name" 1 "$kind" "$@"; }
-usage() { local name=$1; shift; refused "$name" 2 - "$@"; }
+good() { local name=$1; shift; ask good "$@"; verdict "$name"; }
+bad() { local name=$1 error=$2; shift 2; ask refused 1 "$error" "$WATCH" "$@"; verdict "$name"; }
+usage() { local name=$1; shift; ask refused 2 - "$WATCH" "$@"; verdict "$name"; }
 
 rep() { local cmd=$1; shift; "$cmd" --reportformat json --units b --nosuffix "$@" >"$R" 2>>"$OUT/report.log"; }
 field() { local cmd=$1 what=$2; shift 2; "$cmd" --noheadings --units b --nosuffix -o "$what" "$@" 2>>"$OUT/report.log" | sed 's/^ *//; s/ *$//; q'; }
