@@ -7,6 +7,7 @@
 //! Every call is a fresh process: all state is in the metadata and the kernel.  With `--mapper embedded` it works
 //! without root on the image files that `--device` names.  Exit 0 is success, 1 an error, 2 wrong usage.
 
+mod answer;
 mod args;
 mod pool;
 mod progress;
@@ -19,6 +20,7 @@ use clap::Parser;
 use lvm_native::pool::{Error, System};
 use serde_json::{Value, json};
 
+use answer::Answer;
 use args::{Args, Command, Mapper};
 
 fn main() -> ExitCode {
@@ -28,7 +30,7 @@ fn main() -> ExitCode {
         Command::Replica(command) => replica::run(&system, command),
     });
     let (text, code) = match answer {
-        Ok(Answer::Nothing) => return ExitCode::SUCCESS,
+        Ok(Answer::Copied) => return ExitCode::SUCCESS,
         Ok(answer) if args.json => (format!("{}\n", answer.json()), ExitCode::SUCCESS),
         Ok(answer) => (answer.text(), ExitCode::SUCCESS),
         Err(error) if args.json => (format!("{}\n", error_json(&error)), ExitCode::FAILURE),
@@ -44,64 +46,6 @@ fn main() -> ExitCode {
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => code,
-    }
-}
-
-/// What a command prints.
-enum Answer {
-    /// One object.
-    One(Value),
-    /// A list of objects.
-    Many(Vec<Value>),
-    /// The command did its work, or wrote its answer itself.
-    Nothing,
-}
-
-impl Answer {
-    fn json(self) -> Value {
-        match self {
-            Self::One(value) => value,
-            Self::Many(values) => Value::Array(values),
-            Self::Nothing => Value::Null,
-        }
-    }
-
-    /// For people: a block of `field value` lines for one object, a line each for a list.
-    fn text(self) -> String {
-        let plain = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            Value::Null => "-".into(),
-            other => other.to_string(),
-        };
-        match self {
-            Self::One(Value::Object(fields)) => {
-                let width = fields.keys().map(String::len).max().unwrap_or(0);
-                fields
-                    .iter()
-                    .map(|(name, value)| format!("{name:width$}  {}\n", plain(value)))
-                    .collect()
-            }
-            Self::One(value) => format!("{}\n", plain(&value)),
-            Self::Many(values) => {
-                let mut lines = String::new();
-                for value in values {
-                    let column = |name: &str| value.get(name).map(plain).unwrap_or_default();
-                    let state = if value.get("capacity").is_some() {
-                        column("state")
-                    } else {
-                        column("pool")
-                    };
-                    let size = if value.get("capacity").is_some() {
-                        column("capacity")
-                    } else {
-                        column("size")
-                    };
-                    lines += &format!("{}  {}  {}  {}\n", column("uuid"), column("name"), state, size);
-                }
-                lines
-            }
-            Self::Nothing => String::new(),
-        }
     }
 }
 

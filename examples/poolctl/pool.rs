@@ -3,8 +3,11 @@
 use lvm_native::pool::{CreatePool, Error, PoolInfo, System, parse_size, parse_uuid};
 use serde_json::{Value, json};
 
-use crate::Answer;
+use crate::answer::Answer;
 use crate::args::PoolCommand;
+
+/// What a list shows to people.
+const COLUMNS: &[&str] = &["name", "state", "capacity", "used", "committed", "disks", "uuid"];
 
 pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Error> {
     let info = match command {
@@ -24,16 +27,21 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
             system.create_pool(&request)?.info()?
         }
         PoolCommand::Import { name, disks } => system.import_pool(name, disks, None)?.info()?,
-        PoolCommand::List => return Ok(Answer::Many(system.pools()?.iter().map(to_json).collect())),
+        PoolCommand::List => {
+            return Ok(Answer::Many(
+                system.pools()?.iter().map(to_json).collect(),
+                COLUMNS,
+            ));
+        }
         PoolCommand::Show { pool } => system.pool_info(pool)?,
         PoolCommand::Grow { pool } => system.open_pool(pool)?.grow()?,
         PoolCommand::Export { pool } => {
             system.export_pool(pool)?;
-            return Ok(Answer::Nothing);
+            return Ok(Answer::Done);
         }
         PoolCommand::Destroy { pool } => {
             system.destroy_pool(pool)?;
-            return Ok(Answer::Nothing);
+            return Ok(Answer::Done);
         }
         PoolCommand::AddDisk { pool, disks, force } => system.open_pool(pool)?.add_disks(disks, *force)?,
         PoolCommand::RemoveDisk { pool, disk } => system.open_pool(pool)?.remove_disk(disk)?,

@@ -9,9 +9,12 @@ use lvm_native::pool::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::Answer;
+use crate::answer::Answer;
 use crate::args::{ReplicaCommand, Zero};
 use crate::progress;
+
+/// What a list shows to people.
+const COLUMNS: &[&str] = &["uuid", "name", "pool", "size", "layout", "active", "device"];
 
 pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, Error> {
     let info = match command {
@@ -34,9 +37,7 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
                 Zero::Full => Zeroing::Full,
             };
             let bar = progress::bar(request.size, "zeroing", true);
-            let info = system
-                .open_pool(pool)?
-                .create_replica_with(&request, &mut |done| bar.set_position(done))?;
+            let info = system.create_replica(pool, &request, &mut |done| bar.set_position(done))?;
             bar.finish_and_clear();
             info
         }
@@ -50,14 +51,14 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
                 .open_pool(pool)?
                 .create_replicas_with(&requests, &mut |done| bar.set_position(done))?;
             bar.finish_and_clear();
-            return Ok(Answer::Many(made.iter().map(to_json).collect()));
+            return Ok(Answer::Many(made.iter().map(to_json).collect(), COLUMNS));
         }
         ReplicaCommand::List { pool } => {
             let replicas = match pool {
                 Some(pool) => system.pool_replicas(pool)?,
                 None => system.replicas()?,
             };
-            return Ok(Answer::Many(replicas.iter().map(to_json).collect()));
+            return Ok(Answer::Many(replicas.iter().map(to_json).collect(), COLUMNS));
         }
         ReplicaCommand::Show { uuid } => system.replica_info(parse_uuid(uuid)?)?,
         ReplicaCommand::Resize {
@@ -76,7 +77,7 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
         ReplicaCommand::Destroy { uuid } => {
             let uuid = parse_uuid(uuid)?;
             system.pool_of_replica(uuid)?.destroy_replica(uuid)?;
-            return Ok(Answer::Nothing);
+            return Ok(Answer::Done);
         }
         ReplicaCommand::Set {
             uuid,
@@ -101,12 +102,12 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
         ReplicaCommand::Read { uuid, offset, length } => {
             let (uuid, offset, length) = (parse_uuid(uuid)?, parse_size(offset)?, parse_size(length)?);
             copy_out(&system.pool_of_replica(uuid)?.open_replica(uuid)?, offset, length)?;
-            return Ok(Answer::Nothing);
+            return Ok(Answer::Copied);
         }
         ReplicaCommand::Write { uuid, offset } => {
             let (uuid, offset) = (parse_uuid(uuid)?, parse_size(offset)?);
             copy_in(&system.pool_of_replica(uuid)?.open_replica(uuid)?, offset)?;
-            return Ok(Answer::Nothing);
+            return Ok(Answer::Copied);
         }
         ReplicaCommand::Stats { uuid } => {
             let uuid = parse_uuid(uuid)?;
@@ -196,17 +197,18 @@ fn to_json(replica: &ReplicaInfo) -> Value {
 
 fn stats_json(stats: &IoStats) -> Value {
     json!({
-        "reads": stats.reads,
-        "read_bytes": stats.read_bytes,
-        "read_ms": stats.read_ms,
-        "writes": stats.writes,
-        "write_bytes": stats.write_bytes,
-        "write_ms": stats.write_ms,
-        "discards": stats.discards,
-        "discard_bytes": stats.discard_bytes,
-        "discard_ms": stats.discard_ms,
+        "reads": stats.read.operations,
+        "read_bytes": stats.read.bytes,
+        "read_ms": stats.read.ms,
+        "writes": stats.written.operations,
+        "write_bytes": stats.written.bytes,
+        "write_ms": stats.written.ms,
+        "discards": stats.discarded.operations,
+        "discard_bytes": stats.discarded.bytes,
+        "discard_ms": stats.discarded.ms,
         "flushes": stats.flushes,
         "flush_ms": stats.flush_ms,
         "in_flight": stats.in_flight,
+        "busy_ms": stats.busy_ms,
     })
 }

@@ -1,1 +1,48 @@
-fn main() {}
+//! Every task that CI runs: `cargo xtask TASK`.
+
+mod bench;
+mod fuzz;
+mod host;
+mod sh;
+mod tidy;
+mod vm;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  test                 everything: tidy, this machine's tests, then the VM suites
+  test host            tidy and this machine's tests alone
+  vm [bookworm|trixie] [udev|noudev] [SCENARIO]...
+                       the VM suites, or the part that the words select; scenarios are in tests/vm
+  bench [udev]         the library against the LVM tools, in a VM: times, ratios, system calls
+  tidy                 the rules of the source tree that no compiler checks
+  fuzz [SECONDS]       each fuzz target for a minute, or for SECONDS
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["test"] => host::test().and_then(|()| vm::test(&[])),
+        ["test", "host"] => host::test(),
+        ["vm", selection @ ..] => vm::test(selection),
+        ["bench"] => bench::run(false),
+        ["bench", "udev"] => bench::run(true),
+        ["tidy"] => tidy::check(),
+        ["fuzz"] => fuzz::run("60"),
+        ["fuzz", seconds] => fuzz::run(seconds),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

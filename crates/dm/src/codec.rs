@@ -33,13 +33,27 @@ pub(crate) mod flag {
     pub(crate) const DEFERRED_REMOVE: u32 = 1 << 17;
 }
 
+/// Flags of a list's record.
 const HAS_UUID: u32 = 1;
+const HAS_NO_UUID: u32 = 2;
+
+/// Bytes of the header's name and uuid, NUL included.
+const NAME_FIELD: usize = 128;
+const UUID_FIELD: usize = 129;
 
 /// A request, and after the call its reply.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) command: Command,
     bytes: Vec<u8>,
+}
+
+/// A device of a list reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) entry: DeviceEntry,
+    /// The reply tells the uuid, or that there is none.  Older kernels are silent.
+    pub(crate) tells_uuid: bool,
 }
 
 impl Message {
@@ -57,16 +71,22 @@ impl Message {
 
     /// A request about a device.
     pub(crate) fn about(command: Command, id: DeviceId<'_>) -> Self {
-        let message = Self::new(command);
+        let mut message = Self::new(command);
         match id {
             DeviceId::Name(name) => message.name(name),
             DeviceId::Uuid(uuid) => message.uuid(uuid),
             DeviceId::Number(number) => {
-                let mut message = message;
                 message.put(40, &number.to_huge().to_ne_bytes());
-                message
+                message.needs_minor(3)
             }
         }
+    }
+
+    /// Raises the interface version asked for to one that has what the request uses; older kernels then refuse it
+    /// where they would ignore a flag.
+    fn needs_minor(mut self, minor: u32) -> Self {
+        self.put_u32(4, self.u32(4).unwrap_or(0).max(minor));
+        self
     }
 
     pub(crate) fn name(mut self, name: &DmName) -> Self {
@@ -81,12 +101,25 @@ impl Message {
 
     pub(crate) fn flags(mut self, flags: u32) -> Self {
         self.put_u32(28, self.u32(28).unwrap_or(0) | flags);
-        self
+        let since = [
+            (flag::NOFLUSH, 12),
+            (flag::QUERY_INACTIVE, 16),
+            (flag::UUID, 19),
+            (flag::DEFERRED_REMOVE, 27),
+        ];
+        let used = since.iter().filter(|(flag, _)| flags & flag != 0);
+        self.needs_minor(used.map(|(_, minor)| *minor).max().unwrap_or(0))
     }
 
+    /// The event number to wait behind.
     pub(crate) fn event_nr(mut self, number: u32) -> Self {
         self.put_u32(32, number);
         self
+    }
+
+    /// udev's cookie, in the same place.
+    pub(crate) fn cookie(self, cookie: u32) -> Self {
+        self.event_nr(cookie).needs_minor(15)
     }
 
     /// A payload of one string.
@@ -147,14 +180,20 @@ impl Message {
 
     /// The kernel's reply.
     pub(crate) fn reply(command: Command, words: &[u64]) -> Self {
-        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let size = bytes
-            .get(12..16)
-            .and_then(|size| size.try_into().ok())
-            .map_or(0, u32::from_ne_bytes);
-        let size = usize::try_from(size).unwrap_or(usize::MAX).max(HEADER);
-        bytes.truncate(size);
-        Self { command, bytes }
+        let mut message = Self {
+            command,
+            bytes: words
+                .iter()
+                .take(HEADER / 8)
+                .flat_map(|word| word.to_ne_bytes())
+                .collect(),
+        };
+        // The kernel gives 305 for a header alone.
+        let size = usize::try_from(message.u32(12).unwrap_or(0)).unwrap_or(usize::MAX);
+        let rest = words.iter().take(size.div_ceil(8)).skip(HEADER / 8);
+        message.bytes.extend(rest.flat_map(|word| word.to_ne_bytes()));
+        message.bytes.truncate(size.max(HEADER));
+        message
     }
 
     fn put(&mut self, at: usize, value: &[u8]) {
@@ -195,14 +234,19 @@ impl Message {
         ))
     }
 
-    /// The string at a place, up to its NUL.
-    fn string(&self, at: usize) -> Result<&str, Error> {
-        let bytes = self.bytes.get(at..).ok_or_else(|| self.bad(at))?;
-        let end = bytes
-            .iter()
-            .position(|byte| *byte == 0)
-            .ok_or_else(|| self.bad(at))?;
-        std::str::from_utf8(bytes.get(..end).unwrap_or_default()).map_err(|_| self.bad(at))
+    /// The string at a place, up to its NUL, which must come before `end` and the end of the reply.
+    fn string(&self, at: usize, end: usize) -> Result<&[u8], Error> {
+        let bytes = self.bytes.get(at..end.min(self.bytes.len()));
+        let bytes = bytes.ok_or_else(|| self.bad(at))?;
+        let length = bytes.iter().position(|byte| *byte == 0);
+        length
+            .and_then(|length| bytes.get(..length))
+            .ok_or_else(|| self.bad(at))
+    }
+
+    /// The same as text; bytes that are none are replaced, since a foreign device may have any.
+    fn text_at(&self, at: usize, end: usize) -> Result<String, Error> {
+        Ok(String::from_utf8_lossy(self.string(at, end)?).into_owned())
     }
 
     pub(crate) fn has(&self, flag: u32) -> bool {
@@ -224,9 +268,9 @@ impl Message {
     }
 
     pub(crate) fn info(&self) -> Result<DeviceInfo, Error> {
-        let uuid = self.string(176)?;
+        let uuid = self.string(176, 176 + UUID_FIELD)?;
         Ok(DeviceInfo {
-            name: DmName::of_kernel(self.string(48)?),
+            name: DmName::of_kernel(self.string(48, 48 + NAME_FIELD)?),
             uuid: (!uuid.is_empty()).then(|| DmUuid::of_kernel(uuid)),
             number: DeviceNumber::of_huge(self.u64(40)?),
             open_count: self.u32(24)?,
@@ -240,41 +284,40 @@ impl Message {
         })
     }
 
-    /// Follows `next` offsets that count from each record's own start.
-    fn records(&self, next_at: usize) -> Result<Vec<usize>, Error> {
+    /// Start and end of each record of a list, by `next` offsets that count from the record's own start.
+    fn records(&self, next_at: usize, least_size: usize) -> Result<Vec<(usize, usize)>, Error> {
         let mut found = Vec::new();
         let Some(mut at) = self.payload()? else {
             return Ok(found);
         };
         loop {
-            found.push(at);
             let next = usize::try_from(self.u32(at.saturating_add(next_at))?).map_err(|_| self.bad(at))?;
             if next == 0 {
+                found.push((at, self.bytes.len()));
                 return Ok(found);
             }
             // Each record is longer than nothing and inside the reply, so this ends.
-            at = at
+            let end = at
                 .checked_add(next)
-                .filter(|at| *at < self.bytes.len())
-                .ok_or_else(|| self.bad(at))?;
+                .filter(|end| next >= least_size && *end < self.bytes.len());
+            let end = end.ok_or_else(|| self.bad(at))?;
+            found.push((at, end));
+            at = end;
         }
     }
 
-    pub(crate) fn devices(&self) -> Result<Vec<DeviceEntry>, Error> {
+    pub(crate) fn devices(&self) -> Result<Vec<Listed>, Error> {
         let mut devices = Vec::new();
-        let new = self.version()?
-            >= Version {
-                major: 4,
-                minor: 37,
-                patch: 0,
-            };
-        for at in self.records(8)? {
+        let version = self.version()?;
+        let has_events = (version.major, version.minor) >= (4, 37);
+        for (at, end) in self.records(8, 16)? {
             let dev = self.u64(at)?;
             if dev == 0 {
                 break;
             }
-            let name = self.string(at.saturating_add(12))?;
-            let more = at.saturating_add(12).saturating_add(name.len()).saturating_add(1);
+            let name_at = at.saturating_add(12);
+            let name = self.string(name_at, end.min(name_at.saturating_add(NAME_FIELD)))?;
+            let more = name_at.saturating_add(name.len()).saturating_add(1);
             let more = more.saturating_sub(at).next_multiple_of(8).saturating_add(at);
             let mut entry = DeviceEntry {
                 name: DmName::of_kernel(name),
@@ -282,31 +325,36 @@ impl Message {
                 number: DeviceNumber::of_huge(dev),
                 event_nr: None,
             };
-            if new {
+            let mut told = 0;
+            if has_events {
                 entry.event_nr = Some(self.u32(more)?);
-                if self.u32(more.saturating_add(4)).unwrap_or(0) & HAS_UUID != 0 {
-                    entry.uuid = Some(DmUuid::of_kernel(self.string(more.saturating_add(8))?));
-                }
+                // The last record of an older kernel ends here.
+                told = self.u32(more.saturating_add(4)).unwrap_or(0);
             }
-            devices.push(entry);
+            if told & HAS_UUID != 0 {
+                let uuid_at = more.saturating_add(8);
+                let uuid = self.string(uuid_at, end.min(uuid_at.saturating_add(UUID_FIELD)))?;
+                entry.uuid = Some(DmUuid::of_kernel(uuid));
+            }
+            let tells_uuid = told & (HAS_UUID | HAS_NO_UUID) != 0;
+            devices.push(Listed { entry, tells_uuid });
         }
         Ok(devices)
     }
 
     pub(crate) fn target_versions(&self) -> Result<Vec<TargetVersion>, Error> {
-        let read = |at: usize| {
+        let read = |(at, end): (usize, usize)| {
             let number = |offset: usize| self.u32(at.saturating_add(offset));
             let version = Version {
                 major: number(4)?,
                 minor: number(8)?,
                 patch: number(12)?,
             };
-            Ok(TargetVersion {
-                name: self.string(at.saturating_add(16))?.into(),
-                version,
-            })
+            let name_at = at.saturating_add(16);
+            let name = self.text_at(name_at, end.min(name_at.saturating_add(NAME_FIELD)))?;
+            Ok(TargetVersion { name, version })
         };
-        self.records(0)?.into_iter().map(read).collect()
+        self.records(0, 17)?.into_iter().map(read).collect()
     }
 
     /// The targets of a status reply, whose `next` counts from the first one's start.
@@ -317,14 +365,18 @@ impl Message {
         };
         let mut at = first;
         for _ in 0..self.u32(20)? {
+            let next = usize::try_from(self.u32(at.saturating_add(20))?).map_err(|_| self.bad(at))?;
+            let params = at.saturating_add(40);
+            // Each target comes behind the one before, so a reply has no more of them than it has room for.
+            let end = first.checked_add(next).filter(|end| *end > params);
+            let end = end.ok_or_else(|| self.bad(at))?;
             lines.push(StatusLine {
                 start: self.u64(at)?,
                 length: self.u64(at.saturating_add(8))?,
-                kind: self.string(at.saturating_add(24))?.into(),
-                status: self.string(at.saturating_add(40))?.into(),
+                kind: self.text_at(at.saturating_add(24), params)?,
+                status: self.text_at(params, end)?,
             });
-            let next = usize::try_from(self.u32(at.saturating_add(20))?).map_err(|_| self.bad(at))?;
-            at = first.checked_add(next).ok_or_else(|| self.bad(at))?;
+            at = end;
         }
         Ok(lines)
     }
@@ -351,63 +403,29 @@ impl Message {
     /// The answer to a message, if there is one.
     pub(crate) fn answer(&self) -> Result<Option<String>, Error> {
         match self.payload()? {
-            Some(at) if self.has(flag::DATA_OUT) => Ok(Some(self.string(at)?.into())),
+            Some(at) if self.has(flag::DATA_OUT) => Ok(Some(self.text_at(at, usize::MAX)?)),
             _ => Ok(None),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Target, TargetLine};
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_table_is_laid_out_as_the_kernel_wants_it() {
-        let line = |start, length, params: &str| TargetLine {
-            start,
-            length,
-            target: Target::parse("linear", params).unwrap(),
-        };
-        let table = Table::new(vec![line(0, 8, "8:16 2048"), line(8, 8, "8:16 4096")]);
-        let message = Message::new(Command::TableLoad).table(&table);
-        assert_eq!(
-            (
-                message.u32(0).unwrap(),
-                message.u32(16).unwrap(),
-                message.u32(20).unwrap()
-            ),
-            (4, 312, 2)
-        );
-        let second = 312 + message.u32(312 + 20).unwrap() as usize;
-        assert_eq!(second % 8, 0);
-        assert_eq!(message.u64(second).unwrap(), 8);
-        assert_eq!(message.string(second + 24).unwrap(), "linear");
-        assert_eq!(message.string(second + 40).unwrap(), "8:16 4096");
-    }
-
-    #[test]
-    fn a_reply_that_points_outside_itself_is_an_error() {
-        let mut message = Message::new(Command::ListDevices);
-        message.bytes.resize(400, 1);
-        assert!(message.devices().is_err());
-        message.put_u32(20, u32::MAX);
-        assert!(message.status_lines().is_err());
-        assert!(message.dependencies().is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn no_reply_panics(bytes in prop::collection::vec(any::<u8>(), 0..900)) {
-            let mut message = Message::new(Command::ListDevices);
-            let copied = bytes.len().min(300);
-            message.bytes[12..12 + copied].copy_from_slice(&bytes[..copied]);
-            message.bytes.extend_from_slice(&bytes[copied..]);
-            message.put_u32(16, 312);
-            let reply = Message::reply(Command::ListDevices, &message.to_words(0));
-            let _ = (reply.devices(), reply.status_lines(), reply.dependencies(), reply.target_versions());
-            let _ = (reply.info(), reply.answer(), reply.version());
-        }
+/// Reads bytes as the reply to each command.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn decode_everything(bytes: &[u8]) {
+    let mut message = Message::new(Command::Status);
+    message.bytes = bytes.to_vec();
+    let reply = Message::reply(Command::Status, &message.to_words(HEADER));
+    let _ = (
+        reply.version(),
+        reply.info(),
+        reply.devices(),
+        reply.target_versions(),
+    );
+    let _ = (reply.dependencies(), reply.answer());
+    for line in reply.status_lines().unwrap_or_default() {
+        let _ = crate::Target::parse(&line.kind, &line.status);
     }
 }
+
+#[cfg(test)]
+mod tests;

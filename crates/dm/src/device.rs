@@ -31,8 +31,12 @@ impl DeviceNumber {
         (minor & 0xff) | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32
     }
 
-    /// As device-mapper's ioctls have it: the kernel's `huge_encode_dev`.
+    /// As device-mapper's ioctls have it: the kernel's `huge_encode_dev`; 0, which is no device's, for a number past the
+    /// kernel's 12 and 20 bits.
     pub(crate) fn to_huge(self) -> u64 {
+        if self.major > 0xfff || self.minor > 0xf_ffff {
+            return 0;
+        }
         let (major, minor) = (u64::from(self.major), u64::from(self.minor));
         (minor & 0xff) | major << 8 | (minor & !0xff) << 12
     }
@@ -47,7 +51,7 @@ impl DeviceNumber {
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (major, minor) = text.split_once(':')?;
+        let (major, minor) = text.split_once(':').filter(|_| !text.contains('+'))?;
         Some(Self {
             major: major.parse().ok()?,
             minor: minor.parse().ok()?,
@@ -184,6 +188,23 @@ mod tests {
             assert_eq!(DeviceNumber::of_stat(number.to_dev()), number);
             assert_eq!(DeviceNumber::of_huge(number.to_huge()), number);
             assert_eq!(DeviceNumber::parse(&number.to_string()), Some(number));
+        }
+    }
+
+    #[test]
+    fn numbers_are_laid_out_as_the_kernel_has_them() {
+        let number = DeviceNumber {
+            major: 0xabc,
+            minor: 0x1_2345,
+        };
+        assert_eq!(number.to_huge(), 0x123a_bc45);
+        assert_eq!(number.to_dev(), 0x123a_bc45);
+    }
+
+    #[test]
+    fn a_number_too_large_for_the_kernel_names_no_device() {
+        for (major, minor) in [(0x1000, 0), (8, 0x10_0000), (u32::MAX, u32::MAX)] {
+            assert_eq!(DeviceNumber { major, minor }.to_huge(), 0);
         }
     }
 }

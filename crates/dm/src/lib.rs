@@ -7,16 +7,18 @@
 
 mod codec;
 mod command;
+mod deadline;
 mod device;
 mod embedded;
 mod error;
 mod kernel;
 mod mapper;
 mod name;
+mod nodes;
 mod sys;
 mod table;
 mod target;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod udev;
 

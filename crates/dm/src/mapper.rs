@@ -23,6 +23,8 @@ pub enum Backend {
     Stratis,
     /// In this process, over image files.
     Embedded,
+    /// A test's, whose devices outlive the handles under test.
+    Fake,
 }
 
 /// Who makes device nodes.
@@ -130,7 +132,7 @@ pub trait DeviceMapper: Send + Sync {
     fn set_uuid(&self, name: &DmName, uuid: &DmUuid) -> Result<(), Error>;
 
     /// Takes a device away.  One that is open is tried again for a bounded time, since udev opens devices for
-    /// moments; with `deferred` it goes when its last user closes it.
+    /// moments; with `deferred` it goes when its last user closes it, and only a node that this library made goes at once.
     ///
     /// # Errors
     /// `EBUSY` while it is open.
@@ -162,9 +164,20 @@ pub trait DeviceMapper: Send + Sync {
 
     /// Sends a message to the target at a sector, and gives its answer if it has one.  Sent once, whatever happens.
     ///
+    /// The kernel splits the text at blanks, and takes a backslash for an escape.
+    ///
+    /// # Errors
+    /// [`Error::Command`]: `EINVAL` for what the target does not know, and for a text with a NUL; `E2BIG` for an answer
+    /// past 64 KiB: the message was carried out all the same.
+    fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error>;
+
+    /// Takes a deferred removal back: the device stays when its last user closes it.
+    ///
     /// # Errors
     /// [`Error::Command`].
-    fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error>;
+    fn cancel_deferred_remove(&self, id: DeviceId<'_>) -> Result<(), Error> {
+        self.message(id, 0, "@cancel_deferred_remove").map(drop)
+    }
 
     /// Waits until the device's event counter is not `event_nr` any more, or the time is over, and gives its state.
     ///

@@ -4,17 +4,19 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::deadline::Deadline;
 
 /// Bytes of `struct dm_ioctl`.
 pub(crate) const HEADER: usize = 312;
 
 /// The request code of a device-mapper command: `_IOWR(0xfd, command, struct dm_ioctl)`.
-const fn dm_request(command: u8) -> u64 {
-    nix::request_code_readwrite!(0xfd, command, HEADER) as u64
+const fn dm_request(command: u8) -> libc::Ioctl {
+    nix::request_code_readwrite!(0xfd, command, HEADER)
 }
 
-const _: () = assert!(dm_request(3) == 0xc138_fd03);
+const _: () = assert!(dm_request(3) as u32 == 0xc138_fd03);
 
 /// Sends a command to the control device; the reply replaces `bytes`.
 ///
@@ -31,7 +33,7 @@ pub(crate) fn dm_ioctl(control: &File, command: u8, bytes: &mut [u64]) -> io::Re
     // SAFETY: the request is device-mapper's, whose argument is a `struct dm_ioctl` followed by a payload.  `bytes` is
     // initialised, 8-aligned, exclusively borrowed until the call returns, at least as long as the struct, and its true
     // length was stored in `data_size` above: the kernel touches no byte behind it.
-    let result = unsafe { libc::ioctl(control.as_raw_fd(), dm_request(command) as _, bytes.as_mut_ptr()) };
+    let result = unsafe { libc::ioctl(control.as_raw_fd(), dm_request(command), bytes.as_mut_ptr()) };
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -41,6 +43,16 @@ pub(crate) fn dm_ioctl(control: &File, command: u8, bytes: &mut [u64]) -> io::Re
 
 /// Upper half of the keys of udev's semaphores.
 const KEY_MAGIC: i32 = 0x0d4d << 16;
+
+unsafe extern "C" {
+    // The C library's; the libc crate does not have it.
+    fn semtimedop(
+        id: libc::c_int,
+        operations: *mut libc::sembuf,
+        count: libc::size_t,
+        timeout: *const libc::timespec,
+    ) -> libc::c_int;
+}
 
 /// A semaphore that udevd counts down; it is removed with this value.
 #[derive(Debug)]
@@ -59,10 +71,8 @@ impl Semaphore {
             return Err(io::Error::last_os_error());
         }
         let semaphore = Self { id, cookie };
-        // SAFETY: SETVAL takes its value as the fourth argument by value; `id` is a set of one semaphore made above.
-        if unsafe { libc::semctl(id, 0, libc::SETVAL, 1) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        // Linux makes it with the value 0.
+        semaphore.raise()?;
         Ok(semaphore)
     }
 
@@ -73,56 +83,51 @@ impl Semaphore {
 
     /// One more event to wait for.
     pub(crate) fn raise(&self) -> io::Result<()> {
-        self.operate(1, 0, None)
+        self.operate(1, Duration::ZERO)
     }
 
     /// One event less: the kernel sent none.
     pub(crate) fn lower(&self) -> io::Result<()> {
-        self.operate(-1, libc::IPC_NOWAIT, None)
+        self.operate(-1, Duration::ZERO)
     }
 
     /// Waits until every event was handled; `false` when the time is over.
     pub(crate) fn wait(&self, timeout: Duration) -> io::Result<bool> {
-        self.lower()?;
-        let end = Instant::now() + timeout;
+        let end = Deadline::after(timeout);
+        // Takes back the 1 that kept the value from zero; a value of zero was counted down by somebody else.
+        let mut result = self.lower().or_else(|error| match error.raw_os_error() {
+            Some(libc::EAGAIN) => Ok(()),
+            _ => Err(error),
+        });
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.operate(0, 0, Some(left)) {
-                Ok(()) => return Ok(true),
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EAGAIN) => return Ok(false),
-                    // Somebody removed it, as `dmsetup udevcomplete_all` does: nothing is left to wait for.
-                    Some(libc::EIDRM | libc::EINVAL) => return Ok(true),
-                    Some(libc::EINTR) => {}
-                    _ => return Err(error),
-                },
+            let Err(error) = result.and_then(|()| self.operate(0, end.left())) else {
+                return Ok(true);
+            };
+            match error.raw_os_error() {
+                Some(libc::EAGAIN) => return Ok(false),
+                // Somebody removed it, as `dmsetup udevcomplete_all` does: nothing is left to wait for.
+                Some(libc::EIDRM | libc::EINVAL) => return Ok(true),
+                Some(libc::EINTR) => result = Ok(()),
+                _ => return Err(error),
             }
         }
     }
 
-    fn operate(&self, by: i16, flags: i32, timeout: Option<Duration>) -> io::Result<()> {
-        let operation = libc::sembuf {
+    /// Adds to the value, or waits until it is zero; `EAGAIN` when that takes longer than `timeout`.
+    fn operate(&self, by: i16, timeout: Duration) -> io::Result<()> {
+        let mut operation = libc::sembuf {
             sem_num: 0,
             sem_op: by,
-            sem_flg: flags as i16,
+            // Only the wait for zero takes time.
+            sem_flg: if by == 0 { 0 } else { libc::IPC_NOWAIT as i16 },
         };
-        let timeout = timeout.map(|left| libc::timespec {
-            tv_sec: left.as_secs().min(1 << 30) as _,
-            tv_nsec: left.subsec_nanos() as _,
-        });
-        let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY: `operation` is one initialised sembuf, as the count says; `timeout` is null or points to a timespec
-        // that lives until the call returns; the kernel only reads both.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_semtimedop,
-                self.id,
-                std::ptr::from_ref(&operation),
-                1usize,
-                timeout,
-            )
+        let timeout = libc::timespec {
+            tv_sec: timeout.as_secs().min(1 << 30) as _,
+            tv_nsec: timeout.subsec_nanos() as _,
         };
-        if result < 0 {
+        // SAFETY: `operation` is one initialised sembuf, as the count says, and `timeout` an initialised timespec; both
+        // live until the call returns, and the call keeps no pointer to them.
+        if unsafe { semtimedop(self.id, &mut operation, 1, &timeout) } < 0 {
             Err(io::Error::last_os_error())
         } else {
             Ok(())
@@ -140,10 +145,14 @@ impl Drop for Semaphore {
 
 /// `BLKZEROOUT`: zeroes a range of a block device, by the device's own means where it has them.
 pub(crate) fn zero_out(device: &File, at: u64, length: u64) -> io::Result<()> {
+    // The kernel refuses to do nothing.
+    if length == 0 {
+        return Ok(());
+    }
     let range = [at, length];
     let request = nix::request_code_none!(0x12, 127);
     // SAFETY: BLKZEROOUT reads an array of two u64, which `range` is; it lives until the call returns.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), request as _, range.as_ptr()) };
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), request, range.as_ptr()) };
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -152,13 +161,24 @@ pub(crate) fn zero_out(device: &File, at: u64, length: u64) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use std::mem::ManuallyDrop;
+
+    pub(crate) fn any_semaphore() -> Semaphore {
+        let free = (1..u16::MAX).find_map(|cookie| Semaphore::new(cookie).ok());
+        free.expect("System V semaphores")
+    }
+
+    /// The same semaphore in another process's hands: udevd's.
+    pub(crate) fn seen_by_udevd(semaphore: &Semaphore) -> ManuallyDrop<Semaphore> {
+        let Semaphore { id, cookie } = *semaphore;
+        ManuallyDrop::new(Semaphore { id, cookie })
+    }
 
     #[test]
     fn a_semaphore_counts_and_is_removed_with_its_value() {
-        let cookie = (1..u16::MAX).find_map(|cookie| Semaphore::new(cookie).ok());
-        let semaphore = cookie.expect("System V semaphores");
+        let semaphore = any_semaphore();
         semaphore.raise().unwrap();
         assert!(!semaphore.wait(Duration::from_millis(20)).unwrap());
         semaphore.lower().unwrap();
@@ -166,5 +186,33 @@ mod tests {
         drop(semaphore);
         let again = Semaphore::new(cookie).unwrap();
         assert_ne!(again.id, id);
+    }
+
+    #[test]
+    fn a_taken_key_is_told_from_other_failures() {
+        let semaphore = any_semaphore();
+        let again = Semaphore::new(semaphore.cookie()).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_wait_ends_when_udevd_counts_down() {
+        let semaphore = any_semaphore();
+        semaphore.raise().unwrap();
+        let udevd = seen_by_udevd(&semaphore);
+        let counting = std::thread::spawn(move || udevd.lower());
+        assert!(semaphore.wait(Duration::MAX).unwrap());
+        counting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_wait_ends_when_the_semaphore_is_removed_or_counted_down_too_far() {
+        let semaphore = any_semaphore();
+        semaphore.raise().unwrap();
+        drop(ManuallyDrop::into_inner(seen_by_udevd(&semaphore)));
+        assert!(semaphore.wait(Duration::MAX).unwrap());
+        let semaphore = any_semaphore();
+        seen_by_udevd(&semaphore).lower().unwrap();
+        assert!(semaphore.wait(Duration::MAX).unwrap());
     }
 }

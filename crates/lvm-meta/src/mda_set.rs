@@ -98,6 +98,25 @@ impl MdaSet {
         Ok(!self.mdas.is_empty())
     }
 
+    /// Did a write or sync fail?  Then this set writes no more.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// Looks whether any area on disk commits to this text: after a failed commit, that makes the VG the new one.
+    ///
+    /// An area that cannot be read counts as one that does not.
+    pub fn commits_to(&self, text: &[u8]) -> bool {
+        let (size, checksum) = (length(text), crc(&[text]));
+        self.mdas.iter().any(|mda| {
+            let sector = self
+                .disk(mda)
+                .and_then(|disk| read_sector(disk, mda.header.start));
+            let header = sector.and_then(|sector| MdaHeader::decode(&sector, mda.header.start));
+            header.is_ok_and(|found| (found.committed.size, found.committed.checksum) == (size, checksum))
+        })
+    }
+
     /// The largest text that fits every area, the closing NUL included; 0 without areas.
     pub fn capacity(&self) -> u64 {
         self.mdas

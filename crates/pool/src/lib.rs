@@ -1,3 +1,46 @@
-//! Storage pools and replicas over LVM2.
+//! Storage pools and replicas over LVM2 volume groups.
+//!
+//! A pool is a VG with our tag, a replica is an LV of it with our tags, named by its UUID.  Start with [`System`].
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | PV, VG, LV | LVM's physical volume, volume group, logical volume |
+//! | pool | a VG with the tag `mayastor` |
+//! | replica | an LV of a pool with the tag `mayastor`, named by a UUID |
+//! | foreign LV | a visible LV of a pool that is no replica |
+//! | extent | the VG's unit of allocation |
+//!
+//! Every change runs under LVM's own lock, is planned on the parsed metadata, and is carried out by one small
+//! executor around one commit; see the `apply` module.  This crate knows no ioctl numbers and no disk offsets.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod activate;
+mod apply;
+mod disk;
+mod error;
+mod extent_map;
 pub mod host;
+mod identity;
+mod info;
+mod layout;
+mod naming;
+mod new_disk;
+mod nodes;
+mod open_vg;
+mod recover;
+mod replica;
+mod request;
+mod scan;
+mod storage_pool;
+mod system;
+mod table;
+mod tags;
+
+pub use error::{Class, DiskProblem, Error, Refusal};
+pub use host::IoStats;
+pub use identity::{parse_uuid, pool_uuid};
+pub use info::{PoolInfo, ReplicaInfo, State};
+pub use layout::{Layout, parse_size};
+pub use request::{CreatePool, CreateReplica, SetReplica, Shrink, Zeroing};
+pub use storage_pool::{ReplicaDevice, StoragePool};
+pub use system::{System, SystemBuilder};

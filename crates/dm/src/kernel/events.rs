@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::codec::Message;
 use crate::command::Command;
+use crate::deadline::Deadline;
 use crate::{Error, EventSource};
 
 /// A control file of its own, armed.
@@ -28,13 +29,12 @@ impl Events {
 
 impl EventSource for Events {
     fn wait(&mut self, timeout: Duration) -> Result<bool, Error> {
-        let end = Instant::now() + timeout;
+        let end = Deadline::after(timeout);
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let left = PollTimeout::try_from(end.left()).unwrap_or(PollTimeout::MAX);
             let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, left) {
-                Ok(0) if Instant::now() >= end => return Ok(false),
+                Ok(0) if end.left().is_zero() => return Ok(false),
                 Ok(0) | Err(nix::errno::Errno::EINTR) => {}
                 // Armed again at once, so that no event falls between two calls.
                 Ok(_) => return self.arm().map(|()| true),

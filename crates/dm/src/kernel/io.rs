@@ -2,32 +2,46 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use crate::sys;
 use crate::{BlockIo, DeviceInfo, DeviceNumber, Error, OpenMode};
 
-pub(super) struct Device(File);
+pub(crate) struct Device(File);
 
 impl Device {
-    /// Opens `/dev/dm-N` or `/dev/mapper/NAME`, whichever is the device.
-    pub(super) fn open(dev: &Path, info: &DeviceInfo, mode: OpenMode) -> Result<Self, Error> {
-        let by_name = dev.join("mapper").join(info.name.as_str());
-        let paths = [dev.join(format!("dm-{}", info.number.minor)), by_name.clone()];
-        let right = |path: &&std::path::PathBuf| {
-            std::fs::metadata(path).is_ok_and(|found| DeviceNumber::of_stat(found.rdev()) == info.number)
+    /// Opens `/dev/dm-N`, `/dev/mapper/NAME` or `/dev/block/M:N`, whichever is the device, and nothing else.
+    pub(crate) fn open(dev: &Path, info: &DeviceInfo, mode: OpenMode) -> Result<Self, Error> {
+        let is_it = |found: &std::fs::Metadata| {
+            found.file_type().is_block_device() && DeviceNumber::of_stat(found.rdev()) == info.number
         };
-        let path = paths.iter().find(right).unwrap_or(&by_name);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(mode == OpenMode::ReadWrite)
-            .open(path);
-        file.map(Self).map_err(|source| Error::Io {
+        let failed = |path: &Path, source| Error::Io {
             what: "open",
-            path: path.clone(),
+            path: path.into(),
             source,
-        })
+        };
+        let by_name = dev.join("mapper").join(info.name.as_str());
+        let paths = [
+            dev.join(format!("dm-{}", info.number.minor)),
+            by_name.clone(),
+            dev.join("block").join(info.number.to_string()),
+        ];
+        for path in paths {
+            if !std::fs::metadata(&path).is_ok_and(|found| is_it(&found)) {
+                continue;
+            }
+            let file = OpenOptions::new()
+                .read(true)
+                .write(mode == OpenMode::ReadWrite)
+                .open(&path)
+                .map_err(|source| failed(&path, source))?;
+            // Another device may have got the node since.
+            if file.metadata().is_ok_and(|found| is_it(&found)) {
+                return Ok(Self(file));
+            }
+        }
+        Err(failed(&by_name, io::ErrorKind::NotFound.into()))
     }
 }
 
@@ -46,5 +60,33 @@ impl BlockIo for Device {
     }
     fn zero(&self, at: u64, length: u64) -> io::Result<()> {
         sys::zero_out(&self.0, at, length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DmName;
+
+    #[test]
+    fn a_file_that_is_not_the_device_is_not_opened() {
+        let dev = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dev.path().join("mapper")).unwrap();
+        std::fs::write(dev.path().join("mapper/vg-lv"), "not a device").unwrap();
+        let info = DeviceInfo {
+            name: DmName::new("vg-lv").unwrap(),
+            uuid: None,
+            number: DeviceNumber { major: 253, minor: 0 },
+            open_count: 0,
+            event_nr: 0,
+            target_count: 1,
+            suspended: false,
+            read_only: false,
+            live_table: true,
+            inactive_table: false,
+            deferred_remove: false,
+        };
+        let error = Device::open(dev.path(), &info, OpenMode::ReadOnly).err().unwrap();
+        assert!(matches!(error, Error::Io { what: "open", .. }), "{error}");
     }
 }

@@ -1,8 +1,7 @@
 //! The kernel's device-mapper, by its own ioctls.
 
 mod events;
-mod io;
-mod nodes;
+pub(crate) mod io;
 mod udev;
 
 use std::fs::{File, OpenOptions};
@@ -11,12 +10,13 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::codec::{Message, flag};
+use crate::codec::{Listed, Message, flag};
 use crate::command::Command;
+use crate::deadline::Deadline;
+use crate::nodes::{self, NodeChanges};
 use crate::sys;
-use crate::udev::NodeChange;
 use crate::{
     Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
     Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, Target, TargetLine,
@@ -80,33 +80,22 @@ impl Kernel {
         flags: UdevFlags,
         cookie: &Cookie,
     ) -> Result<Message, Error> {
-        let number = cookie.semaphore.as_ref().map_or(0, sys::Semaphore::cookie);
-        let flags = match self.mode {
-            NodeMode::Udev => flags | UdevFlags::PRIMARY_SOURCE | UdevFlags::DISABLE_LIBRARY_FALLBACK,
-            _ => {
-                flags
-                    | UdevFlags::PRIMARY_SOURCE
-                    | UdevFlags::DISABLE_DM_RULES
-                    | UdevFlags::DISABLE_SUBSYSTEM_RULES
-            }
-        };
-        let failed = |source| Error::Io {
-            what: "count events in",
-            path: "udev's semaphore".into(),
-            source,
-        };
         if let Some(semaphore) = &cookie.semaphore {
-            semaphore.raise().map_err(failed)?;
+            semaphore.raise().map_err(|source| Error::Io {
+                what: "count events in",
+                path: "udev's semaphore".into(),
+                source,
+            })?;
         }
-        let event_nr = u32::from(flags.bits()) << 16 | u32::from(number);
-        let reply = self.call(&request.event_nr(event_nr), about);
+        let reply = self.call(&request.cookie(cookie.event_nr(flags)), about);
         let announced = reply
             .as_ref()
             .is_ok_and(|reply| reply.has(flag::UEVENT_GENERATED));
         if let Some(semaphore) = &cookie.semaphore
             && !announced
         {
-            semaphore.lower().map_err(failed)?;
+            // The command is done or has failed, and that is what to tell: a semaphore that somebody removed is not.
+            let _ = semaphore.lower();
         }
         reply
     }
@@ -203,7 +192,7 @@ fn call(control: &File, request: &Message, about: impl ToString) -> Result<Messa
         if !command.is_query() || room >= ROOM_LIMIT {
             return Err(Error::errno_of(command.name(), about, libc::E2BIG));
         }
-        room = room.saturating_mul(4).min(ROOM_LIMIT);
+        room = room.saturating_mul(4).clamp(sys::HEADER, ROOM_LIMIT);
     }
 }
 
@@ -244,16 +233,21 @@ impl DeviceMapper for Kernel {
     }
 
     fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
-        let mut devices = self
+        let listed = self
             .call(&Message::new(Command::ListDevices), "devices")?
             .devices()?;
-        // Older kernels keep the uuids out of the list.
-        for device in devices.iter_mut().filter(|device| device.uuid.is_none()) {
-            if let Some(info) = self.info(DeviceId::Number(device.number))? {
-                device.uuid = info.uuid;
+        let with_uuid = |Listed {
+                             mut entry,
+                             tells_uuid,
+                         }| {
+            if !tells_uuid {
+                entry.uuid = self
+                    .info(DeviceId::Number(entry.number))?
+                    .and_then(|info| info.uuid);
             }
-        }
-        Ok(devices)
+            Ok(entry)
+        };
+        listed.into_iter().map(with_uuid).collect()
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {
@@ -294,9 +288,7 @@ impl DeviceMapper for Kernel {
         let reply = self.call_with_event(Message::about(Command::Suspend, id), id, flags, cookie)?;
         let info = reply.info()?;
         if !flags.contains(UdevFlags::DISABLE_DM_RULES) {
-            cookie
-                .nodes
-                .push(NodeChange::Make(info.name.clone(), info.number));
+            cookie.nodes.make(&info.name, info.number);
         }
         Ok(info)
     }
@@ -309,8 +301,11 @@ impl DeviceMapper for Kernel {
         cookie: &mut Cookie,
     ) -> Result<(), Error> {
         let request = Message::about(Command::Rename, DeviceId::Name(name)).text(new.as_str());
-        self.call_with_event(request, name, flags, cookie)?;
-        cookie.nodes.push(NodeChange::Rename(name.clone(), new.clone()));
+        let number = self.call_with_event(request, name, flags, cookie)?.info()?.number;
+        cookie.nodes.remove(name, number);
+        if !flags.contains(UdevFlags::DISABLE_DM_RULES) {
+            cookie.nodes.make(new, number);
+        }
         Ok(())
     }
 
@@ -331,14 +326,14 @@ impl DeviceMapper for Kernel {
         let about = self
             .info(id)?
             .ok_or_else(|| Error::errno_of("remove", id, libc::ENXIO))?;
-        let end = Instant::now() + BUSY_LIMIT;
+        let end = Deadline::after(BUSY_LIMIT);
         loop {
             let request =
                 Message::about(Command::Remove, id).flags(if deferred { flag::DEFERRED_REMOVE } else { 0 });
             let result = self.call_with_event(request, id, flags, cookie);
-            if !is_errno(&result, libc::EBUSY) || Instant::now() >= end {
+            if !is_errno(&result, libc::EBUSY) || end.left().is_zero() {
                 result?;
-                cookie.nodes.push(NodeChange::Remove(about.name));
+                cookie.nodes.remove(&about.name, about.number);
                 return Ok(());
             }
             thread::sleep(BUSY_PAUSE);
@@ -375,6 +370,9 @@ impl DeviceMapper for Kernel {
     }
 
     fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error> {
+        if text.contains('\0') {
+            return Err(Error::errno_of("message", id, libc::EINVAL));
+        }
         self.call(
             &Message::about(Command::TargetMessage, id).target_message(sector, text),
             id,
@@ -384,11 +382,11 @@ impl DeviceMapper for Kernel {
 
     fn wait(&self, id: DeviceId<'_>, event_nr: u32, timeout: Duration) -> Result<DeviceInfo, Error> {
         let gone = || Error::errno_of("wait", id, libc::ENXIO);
-        let end = Instant::now() + timeout;
+        let end = Deadline::after(timeout);
         let mut events = self.events()?;
         loop {
             let info = self.info(id)?.ok_or_else(gone)?;
-            let left = end.saturating_duration_since(Instant::now());
+            let left = end.left();
             if info.event_nr != event_nr || left.is_zero() {
                 return Ok(info);
             }
@@ -402,26 +400,30 @@ impl DeviceMapper for Kernel {
 
     fn cookie(&self) -> Result<Cookie, Error> {
         match self.mode {
-            NodeMode::Udev => udev::cookie(),
-            _ => Ok(Cookie::none()),
+            NodeMode::Udev => udev::cookie(&self.dev),
+            NodeMode::None => Ok(Cookie::none()),
+            NodeMode::Own => Ok(Cookie {
+                semaphore: None,
+                nodes: NodeChanges::below(&self.dev, false),
+            }),
         }
     }
 
     fn finish(&self, mut cookie: Cookie, timeout: Duration) -> Result<(), Error> {
-        let in_time = match cookie.semaphore.take() {
-            Some(semaphore) => semaphore.wait(timeout).map_err(|source| Error::Io {
+        let waited = match cookie.semaphore.take() {
+            Some(semaphore) => semaphore.wait(timeout).map(Some),
+            None => Ok(None),
+        };
+        // Nodes are looked at whatever became of the wait: udevd may have no rules for them.
+        let nodes = cookie.nodes.apply(matches!(waited, Ok(Some(true))));
+        match waited {
+            Err(source) => Err(Error::Io {
                 what: "wait for",
                 path: "udev's semaphore".into(),
                 source,
-            })?,
-            None => true,
-        };
-        let removed_by_udev = self.mode == NodeMode::Udev && in_time;
-        nodes::apply(&self.dev, &cookie.nodes, removed_by_udev)?;
-        if in_time {
-            Ok(())
-        } else {
-            Err(Error::UdevTimeout(timeout))
+            }),
+            Ok(Some(false)) => Err(Error::UdevTimeout(timeout)),
+            Ok(_) => nodes,
         }
     }
 

@@ -1,50 +1,58 @@
 //! Is there a udevd, and can it be waited for?
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
+use crate::nodes::NodeChanges;
 use crate::sys::Semaphore;
 use crate::{Cookie, Error, NodeMode};
 
 /// Tries for a free semaphore key before giving up.
 const TRIES: u32 = 64;
 
+/// The first IPC namespace of a kernel, by its fixed inode number (`PROC_IPC_INIT_INO`).
+const FIRST_IPC_NAMESPACE: &str = "ipc:[4026531839]";
+
 /// udevd runs, reaches our semaphores, and nobody turned it off.
 pub(super) fn detect() -> NodeMode {
-    let disabled = std::env::var_os("DM_DISABLE_UDEV").is_some_and(|value| !value.is_empty() && value != "0");
-    let running = Path::new("/run/udev/control").exists();
-    // In a container with an IPC namespace of its own, udevd's countdown never arrives.
-    let ours = fs::read_link("/proc/self/ns/ipc").ok();
-    let first = fs::read_link("/proc/1/ns/ipc").ok();
-    let reached = first.is_none() || first == ours;
-    if running && reached && !disabled {
+    let disabled = std::env::var_os("DM_DISABLE_UDEV").is_some();
+    if !disabled && can_wait(Path::new("/")) {
         NodeMode::Udev
     } else {
         NodeMode::Own
     }
 }
 
+/// Does a udevd run whose countdown arrives?
+///
+/// It runs in the first IPC namespace; in a container with another one its countdown never arrives, though its socket
+/// may be there, and process 1 says nothing if it is the container's own.
+fn can_wait(root: &Path) -> bool {
+    let namespace = fs::read_link(root.join("proc/self/ns/ipc"));
+    root.join("run/udev/control").exists()
+        && root.join("proc/sysvipc/sem").exists()
+        && namespace.is_ok_and(|found| found == Path::new(FIRST_IPC_NAMESPACE))
+}
+
 /// A cookie with a semaphore of its own, by a random key.
-pub(super) fn cookie() -> Result<Cookie, Error> {
+pub(super) fn cookie(dev: &Path) -> Result<Cookie, Error> {
     let failed = |source| Error::Io {
         what: "make",
         path: "udev's semaphore".into(),
         source,
     };
-    let mut last = std::io::ErrorKind::AlreadyExists.into();
-    for _ in 0..TRIES {
-        match random() {
-            0 => {}
-            number => match Semaphore::new(number) {
-                Ok(semaphore) => {
-                    return Ok(Cookie {
-                        semaphore: Some(semaphore),
-                        nodes: Vec::new(),
-                    });
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => last = error,
-                Err(error) => return Err(failed(error)),
-            },
+    let mut last = io::ErrorKind::AlreadyExists.into();
+    for number in (0..TRIES).map(|_| random()).filter(|number| *number != 0) {
+        match Semaphore::new(number) {
+            Ok(semaphore) => {
+                return Ok(Cookie {
+                    semaphore: Some(semaphore),
+                    nodes: NodeChanges::below(dev, true),
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            Err(error) => return Err(failed(error)),
         }
     }
     Err(failed(last))
@@ -55,4 +63,43 @@ fn random() -> u16 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let bytes = RandomState::new().build_hasher().finish().to_ne_bytes();
     u16::from_ne_bytes([bytes[0], bytes[1]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn host(namespace: &str) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for dir in ["run/udev", "proc/sysvipc", "proc/self/ns"] {
+            fs::create_dir_all(root.path().join(dir)).unwrap();
+        }
+        fs::write(root.path().join("run/udev/control"), "").unwrap();
+        fs::write(root.path().join("proc/sysvipc/sem"), "").unwrap();
+        symlink(namespace, root.path().join("proc/self/ns/ipc")).unwrap();
+        root
+    }
+
+    #[test]
+    fn udevd_is_waited_for_where_it_runs_and_reaches_us() {
+        assert!(can_wait(host(FIRST_IPC_NAMESPACE).path()));
+        assert!(!can_wait(host("ipc:[4026532501]").path()), "in a container");
+        for missing in ["run/udev/control", "proc/sysvipc/sem", "proc/self/ns/ipc"] {
+            let root = host(FIRST_IPC_NAMESPACE);
+            fs::remove_file(root.path().join(missing)).unwrap();
+            assert!(!can_wait(root.path()), "without {missing}");
+        }
+    }
+
+    #[test]
+    fn a_dropped_cookie_leaves_no_semaphore() {
+        let cookie = cookie(Path::new("/nonexistent")).unwrap();
+        let number = cookie.semaphore.as_ref().unwrap().cookie();
+        assert_ne!(number, 0);
+        let taken = Semaphore::new(number).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        drop(cookie);
+        Semaphore::new(number).unwrap();
+    }
 }

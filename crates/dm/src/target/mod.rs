@@ -123,7 +123,9 @@ impl<'a> Words<'a> {
     }
 
     fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
-        self.word()?.parse().ok()
+        let word = self.word()?;
+        // Rust takes a sign here, the kernel prints none.
+        (!word.starts_with('+')).then(|| word.parse().ok())?
     }
 
     fn device(&mut self) -> Option<DeviceNumber> {
@@ -136,8 +138,70 @@ impl<'a> Words<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn any_number() -> impl Strategy<Value = DeviceNumber> + Clone {
+        (0u32..4096, 0u32..1 << 20).prop_map(|(major, minor)| DeviceNumber { major, minor })
+    }
+
+    /// A target as somebody could load it.
+    pub(crate) fn any_target() -> impl Strategy<Value = Target> {
+        let areas = prop::collection::vec((any_number(), any::<u64>()), 1..5);
+        let words = prop::collection::vec("[a-z_]{1,9}|[0-9]{1,9}", 0..6);
+        let maybe = prop::option::of(any_number());
+        let image = (maybe.clone(), maybe.clone()).prop_map(|(meta, data)| RaidImage { meta, data });
+        let log = maybe.prop_map(|disk| disk.map_or(MirrorLog::Core, MirrorLog::Disk));
+        prop_oneof![
+            (any_number(), any::<u64>()).prop_map(|(device, offset)| Target::Linear { device, offset }),
+            (any::<u64>(), areas.clone()).prop_map(|(chunk, stripes)| Target::Striped { chunk, stripes }),
+            Just(Target::Zero),
+            Just(Target::Error),
+            (log, any::<u64>(), any::<bool>(), areas, words.clone()).prop_map(
+                |(log, region_size, nosync, images, features)| Target::Mirror(Mirror {
+                    log,
+                    region_size,
+                    nosync,
+                    images,
+                    features
+                })
+            ),
+            (
+                "raid[0-9]{1,2}",
+                any::<u64>(),
+                words.clone(),
+                prop::collection::vec(image, 0..5)
+            )
+                .prop_map(|(level, chunk, params, images)| Target::Raid(Raid {
+                    level,
+                    chunk,
+                    params,
+                    images
+                })),
+            words.prop_map(|words| Target::Other {
+                kind: "thin-pool".into(),
+                params: words.join(" ")
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_target_reads_back_as_it_prints(target in any_target()) {
+            prop_assert_eq!(Target::parse(target.kind(), &target.params()).unwrap(), target);
+        }
+
+        #[test]
+        fn no_parameters_panic(
+            kind in "linear|striped|zero|error|mirror|raid|thin",
+            params in "([0-9]{1,20}|[0-9]{1,3}:[0-9]{1,3}|core|disk|nosync|raid1|-|[ -~]{0,5}| ){0,12}",
+        ) {
+            if let Ok(target) = Target::parse(&kind, &params) {
+                prop_assert_eq!(Target::parse(&kind, &target.params()).unwrap(), target);
+            }
+        }
+    }
 
     #[test]
     fn parameters_that_lvm_loads_read_back_as_they_print() {
@@ -165,6 +229,15 @@ mod tests {
             ("linear", "8:16"),
             ("linear", "8 0"),
             ("linear", "8:16 0 1"),
+            ("linear", "8:16 +1"),
+            ("linear", "8:16 -1"),
+            ("linear", "8:16 18446744073709551616"),
+            ("linear", "/dev/sdb 0"),
+            ("linear", ""),
+            ("error", "8:16 0"),
+            ("striped", ""),
+            ("striped", "2 128 8:1 0"),
+            ("striped", "1 128 8:1 0 8:2 0"),
             ("zero", "1"),
             ("striped", "0 128"),
             ("striped", "99999999999 128 8:1 0"),

@@ -1,0 +1,617 @@
+//! The fake: another mapper behind a log and a list of faults.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Call;
+use crate::{
+    Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
+    Embedded, Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion,
+    UdevFlags, Version,
+};
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// With this errno, and without effect.
+    Refuse(i32),
+    /// With this errno, after it took effect.
+    LoseAnswer(i32),
+    /// Without effect, and all calls after it fail too, with `EIO`: as when the process dies before this call.
+    /// [`FakeMapper::heal`] is the new process.
+    Die,
+}
+
+/// A mapper that keeps a log of its calls and fails where it is told to.
+///
+/// Devices are those of the mapper behind it, [`Embedded`] unless another is given, so they behave, have open counts
+/// and hold data as there.  Clones share devices, log and faults; a clone that is kept outlives the pool under test.
+/// What goes to the mapper behind it directly, by [`FakeMapper::inner`], is neither logged nor failed: an open device
+/// from there is one that another process uses.
+#[derive(Clone, Default)]
+pub struct FakeMapper<M = Embedded> {
+    mapper: M,
+    book: Arc<Mutex<Book>>,
+}
+
+#[derive(Default)]
+struct Book {
+    calls: Vec<Call>,
+    rules: Vec<Rule>,
+    fault_count: usize,
+    dead: bool,
+}
+
+struct Rule {
+    when: When,
+    fault: Fault,
+}
+
+enum When {
+    /// After this many more calls.
+    Call(usize),
+    /// After this many more changes.
+    Change(usize),
+    /// Whenever it says so.
+    Matching(Box<dyn FnMut(&Call) -> bool + Send>),
+}
+
+impl Book {
+    /// Notes a call and tells how it fails, if it does.
+    fn note(&mut self, call: Call) -> Option<Fault> {
+        if self.dead {
+            return Some(Fault::Die);
+        }
+        let mut fault = None;
+        self.rules.retain_mut(|rule| {
+            let (fires, stays) = match &mut rule.when {
+                When::Matching(matches) => (matches(&call), true),
+                When::Change(_) if !call.is_change() => (false, true),
+                When::Call(left) | When::Change(left) => {
+                    *left = left.saturating_sub(1);
+                    (*left == 0, *left > 0)
+                }
+            };
+            if fires {
+                fault = fault.or(Some(rule.fault));
+            }
+            stays
+        });
+        self.dead = fault == Some(Fault::Die);
+        self.fault_count += usize::from(fault.is_some());
+        self.calls.push(call);
+        fault
+    }
+}
+
+impl FakeMapper {
+    /// A fake without devices, over an [`Embedded`] mapper of its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<M> FakeMapper<M> {
+    /// A fake in front of a mapper.
+    pub fn around(mapper: M) -> Self {
+        Self {
+            mapper,
+            book: Arc::default(),
+        }
+    }
+
+    /// The mapper behind it.
+    pub fn inner(&self) -> &M {
+        &self.mapper
+    }
+
+    /// All calls so far, those that failed included, but not those of a dead process.
+    pub fn calls(&self) -> Vec<Call> {
+        self.book().calls.clone()
+    }
+
+    /// The calls that change something.
+    pub fn changes(&self) -> Vec<Call> {
+        let mut calls = self.calls();
+        calls.retain(Call::is_change);
+        calls
+    }
+
+    /// Empties the log.
+    pub fn forget_calls(&self) {
+        self.book().calls.clear();
+    }
+
+    /// Makes the `nth` call from now on fail; 1 is the next one.
+    pub fn fault_at_call(&self, nth: usize, fault: Fault) {
+        self.rule(When::Call(nth.max(1)), fault);
+    }
+
+    /// Makes the `nth` call from now on that changes something fail; 1 is the next one.
+    pub fn fault_at_change(&self, nth: usize, fault: Fault) {
+        self.rule(When::Change(nth.max(1)), fault);
+    }
+
+    /// Makes every call fail for which `matches` says so.
+    pub fn fault_when(&self, fault: Fault, matches: impl FnMut(&Call) -> bool + Send + 'static) {
+        self.rule(When::Matching(Box::new(matches)), fault);
+    }
+
+    /// How many calls failed by a fault: a loop over every call of an operation ends when this stays the same.
+    pub fn fault_count(&self) -> usize {
+        self.book().fault_count
+    }
+
+    /// Makes all calls fail from now on, as [`Fault::Die`] does.
+    pub fn die(&self) {
+        self.book().dead = true;
+    }
+
+    /// Has [`Fault::Die`] struck?  A test's disk that refuses to write then dies with the mapper.
+    pub fn is_dead(&self) -> bool {
+        self.book().dead
+    }
+
+    /// Takes all faults away, fired or not, and ends death.  Devices are as the last call left them.
+    pub fn heal(&self) {
+        let mut book = self.book();
+        book.rules.clear();
+        book.dead = false;
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rule(&self, when: When, fault: Fault) {
+        self.book().rules.push(Rule { when, fault });
+    }
+
+    /// Notes the call, then makes it, or fails.
+    fn run<T, E>(
+        &self,
+        call: Call,
+        fail: impl FnOnce(&Call, i32) -> E,
+        act: impl FnOnce(&M) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let fault = self.book().note(call.clone());
+        match fault {
+            None => act(&self.mapper),
+            Some(Fault::Refuse(errno)) => Err(fail(&call, errno)),
+            Some(Fault::LoseAnswer(errno)) => act(&self.mapper).and_then(|_| Err(fail(&call, errno))),
+            Some(Fault::Die) => Err(fail(&call, libc::EIO)),
+        }
+    }
+
+    fn command<T>(&self, call: Call, act: impl FnOnce(&M) -> Result<T, Error>) -> Result<T, Error> {
+        let fail = |call: &Call, errno| Error::errno_of(call.command(), call.device(), errno);
+        self.run(call, fail, act)
+    }
+}
+
+impl<M: DeviceMapper> FakeMapper<M> {
+    fn name(&self, id: DeviceId<'_>) -> String {
+        match self.mapper.info(id) {
+            Ok(Some(info)) => info.name.to_string(),
+            _ => id.to_string(),
+        }
+    }
+}
+
+impl<M: fmt::Debug> fmt::Debug for FakeMapper<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let book = self.book();
+        let mut shown = f.debug_struct("FakeMapper");
+        shown
+            .field("mapper", &self.mapper)
+            .field("calls", &book.calls.len());
+        shown
+            .field("rules", &book.rules.len())
+            .field("dead", &book.dead)
+            .finish()
+    }
+}
+
+impl<M: DeviceMapper + Clone + 'static> DeviceMapper for FakeMapper<M> {
+    fn backend(&self) -> Backend {
+        Backend::Fake
+    }
+
+    fn node_mode(&self) -> NodeMode {
+        self.mapper.node_mode()
+    }
+
+    fn version(&self) -> Result<Version, Error> {
+        self.command(Call::Version, M::version)
+    }
+
+    fn targets(&self) -> Result<Vec<TargetVersion>, Error> {
+        self.command(Call::Targets, M::targets)
+    }
+
+    fn backing(&self, path: &Path) -> Result<DeviceNumber, Error> {
+        let call = Call::Backing { path: path.into() };
+        self.command(call, |mapper| mapper.backing(path))
+    }
+
+    fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
+        self.command(Call::List, M::list)
+    }
+
+    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {
+        let call = Call::Create {
+            name: name.clone(),
+            uuid: uuid.clone(),
+        };
+        self.command(call, |mapper| mapper.create(name, uuid))
+    }
+
+    fn load(&self, id: DeviceId<'_>, table: &Table, read_only: bool) -> Result<DeviceInfo, Error> {
+        let call = Call::Load {
+            device: self.name(id),
+            table: table.clone(),
+            read_only,
+        };
+        self.command(call, |mapper| mapper.load(id, table, read_only))
+    }
+
+    fn clear(&self, id: DeviceId<'_>) -> Result<DeviceInfo, Error> {
+        let device = self.name(id);
+        self.command(Call::Clear { device }, |mapper| mapper.clear(id))
+    }
+
+    fn info(&self, id: DeviceId<'_>) -> Result<Option<DeviceInfo>, Error> {
+        let device = self.name(id);
+        self.command(Call::Info { device }, |mapper| mapper.info(id))
+    }
+
+    fn suspend(&self, id: DeviceId<'_>, flags: SuspendFlags) -> Result<DeviceInfo, Error> {
+        let device = self.name(id);
+        self.command(Call::Suspend { device, flags }, |mapper| {
+            mapper.suspend(id, flags)
+        })
+    }
+
+    fn resume(&self, id: DeviceId<'_>, flags: UdevFlags, cookie: &mut Cookie) -> Result<DeviceInfo, Error> {
+        let device = self.name(id);
+        self.command(Call::Resume { device, flags }, |mapper| {
+            mapper.resume(id, flags, cookie)
+        })
+    }
+
+    fn rename(
+        &self,
+        name: &DmName,
+        new: &DmName,
+        flags: UdevFlags,
+        cookie: &mut Cookie,
+    ) -> Result<(), Error> {
+        let call = Call::Rename {
+            name: name.clone(),
+            new: new.clone(),
+            flags,
+        };
+        self.command(call, |mapper| mapper.rename(name, new, flags, cookie))
+    }
+
+    fn set_uuid(&self, name: &DmName, uuid: &DmUuid) -> Result<(), Error> {
+        let call = Call::SetUuid {
+            name: name.clone(),
+            uuid: uuid.clone(),
+        };
+        self.command(call, |mapper| mapper.set_uuid(name, uuid))
+    }
+
+    fn remove(
+        &self,
+        id: DeviceId<'_>,
+        deferred: bool,
+        flags: UdevFlags,
+        cookie: &mut Cookie,
+    ) -> Result<(), Error> {
+        let call = Call::Remove {
+            device: self.name(id),
+            deferred,
+            flags,
+        };
+        self.command(call, |mapper| mapper.remove(id, deferred, flags, cookie))
+    }
+
+    fn table(&self, id: DeviceId<'_>, inactive: bool) -> Result<Table, Error> {
+        let device = self.name(id);
+        self.command(Call::Table { device, inactive }, |mapper| {
+            mapper.table(id, inactive)
+        })
+    }
+
+    fn status(&self, id: DeviceId<'_>, noflush: bool) -> Result<Vec<StatusLine>, Error> {
+        let device = self.name(id);
+        self.command(Call::Status { device, noflush }, |mapper| {
+            mapper.status(id, noflush)
+        })
+    }
+
+    fn deps(&self, id: DeviceId<'_>) -> Result<Vec<DeviceNumber>, Error> {
+        let device = self.name(id);
+        self.command(Call::Deps { device }, |mapper| mapper.deps(id))
+    }
+
+    fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error> {
+        let call = Call::Message {
+            device: self.name(id),
+            sector,
+            text: text.into(),
+        };
+        self.command(call, |mapper| mapper.message(id, sector, text))
+    }
+
+    fn wait(&self, id: DeviceId<'_>, event_nr: u32, timeout: Duration) -> Result<DeviceInfo, Error> {
+        let call = Call::Wait {
+            device: self.name(id),
+            event_nr,
+            timeout,
+        };
+        self.command(call, |mapper| mapper.wait(id, event_nr, timeout))
+    }
+
+    fn events(&self) -> Result<Box<dyn EventSource>, Error> {
+        self.command(Call::Events, M::events)
+    }
+
+    fn cookie(&self) -> Result<Cookie, Error> {
+        self.command(Call::Cookie, M::cookie)
+    }
+
+    fn finish(&self, cookie: Cookie, timeout: Duration) -> Result<(), Error> {
+        self.command(Call::Finish { timeout }, |mapper| mapper.finish(cookie, timeout))
+    }
+
+    fn open(&self, id: DeviceId<'_>, mode: OpenMode) -> Result<Box<dyn BlockIo>, Error> {
+        let device = self.name(id);
+        let call = Call::Open {
+            device: device.clone(),
+            mode,
+        };
+        let opened = self.command(call, |mapper| mapper.open(id, mode))?;
+        Ok(Box::new(Opened {
+            fake: self.clone(),
+            device,
+            opened,
+        }))
+    }
+}
+
+/// An open device, whose reads and writes are calls too.
+struct Opened<M> {
+    fake: FakeMapper<M>,
+    device: String,
+    opened: Box<dyn BlockIo>,
+}
+
+impl<M> Opened<M> {
+    fn run<T>(
+        &self,
+        call: impl FnOnce(String) -> Call,
+        act: impl FnOnce(&dyn BlockIo) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let fail = |_: &Call, errno| io::Error::from_raw_os_error(errno);
+        self.fake
+            .run(call(self.device.clone()), fail, |_| act(&*self.opened))
+    }
+}
+
+impl<M: Send + Sync> BlockIo for Opened<M> {
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
+        let length = buf.len() as u64;
+        self.run(
+            |device| Call::Read { device, at, length },
+            |io| io.read_at(at, buf),
+        )
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let length = bytes.len() as u64;
+        self.run(
+            |device| Call::Write { device, at, length },
+            |io| io.write_at(at, bytes),
+        )
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.run(|device| Call::Sync { device }, |io| io.sync())
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.opened.size()
+    }
+
+    fn zero(&self, at: u64, length: u64) -> io::Result<()> {
+        self.run(
+            |device| Call::Zero { device, at, length },
+            |io| io.zero(at, length),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Target, TargetLine};
+    use std::fs::File;
+
+    const MIB: u64 = 1 << 20;
+
+    fn uuid(text: &str) -> DmUuid {
+        DmUuid::new(text).unwrap()
+    }
+
+    fn image(dir: &tempfile::TempDir, size: u64) -> std::path::PathBuf {
+        let path = dir.path().join("disk");
+        File::create(&path).unwrap().set_len(size).unwrap();
+        path
+    }
+
+    /// What a pool does to have an LV: every kind of call that changes something.
+    fn make_device(mapper: &dyn DeviceMapper, disk: &Path) -> Result<(), Error> {
+        let device = mapper.backing(disk)?;
+        let (name, id) = (DmName::new("vg-lv")?, uuid("LVM-1"));
+        let target = Target::Linear { device, offset: 8 };
+        let table = Table::new(vec![TargetLine {
+            start: 0,
+            length: 16,
+            target,
+        }]);
+        let mut cookie = mapper.cookie()?;
+        mapper.create(&name, &id)?;
+        mapper.load(DeviceId::Uuid(&id), &table, false)?;
+        mapper.resume(DeviceId::Uuid(&id), UdevFlags::NOSCAN, &mut cookie)?;
+        mapper.finish(cookie, Duration::ZERO)?;
+        let io = mapper.open(DeviceId::Uuid(&id), OpenMode::ReadWrite)?;
+        let failed = |source| Error::Io {
+            what: "zero",
+            path: disk.into(),
+            source,
+        };
+        io.zero(0, 4096).map_err(failed)?;
+        io.sync().map_err(failed)
+    }
+
+    #[test]
+    fn the_log_names_devices_and_orders_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = FakeMapper::new();
+        make_device(&fake, &image(&dir, MIB)).unwrap();
+        let words: Vec<String> = fake.changes().iter().map(Call::to_string).collect();
+        assert_eq!(
+            words,
+            [
+                "create vg-lv",
+                "load vg-lv",
+                "resume vg-lv",
+                "finish",
+                "zero vg-lv",
+                "sync vg-lv"
+            ]
+        );
+        let flags = UdevFlags::NOSCAN;
+        let device = "vg-lv".to_string();
+        assert!(fake.calls().contains(&Call::Resume { device, flags }));
+        fake.forget_calls();
+        assert_eq!(fake.calls(), []);
+    }
+
+    #[test]
+    fn every_single_call_can_be_made_to_fail() {
+        let mut nth = 0;
+        loop {
+            nth += 1;
+            let dir = tempfile::tempdir().unwrap();
+            let fake = FakeMapper::new();
+            fake.fault_at_call(nth, Fault::Refuse(libc::ENOMEM));
+            let result = make_device(&fake, &image(&dir, MIB));
+            if fake.fault_count() == 0 {
+                result.unwrap();
+                break;
+            }
+            assert_eq!(result.unwrap_err().errno(), libc::ENOMEM, "call {nth}");
+            assert_eq!(
+                fake.calls().len(),
+                nth,
+                "nothing comes after the call that failed"
+            );
+        }
+        assert_eq!(nth, 9 + 1);
+    }
+
+    #[test]
+    fn a_refused_call_has_no_effect_and_a_lost_answer_has() {
+        for (fault, devices) in [(Fault::Refuse(libc::EIO), 0), (Fault::LoseAnswer(libc::EIO), 1)] {
+            let fake = FakeMapper::new();
+            fake.fault_when(fault, |call| matches!(call, Call::Create { .. }));
+            let name = DmName::new("a").unwrap();
+            assert_eq!(
+                fake.create(&name, &uuid("a")).unwrap_err().errno(),
+                libc::EIO,
+                "{fault:?}"
+            );
+            assert_eq!(fake.list().unwrap().len(), devices, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn devices_survive_the_death_of_the_process_that_made_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = image(&dir, MIB);
+        for nth in 1..=6 {
+            let host = FakeMapper::new();
+            let process = host.clone();
+            process.fault_at_change(nth, Fault::Die);
+            make_device(&process, &disk).unwrap_err();
+            assert!(host.is_dead());
+            assert!(
+                process.list().is_err(),
+                "the dead see nothing, so that they cannot undo anything"
+            );
+            drop(process);
+            host.heal();
+            let info = host.info(DeviceId::Uuid(&uuid("LVM-1"))).unwrap();
+            assert_eq!(info.is_some(), nth > 1, "cut before change {nth}");
+            if let Some(info) = info {
+                assert_eq!(
+                    (info.inactive_table, info.live_table),
+                    (nth == 3, nth > 3),
+                    "before {nth}"
+                );
+                assert_eq!(info.open_count, 0, "the dead keep nothing open");
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_that_another_process_holds_is_busy() {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = FakeMapper::new();
+        make_device(&fake, &image(&dir, MIB)).unwrap();
+        let id = uuid("LVM-1");
+        let held = fake
+            .inner()
+            .open(DeviceId::Uuid(&id), OpenMode::ReadOnly)
+            .unwrap();
+        let mut cookie = fake.cookie().unwrap();
+        let mut remove = || fake.remove(DeviceId::Uuid(&id), false, UdevFlags::empty(), &mut cookie);
+        assert_eq!(remove().unwrap_err().errno(), libc::EBUSY);
+        drop(held);
+        remove().unwrap();
+        assert_eq!(fake.list().unwrap(), []);
+    }
+
+    #[test]
+    fn a_disk_that_grew_takes_a_larger_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = image(&dir, MIB);
+        let fake = FakeMapper::new();
+        make_device(&fake, &disk).unwrap();
+        let device = fake.backing(&disk).unwrap();
+        let id = uuid("LVM-1");
+        let target = Target::Linear { device, offset: 0 };
+        let table = Table::new(vec![TargetLine {
+            start: 0,
+            length: 4096,
+            target,
+        }]);
+        assert_eq!(
+            fake.load(DeviceId::Uuid(&id), &table, false).unwrap_err().errno(),
+            libc::EINVAL
+        );
+        File::options()
+            .write(true)
+            .open(&disk)
+            .unwrap()
+            .set_len(2 * MIB)
+            .unwrap();
+        fake.load(DeviceId::Uuid(&id), &table, false).unwrap();
+    }
+}

@@ -1,0 +1,27 @@
+//! For tests, ours and others': a mapper that keeps a log of its calls and fails where it is told to.
+//!
+//! ```
+//! use lvm_dm::testing::{Call, FakeMapper, Fault};
+//! use lvm_dm::{DeviceMapper, DmName, DmUuid};
+//!
+//! let fake = FakeMapper::new();
+//! let (name, uuid) = (DmName::new("vg-lv")?, DmUuid::new("LVM-1")?);
+//! fake.fault_at_change(2, Fault::Die);
+//! fake.create(&name, &uuid)?;
+//! assert!(fake.set_uuid(&name, &uuid).is_err() && fake.list().is_err());
+//! fake.heal();
+//! assert_eq!(fake.list()?.len(), 1);
+//! assert_eq!(fake.changes()[0], Call::Create { name, uuid });
+//! # Ok::<(), lvm_dm::Error>(())
+//! ```
+
+mod call;
+mod fake;
+
+pub use call::Call;
+pub use fake::{FakeMapper, Fault};
+
+/// Reads `bytes` as the kernel's reply to each command.  Never panics, whatever they are; memory is bounded by them.
+pub fn decode_reply(bytes: &[u8]) {
+    crate::codec::decode_everything(bytes);
+}

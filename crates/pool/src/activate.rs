@@ -1,0 +1,92 @@
+//! The steps that map an LV, unmap it, and change its table.
+
+use lvm_dm::{DeviceInfo, SuspendFlags, UdevFlags};
+use lvm_meta::Lv;
+
+use crate::apply::Step;
+use crate::error::Refusal;
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+use crate::{Error, naming};
+
+/// The steps that make an LV's device; the nodes need a [`Step::Settle`] after them.
+pub(crate) fn activate(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<[Step; 2], Error> {
+    let (create, resume) = (create(inner, open, lv)?, resume(open, lv, UdevFlags::empty())?);
+    Ok([create, resume])
+}
+
+/// Makes the device and loads its table.
+pub(crate) fn create(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Step, Error> {
+    let refuse = |why| {
+        Err(Error::Refused {
+            vg: open.vg.name().into(),
+            why,
+        })
+    };
+    if let Some(refusal) = lv.refusal() {
+        return refuse(Refusal::of_metadata(&refusal));
+    }
+    let (vg_tags, lv_tags): (Vec<&str>, Vec<&str>) = (open.vg.tags().iter().collect(), lv.tags().collect());
+    if !inner
+        .config
+        .may_activate(open.vg.name(), lv.name(), &vg_tags, &lv_tags)
+    {
+        return refuse(Refusal::NotActivated(lv.name().into()));
+    }
+    Ok(Step::Create {
+        name: naming::dm_name(open.vg.name(), lv.name())?,
+        uuid: naming::dm_uuid(&open.vg.id(), &lv.id()),
+        table: open.table(lv)?,
+        read_only: !lv.is_writable(),
+    })
+}
+
+/// Maps what is staged and lets I/O go.
+pub(crate) fn resume(open: &OpenVg, lv: &Lv, flags: UdevFlags) -> Result<Step, Error> {
+    let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
+    Ok(Step::Resume {
+        uuid,
+        flags,
+        link: open.link(lv)?,
+    })
+}
+
+/// Stages the LV's present table and stops I/O; what comes next is the commit and [`resume`].
+///
+/// The file system is not frozen, as LVM does for a resize.
+pub(crate) fn reload(open: &OpenVg, lv: &Lv) -> Result<[Step; 2], Error> {
+    let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
+    let load = Step::Load {
+        uuid: uuid.clone(),
+        table: open.table(lv)?,
+        read_only: !lv.is_writable(),
+    };
+    Ok([
+        load,
+        Step::Suspend {
+            uuid,
+            flags: SuspendFlags::SKIP_LOCKFS,
+        },
+    ])
+}
+
+/// Takes the device away; refused while somebody has it open.
+///
+/// # Errors
+/// [`Error::Busy`]; [`Error::Unsupported`] for what this crate does not map.
+pub(crate) fn deactivate(open: &OpenVg, lv: &Lv, device: &DeviceInfo) -> Result<Step, Error> {
+    if device.open_count > 0 {
+        return Err(Error::Busy {
+            replica: lv.name().into(),
+            device: device.name.to_string(),
+            open_count: device.open_count,
+        });
+    }
+    open.table(lv)?;
+    let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
+    Ok(Step::Remove {
+        uuid,
+        flags: UdevFlags::empty(),
+        link: open.link(lv)?,
+    })
+}

@@ -1,0 +1,305 @@
+//! Carries out a plan: the kernel's steps around one metadata commit, in order, undone when one fails.
+//!
+//! The order of a change, as LVM's own: text and precommit on every metadata area, then the steps before
+//! [`Step::Commit`] (create, load, suspend), the commit, then the steps after it (resume, wait for nodes).
+//! Tables are loaded before anything is suspended, and nothing but the commit's header sectors is written while
+//! a device is suspended.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lvm_dm::{Cookie, DeviceId, DeviceMapper, DmName, DmUuid, SuspendFlags, Table, UdevFlags};
+use lvm_meta::MdaSet;
+
+use crate::Error;
+use crate::nodes::Nodes;
+
+/// One thing to do, and what undoes it as long as nothing is committed.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Make a device and load its table; not yet mapped.  Undone by removing it.
+    Create {
+        name: DmName,
+        uuid: DmUuid,
+        table: Table,
+        read_only: bool,
+    },
+    /// Stage a table.  Undone by dropping it.
+    Load {
+        uuid: DmUuid,
+        table: Table,
+        read_only: bool,
+    },
+    /// Drop a staged table.
+    Clear { uuid: DmUuid },
+    /// Stop I/O until the resume.  Undone by dropping the staged table and resuming.
+    Suspend { uuid: DmUuid, flags: SuspendFlags },
+    /// Make the new metadata the VG's.
+    Commit,
+    /// Map the staged table and let I/O go on.
+    Resume {
+        uuid: DmUuid,
+        flags: UdevFlags,
+        link: Link,
+    },
+    /// Take a device away.  Not undone: the LV is then inactive.
+    Remove {
+        uuid: DmUuid,
+        flags: UdevFlags,
+        link: Link,
+    },
+    /// Wait until the nodes of what was resumed and removed are there and gone.
+    Settle,
+    /// Write zeroes from the device's start.
+    Zero { uuid: DmUuid, length: u64 },
+}
+
+/// The `/dev/VG/LV` link of a device.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) vg: String,
+    pub(crate) lv: String,
+    pub(crate) device: DmName,
+}
+
+/// New metadata for the areas of a VG.
+pub(crate) struct NewText<'a> {
+    pub(crate) mdas: &'a mut MdaSet,
+    pub(crate) text: &'a [u8],
+}
+
+/// Where the steps act.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel<'a> {
+    pub(crate) mapper: &'a dyn DeviceMapper,
+    pub(crate) nodes: &'a Nodes,
+    pub(crate) timeout: Duration,
+}
+
+impl Kernel<'_> {
+    /// Carries out `steps`, with `new` made durable around and at [`Step::Commit`].
+    ///
+    /// # Errors
+    /// Before the commit: the step's error, with everything undone.  From the first header that has it:
+    /// [`Error::AfterCommit`]; the remaining steps were tried all the same, so that nothing stays suspended.
+    pub(crate) fn apply(&self, new: Option<NewText<'_>>, steps: &[Step]) -> Result<(), Error> {
+        let at = steps.iter().position(|step| matches!(step, Step::Commit));
+        let (before, after) = match at {
+            Some(at) => (&steps[..at], &steps[at + 1..]),
+            None => (steps, &steps[..0]),
+        };
+        let mut run = Run {
+            kernel: *self,
+            cookie: None,
+            links: Vec::new(),
+            done: Vec::new(),
+        };
+        match new {
+            None => run.before(before).inspect_err(|_| run.undo())?,
+            Some(NewText { mdas, text }) => {
+                let precommitted = mdas
+                    .write(text)
+                    .map_err(Error::Meta)?
+                    .precommit()
+                    .map_err(Error::Meta)?;
+                if let Err(error) = run.before(before) {
+                    run.undo();
+                    // The step's error is the one to report; a precommit that stays is harmless to every reader.
+                    let _ = precommitted.revert();
+                    return Err(error);
+                }
+                if let Err(error) = precommitted.commit().map_err(Error::Meta) {
+                    // One header that landed makes the VG the new one for every reader: the kernel follows it.
+                    if !mdas.commits_to(text) {
+                        run.undo();
+                        return Err(error);
+                    }
+                    let _ = run.after(after);
+                    return Err(Error::AfterCommit(Box::new(error)));
+                }
+            }
+        }
+        run.after(after).map_err(|error| match at {
+            Some(_) => Error::AfterCommit(Box::new(error)),
+            None => error,
+        })
+    }
+}
+
+/// The state of one plan on its way.
+struct Run<'a, 's> {
+    kernel: Kernel<'a>,
+    cookie: Option<Cookie>,
+    links: Vec<(bool, &'s Link)>,
+    done: Vec<&'s Step>,
+}
+
+impl<'s> Run<'_, 's> {
+    fn before(&mut self, steps: &'s [Step]) -> Result<(), Error> {
+        for step in steps {
+            self.step(step)?;
+            self.done.push(step);
+        }
+        Ok(())
+    }
+
+    /// Tries every step even if one fails, and reports the first failure.
+    fn after(&mut self, steps: &'s [Step]) -> Result<(), Error> {
+        let mut first = Ok(());
+        for step in steps {
+            first = first.and(self.step(step));
+        }
+        first.and(self.settle())
+    }
+
+    fn step(&mut self, step: &'s Step) -> Result<(), Error> {
+        let mapper = self.kernel.mapper;
+        match step {
+            Step::Create {
+                name,
+                uuid,
+                table,
+                read_only,
+            } => {
+                mapper.create(name, uuid).map_err(Error::Dm)?;
+                if let Err(error) = mapper.load(DeviceId::Uuid(uuid), table, *read_only) {
+                    let _ = self.remove(uuid, UdevFlags::empty());
+                    return Err(Error::Dm(error));
+                }
+            }
+            Step::Load {
+                uuid,
+                table,
+                read_only,
+            } => {
+                mapper
+                    .load(DeviceId::Uuid(uuid), table, *read_only)
+                    .map_err(Error::Dm)?;
+            }
+            Step::Clear { uuid } => drop(mapper.clear(DeviceId::Uuid(uuid)).map_err(Error::Dm)?),
+            Step::Suspend { uuid, flags } => {
+                // A cookie that cannot be had must not strand a suspended device: get it first.
+                self.cookie()?;
+                mapper.suspend(DeviceId::Uuid(uuid), *flags).map_err(Error::Dm)?;
+            }
+            Step::Resume { uuid, flags, link } => {
+                let cookie = self.cookie()?;
+                mapper
+                    .resume(DeviceId::Uuid(uuid), *flags, cookie)
+                    .map_err(Error::Dm)?;
+                self.links.push((true, link));
+            }
+            Step::Remove { uuid, flags, link } => {
+                self.remove(uuid, *flags)?;
+                self.links.push((false, link));
+            }
+            Step::Settle => self.settle()?,
+            Step::Zero { uuid, length } => {
+                let device = mapper
+                    .open(DeviceId::Uuid(uuid), lvm_dm::OpenMode::ReadWrite)
+                    .map_err(Error::Dm)?;
+                zero(&*device, 0, *length, uuid)?;
+            }
+            // `apply` commits between the steps before and after.
+            Step::Commit => {}
+        }
+        Ok(())
+    }
+
+    fn cookie(&mut self) -> Result<&mut Cookie, Error> {
+        if self.cookie.is_none() {
+            self.cookie = Some(self.kernel.mapper.cookie().map_err(Error::Dm)?);
+        }
+        self.cookie
+            .as_mut()
+            .ok_or_else(|| Error::Unsupported("udev cookies".into()))
+    }
+
+    fn remove(&mut self, uuid: &DmUuid, flags: UdevFlags) -> Result<(), Error> {
+        let mapper = self.kernel.mapper;
+        let cookie = self.cookie()?;
+        mapper
+            .remove(DeviceId::Uuid(uuid), false, flags, cookie)
+            .map_err(Error::Dm)
+    }
+
+    fn settle(&mut self) -> Result<(), Error> {
+        let links = std::mem::take(&mut self.links);
+        let Some(cookie) = self.cookie.take() else {
+            return Ok(());
+        };
+        self.kernel
+            .mapper
+            .finish(cookie, self.kernel.timeout)
+            .map_err(Error::Dm)?;
+        for (present, link) in links {
+            let Link { vg, lv, device } = link;
+            if present {
+                self.kernel.nodes.link(vg, lv, device)?;
+            } else {
+                self.kernel.nodes.unlink(vg, lv)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes the steps done so far, the last one first.  Each is tried; a failure leaves what opening the pool
+    /// finds and mends.
+    fn undo(&mut self) {
+        let mapper = self.kernel.mapper;
+        for step in std::mem::take(&mut self.done).into_iter().rev() {
+            match step {
+                Step::Create { uuid, .. } => {
+                    let _ = self.remove(uuid, UdevFlags::empty());
+                }
+                Step::Load { uuid, .. } => {
+                    let _ = mapper.clear(DeviceId::Uuid(uuid));
+                }
+                Step::Suspend { uuid, .. } => {
+                    let _ = mapper.clear(DeviceId::Uuid(uuid));
+                    if let Ok(cookie) = self.cookie() {
+                        let _ = mapper.resume(DeviceId::Uuid(uuid), UdevFlags::empty(), cookie);
+                    }
+                }
+                Step::Resume { link, .. } => self.links.push((false, link)),
+                Step::Clear { .. }
+                | Step::Remove { .. }
+                | Step::Settle
+                | Step::Zero { .. }
+                | Step::Commit => {}
+            }
+        }
+        let _ = self.settle();
+    }
+}
+
+/// Bytes zeroed between two reports of progress.
+const ZERO_PIECE: u64 = 256 << 20;
+
+/// Zeroes `length` bytes from `from` and makes that durable.
+pub(crate) fn zero(device: &dyn lvm_dm::BlockIo, from: u64, length: u64, uuid: &DmUuid) -> Result<(), Error> {
+    zero_with(device, from, length, uuid, &mut |_| {})
+}
+
+/// As [`zero`], telling `progress` the bytes done after each piece.
+pub(crate) fn zero_with(
+    device: &dyn lvm_dm::BlockIo,
+    from: u64,
+    length: u64,
+    uuid: &DmUuid,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), Error> {
+    let fail = |source| Error::Io {
+        what: "zero",
+        path: PathBuf::from(uuid.as_str()),
+        source,
+    };
+    let mut done = 0;
+    while done < length {
+        let piece = ZERO_PIECE.min(length - done);
+        device.zero(from + done, piece).map_err(fail)?;
+        done += piece;
+        progress(done);
+    }
+    device.sync().map_err(fail)
+}

@@ -1,0 +1,140 @@
+//! The disks of pools: opened for writing only when something is written, and writes that can be taken back.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use lvm_meta::Disk;
+
+use crate::Error;
+use crate::host::{self, OpenMode, Paths};
+
+/// A disk that is read until the first write opens it for writing.
+///
+/// Closing a device that was open for writing makes udevd look at it again; readers must not cause that.
+pub(crate) struct LazyDisk {
+    paths: Paths,
+    path: PathBuf,
+    read: Box<dyn Disk>,
+    write: OnceLock<Box<dyn Disk>>,
+}
+
+impl LazyDisk {
+    /// Opens a block device or an image file for reading.
+    pub(crate) fn open(paths: &Paths, path: &Path) -> Result<Self, host::Error> {
+        let read = host::open_disk(paths, path, OpenMode::ReadOnly)?;
+        Ok(Self {
+            paths: paths.clone(),
+            path: path.into(),
+            read,
+            write: OnceLock::new(),
+        })
+    }
+
+    fn writable(&self) -> io::Result<&dyn Disk> {
+        if let Some(disk) = self.write.get() {
+            return Ok(&**disk);
+        }
+        let disk = host::open_disk(&self.paths, &self.path, OpenMode::ReadWrite).map_err(io::Error::other)?;
+        Ok(&**self.write.get_or_init(|| disk))
+    }
+}
+
+impl Disk for LazyDisk {
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.read.read_at(at, buf)
+    }
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.writable()?.write_at(at, bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.write.get().map_or(Ok(()), |disk| disk.sync())
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.read.size()
+    }
+}
+
+/// A disk that remembers what each write replaced, until it is told that all went well.
+pub(crate) struct UndoDisk {
+    disk: Arc<dyn Disk>,
+    replaced: Mutex<Vec<(u64, Vec<u8>)>>,
+}
+
+impl UndoDisk {
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+        Self {
+            disk,
+            replaced: Mutex::default(),
+        }
+    }
+
+    /// Puts back what the writes since [`UndoDisk::new`] replaced, the last write first, and makes it durable.
+    pub(crate) fn undo(&self) -> io::Result<()> {
+        let replaced = std::mem::take(&mut *self.replaced.lock().unwrap_or_else(PoisonError::into_inner));
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        for (at, bytes) in replaced.into_iter().rev() {
+            self.disk.write_at(at, &bytes)?;
+        }
+        self.disk.sync()
+    }
+}
+
+impl Disk for UndoDisk {
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.disk.read_at(at, buf)
+    }
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut before = vec![0; bytes.len()];
+        self.disk.read_at(at, &mut before)?;
+        self.replaced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((at, before));
+        self.disk.write_at(at, bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.disk.size()
+    }
+}
+
+/// Are these the same disks, in any order and under any of their names?
+pub(crate) fn same_disks(given: &[PathBuf], actual: &[PathBuf]) -> Result<bool, Error> {
+    if given.len() != actual.len() {
+        return Ok(false);
+    }
+    for path in given {
+        let mut found = false;
+        for other in actual {
+            // A path that leads nowhere is the same as no disk that is there.
+            found = found || host::same_device(path, other).unwrap_or(false);
+        }
+        if !found {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lvm_meta::MemDisk;
+
+    #[test]
+    fn writes_are_taken_back_the_last_one_first() {
+        let disk = Arc::new(MemDisk::new((0..=255).collect()));
+        let before = disk.bytes();
+        let undo = UndoDisk::new(disk.clone());
+        undo.write_at(10, &[1; 20]).unwrap();
+        undo.write_at(20, &[2; 20]).unwrap();
+        assert_ne!(disk.bytes(), before);
+        undo.undo().unwrap();
+        assert_eq!(disk.bytes(), before);
+    }
+}

@@ -1,0 +1,513 @@
+//! The crate's error: a kind, a stable errno, and a class that maps to a gRPC status.
+
+use std::path::PathBuf;
+
+use lvm_meta::NameError;
+
+use crate::host;
+
+/// Why an operation on a pool or a replica failed.
+///
+/// Unless a variant says otherwise, nothing on any disk was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No pool of that name or id.
+    #[error("no pool {0:?}")]
+    PoolNotFound(String),
+    /// No replica of that id.
+    #[error("no replica {0:?}")]
+    ReplicaNotFound(String),
+    /// Several VGs answer to one name; their ids tell them apart.
+    #[error("{name:?} is the name of {count} volume groups; use an id")]
+    AmbiguousName {
+        /// The name.
+        name: String,
+        /// How many VGs have it.
+        count: usize,
+    },
+    /// A VG of that name or id exists already.
+    #[error("{what} {id:?} exists already")]
+    Exists {
+        /// `pool`, `replica` or `replica name`.
+        what: &'static str,
+        /// The name or id.
+        id: String,
+    },
+    /// The pool exists on other disks than those given.
+    #[error("pool {pool:?} is on {actual:?}, not on {given:?}")]
+    DisksMismatch {
+        /// The pool.
+        pool: String,
+        /// What it is on.
+        actual: Vec<PathBuf>,
+        /// What the caller gave.
+        given: Vec<PathBuf>,
+    },
+    /// The pool exists with another UUID than the one given.
+    #[error("pool {pool:?} has the uuid {actual}, not {given}")]
+    UuidMismatch {
+        /// The pool.
+        pool: String,
+        /// Its UUID.
+        actual: uuid::Uuid,
+        /// The caller's.
+        given: uuid::Uuid,
+    },
+    /// An argument is outside what is possible.
+    #[error("{what} {given:?} is refused: {why}")]
+    InvalidArgument {
+        /// Which argument.
+        what: &'static str,
+        /// Its value.
+        given: String,
+        /// The rule it breaks.
+        why: String,
+    },
+    /// A name or tag that LVM would not take.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Too few free extents for the request.
+    #[error("not enough space in pool {pool:?}: {needed} bytes needed, {free} free{detail}")]
+    NoSpace {
+        /// The pool.
+        pool: String,
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+        /// What else keeps the request from fitting.
+        detail: String,
+    },
+    /// The metadata areas are too small for one more object.
+    #[error("the metadata of pool {pool:?} would take {needed} bytes; its areas hold {capacity}")]
+    MetadataFull {
+        /// The pool.
+        pool: String,
+        /// Bytes of the new text.
+        needed: u64,
+        /// Bytes that fit.
+        capacity: u64,
+    },
+    /// Shrinking needs the caller's explicit word.
+    #[error("replica {replica:?} is {size} bytes; shrinking it to {asked} must be allowed explicitly")]
+    ShrinkRefused {
+        /// The replica.
+        replica: String,
+        /// Bytes now.
+        size: u64,
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// The replica's device is open.
+    #[error("replica {replica:?} is in use: {device} is open {open_count} times")]
+    Busy {
+        /// The replica.
+        replica: String,
+        /// Its device-mapper name.
+        device: String,
+        /// How often it is open.
+        open_count: u32,
+    },
+    /// The VG holds LVs that are not replicas.
+    #[error("pool {pool:?} holds logical volumes that are not its own: {}", lvs.join(", "))]
+    ForeignLvs {
+        /// The pool.
+        pool: String,
+        /// Their names.
+        lvs: Vec<String>,
+    },
+    /// The VG must not be changed by us or at all.
+    #[error("volume group {vg:?} must not be changed: {why}")]
+    Refused {
+        /// The VG.
+        vg: String,
+        /// The rule.
+        why: Refusal,
+    },
+    /// A disk that is no disk of the pool, or cannot leave it.
+    #[error("disk {disk:?} {why}")]
+    Disk {
+        /// The disk as the caller named it.
+        disk: PathBuf,
+        /// What is wrong with it.
+        why: DiskProblem,
+    },
+    /// A disk that the replica lies on is not there.
+    #[error("replica {replica:?} lies on PV {pv}, whose disk is missing")]
+    MissingDisk {
+        /// The replica.
+        replica: String,
+        /// The PV's id.
+        pv: String,
+    },
+    /// The replica has no device.
+    #[error("replica {0:?} is not active")]
+    NotActive(String),
+    /// The new metadata breaks a rule of LVM's: a mistake of this library, found before anything was written.
+    #[error("the metadata of {vg:?} would be unsound: {finding}")]
+    Unsound {
+        /// The VG.
+        vg: String,
+        /// The rule.
+        finding: lvm_meta::Finding,
+    },
+    /// Something this release does not do.
+    #[error("{0} is not supported")]
+    Unsupported(String),
+    /// No copy of the VG's metadata can be read.
+    #[error("the metadata of {vg:?} cannot be read")]
+    Unreadable {
+        /// The VG.
+        vg: String,
+        /// Why the newest copy is refused.
+        source: lvm_meta::Error,
+    },
+    /// The metadata layer failed.
+    #[error("metadata")]
+    Meta(#[source] lvm_meta::Error),
+    /// Device-mapper failed.
+    #[error("device-mapper")]
+    Dm(#[source] lvm_dm::Error),
+    /// The host layer failed: locks, devices, configuration.
+    #[error(transparent)]
+    Host(host::Error),
+    /// The change is in the metadata, but a disk or the kernel did not follow.
+    #[error("committed, but not all of it was carried out; open the pool again to finish")]
+    AfterCommit(#[source] Box<Error>),
+    /// A file or device could not be used.
+    #[error("cannot {what} {path:?}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// Why a VG must not be changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It belongs to another host.
+    #[error("it belongs to the system id {owner:?}, this host is {ours:?}")]
+    Foreign {
+        /// The VG's system id.
+        owner: String,
+        /// This host's, if it has one.
+        ours: Option<String>,
+    },
+    /// The metadata says so; the text tells what it says.
+    #[error("{text}")]
+    Metadata {
+        /// The class of the reason: `Exported`, `Shared`, `ReadOnly`, `MissingPv` or `Unsupported`.
+        kind: &'static str,
+        /// The reason.
+        text: String,
+    },
+    /// Copies of the metadata differ, or a PV is on several devices: nobody knows which is right.
+    #[error("{0}")]
+    Ambiguous(String),
+    /// `volume_list` or the host's tags in lvm.conf do not allow it to be activated here.
+    #[error("lvm.conf does not allow {0:?} to be activated on this host")]
+    NotActivated(String),
+    /// `metadata_read_only` is set in lvm.conf.
+    #[error("metadata_read_only is set in lvm.conf")]
+    ReadOnlyHost,
+}
+
+/// What is wrong with a disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiskProblem {
+    /// It does not exist, or the kernel lists no such block device.
+    #[error("is missing")]
+    Missing,
+    /// The caller named it twice.
+    #[error("was given twice")]
+    GivenTwice,
+    /// It is a PV of a VG already.
+    #[error("is a PV of volume group {0:?}")]
+    InVg(String),
+    /// It is used or carries something; each reason.
+    #[error("is in use: {}", .0.join("; "))]
+    InUse(Vec<String>),
+    /// It cannot hold a PV.
+    #[error("of {size} bytes is too small: a PV needs {needed}")]
+    TooSmall {
+        /// Its size.
+        size: u64,
+        /// The least.
+        needed: u64,
+    },
+    /// It is not one of the pool's.
+    #[error("is not a disk of pool {0:?}")]
+    NotInPool(String),
+    /// Extents of it are allocated.
+    #[error("still holds {0} used extents")]
+    Used(u32),
+    /// A VG needs one PV.
+    #[error("is the last disk of the pool")]
+    Last,
+    /// LVM's devices file or filters exclude it.
+    #[error("is excluded by LVM's configuration: {0}")]
+    Excluded(String),
+}
+
+/// What a caller can do about an error; maps to a gRPC status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Class {
+    /// `NOT_FOUND`
+    NotFound,
+    /// `ALREADY_EXISTS`
+    AlreadyExists,
+    /// `INVALID_ARGUMENT`
+    InvalidArgument,
+    /// `RESOURCE_EXHAUSTED`
+    NoSpace,
+    /// `FAILED_PRECONDITION`
+    Precondition,
+    /// `ABORTED`: try again later.
+    Busy,
+    /// `PERMISSION_DENIED`
+    Permission,
+    /// `DATA_LOSS`
+    Corrupt,
+    /// `UNIMPLEMENTED`
+    Unsupported,
+    /// `INTERNAL`
+    Internal,
+}
+
+impl Error {
+    /// The stable name of the kind of error.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::PoolNotFound(_) => "PoolNotFound",
+            Self::ReplicaNotFound(_) => "ReplicaNotFound",
+            Self::AmbiguousName { .. } => "AmbiguousName",
+            Self::Exists { .. } => "AlreadyExists",
+            Self::DisksMismatch { .. } => "DisksMismatch",
+            Self::UuidMismatch { .. } => "UuidMismatch",
+            Self::InvalidArgument { .. } => "InvalidArgument",
+            Self::Name(_) => "InvalidName",
+            Self::NoSpace { .. } => "NoSpace",
+            Self::MetadataFull { .. } => "MetadataFull",
+            Self::ShrinkRefused { .. } => "ShrinkRefused",
+            Self::Busy { .. } => "Busy",
+            Self::ForeignLvs { .. } => "ForeignLvs",
+            Self::Refused { why, .. } => why.kind(),
+            Self::Disk { why, .. } => why.kind(),
+            Self::MissingDisk { .. } => "MissingPv",
+            Self::NotActive(_) => "NotActive",
+            Self::Unsound { .. } => "Unsound",
+            Self::Unsupported(_) => "Unsupported",
+            Self::Unreadable { .. } => "Corrupt",
+            Self::Meta(error) => meta_kind(error).0,
+            Self::Dm(error) => dm_kind(error).0,
+            Self::Host(error) => host_kind(error).0,
+            Self::AfterCommit(inner) => inner.kind(),
+            Self::Io { .. } => "Io",
+        }
+    }
+
+    /// The stable positive errno, for callers that pass errors as one.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Io { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+            Self::Meta(error) => meta_kind(error).2,
+            Self::Dm(error) => dm_kind(error).2,
+            Self::Host(error) => host_kind(error).2,
+            Self::Disk {
+                why: DiskProblem::Missing,
+                ..
+            } => libc::ENODEV,
+            Self::Refused {
+                why: Refusal::Foreign { .. },
+                ..
+            } => libc::EPERM,
+            Self::Refused {
+                why: Refusal::Metadata { kind: "ReadOnly", .. } | Refusal::ReadOnlyHost,
+                ..
+            } => libc::EROFS,
+            Self::AfterCommit(inner) => inner.errno(),
+            _ => match self.class() {
+                Class::NotFound => libc::ENOENT,
+                Class::AlreadyExists => libc::EEXIST,
+                Class::InvalidArgument => libc::EINVAL,
+                Class::NoSpace => libc::ENOSPC,
+                Class::Precondition | Class::Busy => libc::EBUSY,
+                Class::Permission => libc::EACCES,
+                Class::Corrupt => libc::EILSEQ,
+                Class::Unsupported => libc::ENOTSUP,
+                Class::Internal => libc::EIO,
+            },
+        }
+    }
+
+    /// What a caller can do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::PoolNotFound(_) | Self::ReplicaNotFound(_) => Class::NotFound,
+            Self::Exists { .. } => Class::AlreadyExists,
+            Self::AmbiguousName { .. }
+            | Self::DisksMismatch { .. }
+            | Self::UuidMismatch { .. }
+            | Self::InvalidArgument { .. }
+            | Self::Name(_)
+            | Self::ShrinkRefused { .. } => Class::InvalidArgument,
+            Self::Disk {
+                why: DiskProblem::Missing,
+                ..
+            } => Class::NotFound,
+            Self::Disk { why, .. } => match why {
+                DiskProblem::InVg(_) | DiskProblem::InUse(_) | DiskProblem::Used(_) | DiskProblem::Last => {
+                    Class::Precondition
+                }
+                _ => Class::InvalidArgument,
+            },
+            Self::NoSpace { .. } | Self::MetadataFull { .. } => Class::NoSpace,
+            Self::Busy { .. } => Class::Busy,
+            Self::ForeignLvs { .. }
+            | Self::Refused { .. }
+            | Self::MissingDisk { .. }
+            | Self::NotActive(_) => Class::Precondition,
+            Self::Unsupported(_) => Class::Unsupported,
+            Self::Unreadable { .. } => Class::Corrupt,
+            Self::Unsound { .. } => Class::Internal,
+            Self::Meta(error) => meta_kind(error).1,
+            Self::Dm(error) => dm_kind(error).1,
+            Self::Host(error) => host_kind(error).1,
+            Self::AfterCommit(_) => Class::Internal,
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Class::Permission
+            }
+            Self::Io { .. } => Class::Internal,
+        }
+    }
+}
+
+impl Error {
+    /// The errno's name, such as `ENOSPC`.
+    pub fn errno_name(&self) -> String {
+        let name = format!("{:?}", nix::errno::Errno::from_raw(self.errno()));
+        if name.starts_with('E') { name } else { "EIO".into() }
+    }
+}
+
+impl Refusal {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Foreign { .. } => "Foreign",
+            Self::Metadata { kind, .. } => kind,
+            Self::Ambiguous(_) => "DuplicatePv",
+            Self::NotActivated(_) => "NotActivated",
+            Self::ReadOnlyHost => "ReadOnly",
+        }
+    }
+
+    /// The refusal of the metadata itself.
+    pub(crate) fn of_metadata(refusal: &lvm_meta::Refusal) -> Self {
+        use lvm_meta::Refusal as R;
+        let kind = match refusal {
+            R::Exported => "Exported",
+            R::Shared(_) | R::Clustered => "Shared",
+            R::ReadOnly => "ReadOnly",
+            R::MissingPv(_) => "MissingPv",
+            _ => "Unsupported",
+        };
+        Self::Metadata {
+            kind,
+            text: refusal.to_string(),
+        }
+    }
+}
+
+impl DiskProblem {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing => "DiskNotFound",
+            Self::InVg(_) | Self::InUse(_) => "DiskInUse",
+            Self::TooSmall { .. } => "DiskTooSmall",
+            Self::Used(_) | Self::Last => "DiskNotEmpty",
+            Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) => "InvalidDisk",
+        }
+    }
+}
+
+fn of_io(source: &std::io::Error) -> (&'static str, Class, i32) {
+    let errno = source.raw_os_error().unwrap_or(libc::EIO);
+    match errno {
+        libc::EACCES | libc::EPERM => ("PermissionDenied", Class::Permission, errno),
+        _ => ("Io", Class::Internal, errno),
+    }
+}
+
+fn meta_kind(error: &lvm_meta::Error) -> (&'static str, Class, i32) {
+    use lvm_meta::Error as E;
+    match error {
+        E::Corrupt { .. } => ("Corrupt", Class::Corrupt, libc::EILSEQ),
+        E::Io { source, .. } => of_io(source),
+        E::TextTooLarge { .. } => ("MetadataFull", Class::NoSpace, libc::ENOSPC),
+        E::DeviceTooSmall { .. } => ("DiskTooSmall", Class::InvalidArgument, libc::EINVAL),
+        E::Poisoned => ("Reopen", Class::Internal, libc::EIO),
+        E::Conflict => ("Conflict", Class::Busy, libc::EBUSY),
+        E::Name(_) => ("InvalidName", Class::InvalidArgument, libc::EINVAL),
+        E::Id(_) | E::Geometry { .. } => ("InvalidArgument", Class::InvalidArgument, libc::EINVAL),
+        E::Change(change) => change_kind(change),
+        _ => ("Metadata", Class::Internal, libc::EIO),
+    }
+}
+
+fn change_kind(change: &lvm_meta::ChangeError) -> (&'static str, Class, i32) {
+    use lvm_meta::ChangeError as C;
+    match change {
+        C::Refused(_) => ("Refused", Class::Precondition, libc::EBUSY),
+        C::NoSuchLv(_) | C::NoSuchPv(_) => ("NotFound", Class::NotFound, libc::ENOENT),
+        C::LvExists(_) | C::LvIdExists(_) | C::PvExists(_) => {
+            ("AlreadyExists", Class::AlreadyExists, libc::EEXIST)
+        }
+        C::LvInUse { .. } | C::LvLocked(_) | C::PvInUse { .. } | C::PvKeysInUse(_) => {
+            ("Busy", Class::Busy, libc::EBUSY)
+        }
+        C::NotFree { .. } | C::Limit { .. } => ("NoSpace", Class::NoSpace, libc::ENOSPC),
+        C::NotResizable { .. } => ("Unsupported", Class::Unsupported, libc::ENOTSUP),
+        _ => ("InvalidArgument", Class::InvalidArgument, libc::EINVAL),
+    }
+}
+
+fn dm_kind(error: &lvm_dm::Error) -> (&'static str, Class, i32) {
+    use lvm_dm::Error as E;
+    let errno = error.errno();
+    match error {
+        E::NoDeviceMapper { .. } | E::Command { .. } | E::Io { .. }
+            if matches!(errno, libc::EACCES | libc::EPERM) =>
+        {
+            ("PermissionDenied", Class::Permission, errno)
+        }
+        E::NoDeviceMapper { .. } | E::Version(_) => ("NoDeviceMapper", Class::Precondition, errno),
+        E::Command { .. } if errno == libc::EBUSY => ("Busy", Class::Busy, errno),
+        E::Unsupported(_) => ("Unsupported", Class::Unsupported, errno),
+        E::UdevTimeout(_) => ("UdevTimeout", Class::Internal, errno),
+        _ => ("DeviceMapper", Class::Internal, errno),
+    }
+}
+
+fn host_kind(error: &host::Error) -> (&'static str, Class, i32) {
+    use host::Error as E;
+    match error {
+        E::LockTimeout { .. } => ("LockTimeout", Class::Busy, libc::EBUSY),
+        E::LockAccess { source, .. } | E::Io { source, .. } | E::DiskIo { source, .. } => of_io(source),
+        E::ConfigSyntax { .. } | E::ConfigValue { .. } | E::FilterPattern { .. } => {
+            ("Config", Class::Precondition, libc::EINVAL)
+        }
+        E::Suspended { .. } | E::Claimed { .. } | E::InUse { .. } => {
+            ("DiskInUse", Class::Precondition, libc::EBUSY)
+        }
+        E::NotADisk { .. } => ("InvalidDisk", Class::InvalidArgument, libc::ENOTBLK),
+        _ => ("Host", Class::Internal, libc::EIO),
+    }
+}

@@ -1,0 +1,37 @@
+//! LVM's names and uuids of the devices of an LV.  Reference: LVM2 `libdm/libdm-string.c`, `lib/misc/lvm-string.c`.
+
+use lvm_dm::{DmName, DmUuid};
+use lvm_meta::{LvId, VgId};
+
+use crate::Error;
+
+/// The device-mapper name of an LV: `VG-LV`, each dash inside the names doubled.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] when it is longer than the kernel's 127 bytes.
+pub(crate) fn dm_name(vg: &str, lv: &str) -> Result<DmName, Error> {
+    let name = format!("{}-{}", vg.replace('-', "--"), lv.replace('-', "--"));
+    let length = name.len();
+    DmName::new(&name).map_err(|_| Error::InvalidArgument {
+        what: "device name",
+        given: name,
+        why: format!("with its dashes doubled it has {length} bytes; device-mapper takes 127"),
+    })
+}
+
+/// The device-mapper uuid of a visible LV.
+pub(crate) fn dm_uuid(vg: &VgId, lv: &LvId) -> DmUuid {
+    // Both ids are 32 legal characters, so the text is always a legal uuid; see the test.
+    DmUuid::new(&format!("LVM-{}{}", vg.as_str(), lv.as_str()))
+        .unwrap_or_else(|_| unreachable!("68 legal characters"))
+}
+
+/// The LV's name in a device's name, as far as it can be told.
+pub(crate) fn lv_of_device(device: &DmName, vg: &str) -> String {
+    let prefix = format!("{}-", vg.replace('-', "--"));
+    device
+        .as_str()
+        .strip_prefix(&prefix)
+        .unwrap_or(device.as_str())
+        .replace("--", "-")
+}

@@ -1,0 +1,236 @@
+//! Taking a disk into a pool: what it must be, what is written to it, and taking that back.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lvm_meta::{Disk, ExtentSize, MakePv, MdaSet, NewPv, PvId, PvLayout, Sectors};
+
+use crate::disk::UndoDisk;
+use crate::error::DiskProblem;
+use crate::host::{
+    self, BlockDisk, DeviceIdType, Devices, InUse, OnSignature, OpenMode, SignatureKind, Skip,
+};
+use crate::scan::Scan;
+use crate::system::Inner;
+use crate::{Error, identity};
+
+/// The metadata area of a disk in a pool, where the caller names no size: the text of 10 000 tagged replicas fits.
+///
+/// docs/format.md has the numbers.  Smaller disks get LVM's default of a megabyte, and with it LVM's usual place for
+/// the first extent.
+const METADATA_SIZE: u64 = 16 << 20;
+/// Disks from this size on get [`METADATA_SIZE`].
+const LARGE_DISK: u64 = 1 << 30;
+
+/// A disk on its way into a pool.
+pub(crate) struct NewDisk {
+    pub(crate) path: PathBuf,
+    pub(crate) id: PvId,
+    layout: PvLayout,
+    device_id: Option<(String, String)>,
+    disk: Arc<UndoDisk>,
+}
+
+/// Refuses a list that names one disk twice, under whatever names.
+pub(crate) fn check_given_once(disks: &[PathBuf]) -> Result<(), Error> {
+    for (at, disk) in disks.iter().enumerate() {
+        if disks[..at]
+            .iter()
+            .any(|other| host::same_device(disk, other).unwrap_or(false))
+        {
+            return Err(Error::Disk {
+                disk: disk.clone(),
+                why: DiskProblem::GivenTwice,
+            });
+        }
+    }
+    Ok(())
+}
+
+impl NewDisk {
+    /// Checks that a disk may be taken, plans its PV, and holds it open for nobody else.  Nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] with every reason against it; a signature is none with `force`.
+    pub(crate) fn check(
+        inner: &Inner,
+        scan: &Scan,
+        path: &Path,
+        extent_size: ExtentSize,
+        metadata_size: Option<u64>,
+        force: bool,
+    ) -> Result<Self, Error> {
+        let refuse = |why| Error::Disk {
+            disk: path.into(),
+            why,
+        };
+        if !path.exists() {
+            return Err(refuse(DiskProblem::Missing));
+        }
+        let label = scan.label_on(path);
+        if let Some(Label::OfVg(vg)) = &label {
+            return Err(refuse(DiskProblem::InVg(vg.clone())));
+        }
+        let forgiven = |reason: &InUse| match reason {
+            // A PV of no VG is as good as blank; one that says it is in use may be one whose other disks are away.
+            InUse::Signature(found) if found.kind == SignatureKind::LvmPv => {
+                matches!(label, Some(Label::Free)) || (force && label.is_some())
+            }
+            other => force && other.can_be_forced(),
+        };
+        let (disk, device_id) = claim(inner, path, &forgiven)?;
+        let size = disk.size().map_err(|source| Error::Io {
+            what: "measure",
+            path: path.into(),
+            source,
+        })?;
+        let needed = inner.config.devices.pv_min_size;
+        if size < needed {
+            return Err(refuse(DiskProblem::TooSmall { size, needed }));
+        }
+        let mut make = MakePv::new(size, extent_size).alignment(inner.config.devices.data_alignment);
+        if let Some(bytes) = metadata_size.or((size >= LARGE_DISK).then_some(METADATA_SIZE)) {
+            make = make.mda_size(bytes);
+        }
+        let layout = make.layout().map_err(|error| match error {
+            lvm_meta::Error::DeviceTooSmall { needed, .. } => refuse(DiskProblem::TooSmall { size, needed }),
+            other => Error::Meta(other),
+        })?;
+        let id = PvId::from_random(identity::random());
+        Ok(Self {
+            path: path.into(),
+            id,
+            layout,
+            device_id,
+            disk: Arc::new(UndoDisk::new(inner.wrap(path, Arc::from(disk)))),
+        })
+    }
+
+    /// Erases what is forgiven and writes the PV, not yet a member of any VG.  Durable when this returns.
+    pub(crate) fn format(&self) -> Result<(), Error> {
+        host::erase_signatures(&*self.disk, |found| found.kind != SignatureKind::LvmPv)
+            .map_err(Error::Host)?;
+        lvm_meta::make_pv(&*self.disk, self.id, &self.layout).map_err(Error::Meta)
+    }
+
+    /// Adds its metadata areas to a VG's.
+    pub(crate) fn join(&self, mdas: &mut MdaSet) -> Result<(), Error> {
+        let disk: Arc<dyn Disk> = self.disk.clone();
+        mdas.open(&disk, &self.layout.metadata_areas).map_err(Error::Meta)
+    }
+
+    /// Says in the label that the PV is a VG's.  Durable when this returns.
+    pub(crate) fn mark_used(&self) -> Result<(), Error> {
+        lvm_meta::set_pv_used(&*self.disk, true).map_err(Error::Meta)
+    }
+
+    /// The PV for a VG's text.
+    pub(crate) fn pv(&self, inner: &Inner) -> NewPv {
+        NewPv {
+            id: self.id,
+            device_hint: self.path.to_string_lossy().into_owned(),
+            dev_size: Sectors::from_bytes_floor(self.layout.device_size),
+            pe_start: self.layout.pe_start,
+            pe_count: self.layout.pe_count,
+            // LVM notes the device's id only on hosts with a devices file.
+            device_id: self.device_id.clone().filter(|_| inner.has_devices_file()),
+        }
+    }
+
+    /// Puts back what was on the disk before [`NewDisk::format`].
+    pub(crate) fn undo(&self) {
+        // Best effort: the error that led here is the one to report.
+        let _ = self.disk.undo();
+    }
+}
+
+/// What the label of a disk says of its VG.
+pub(crate) enum Label {
+    /// It is a PV of this VG.
+    OfVg(String),
+    /// It says that it is a VG's, but none that is here lists it.
+    OfUnknownVg,
+    /// It is a PV of no VG.
+    Free,
+}
+
+/// A disk held open, with its id for the devices file.
+type Claimed = (Box<dyn Disk>, Option<(String, String)>);
+
+/// Opens a disk for nobody else, if nothing stands against it that is not forgiven.
+fn claim(inner: &Inner, path: &Path, forgiven: &dyn Fn(&InUse) -> bool) -> Result<Claimed, Error> {
+    let refuse = |reasons: Vec<InUse>| Error::Disk {
+        disk: path.into(),
+        why: problem(&reasons),
+    };
+    let judge = |error: host::Error| match error {
+        host::Error::InUse { reasons, .. } if reasons.iter().all(forgiven) => Ok(()),
+        host::Error::InUse { reasons, .. } => Err(refuse(reasons)),
+        other => Err(Error::Host(other)),
+    };
+    let fail = |source| Error::Io {
+        what: "look at",
+        path: path.into(),
+        source,
+    };
+    let kind = std::fs::metadata(path).map_err(fail)?.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(Error::Host(host::Error::NotADisk { path: path.into() }));
+    }
+    if kind.is_file() {
+        let disk = host::open_disk(&inner.paths, path, OpenMode::ReadWrite).map_err(Error::Host)?;
+        if let Err(error) = host::empty_disk(&*disk, path, OnSignature::Refuse) {
+            judge(error)?;
+        }
+        return Ok((disk, None));
+    }
+    let devices = Devices::scan(&inner.paths).map_err(Error::Host)?;
+    let device = devices.by_path(path).ok_or_else(|| Error::Disk {
+        disk: path.into(),
+        why: DiskProblem::Missing,
+    })?;
+    let rules = inner.config.device_rules(&inner.paths).map_err(Error::Host)?;
+    let (kind, name) = device.preferred_id();
+    // LVM writes no id into the metadata where all it has is the device's name.
+    let device_id = (kind != DeviceIdType::DevName).then(|| (kind.as_str().to_owned(), name));
+    match host::claim_disk(&inner.paths, &devices, &rules, device, OnSignature::Refuse) {
+        Ok(claimed) => Ok((Box::new(claimed.disk), device_id)),
+        Err(error) => {
+            judge(error)?;
+            let disk = BlockDisk::open(device, OpenMode::Exclusive).map_err(Error::Host)?;
+            Ok((Box::new(disk), device_id))
+        }
+    }
+}
+
+/// What stands against a disk: a reason that is a kind of its own if it is the only one, otherwise all of them.
+fn problem(reasons: &[InUse]) -> DiskProblem {
+    match reasons {
+        [InUse::Skipped(Skip::TooSmall { size, least })] => DiskProblem::TooSmall {
+            size: *size,
+            needed: *least,
+        },
+        [InUse::Skipped(skip @ (Skip::Filtered | Skip::Driver))] => DiskProblem::Excluded(skip.to_string()),
+        many => DiskProblem::InUse(many.iter().map(ToString::to_string).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_only_too_small_or_excluded_is_not_called_in_use() {
+        let small = InUse::Skipped(Skip::TooSmall { size: 1, least: 2 });
+        let filtered = InUse::Skipped(Skip::Filtered);
+        assert_eq!(
+            problem(&[small.clone()]),
+            DiskProblem::TooSmall { size: 1, needed: 2 }
+        );
+        assert!(matches!(problem(&[filtered]), DiskProblem::Excluded(_)));
+        assert!(
+            matches!(problem(&[small, InUse::ReadOnly]), DiskProblem::InUse(reasons) if reasons.len() == 2)
+        );
+    }
+}

@@ -1,0 +1,278 @@
+//! A VG held open: its disks, its parsed metadata, and the one way to change it.
+//!
+//! Unchanged metadata costs one header read per metadata area.  A change takes LVM's lock, looks once more, works on
+//! the parsed VG in place, and commits; when it fails half way, the parsed VG is read anew before its next use.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lvm_dm::{DeviceId, DeviceInfo, DeviceNumber};
+use lvm_meta::{Disk, FoundVg, Lv, MdaSet, PvId, Vg};
+
+use crate::apply::{Link, NewText, Step};
+use crate::error::Refusal;
+use crate::scan::Scan;
+use crate::system::Inner;
+use crate::{Error, activate, naming, replica, table};
+
+/// One disk of an open VG.
+#[derive(Clone)]
+pub(crate) struct VgDisk {
+    pub(crate) pv: PvId,
+    pub(crate) path: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) number: DeviceNumber,
+    /// A metadata area lies behind its extents, so they cannot become more.
+    pub(crate) has_end_area: bool,
+}
+
+/// A VG as it was read, with what is needed to write it.
+pub(crate) struct OpenVg {
+    pub(crate) vg: Vg,
+    pub(crate) mdas: MdaSet,
+    pub(crate) disks: Vec<VgDisk>,
+    /// What is wrong with copies and disks, for people.
+    pub(crate) problems: Vec<String>,
+    /// Copies of the metadata differ, or a PV is on several devices.
+    pub(crate) ambiguous: Option<String>,
+    /// The parsed metadata may not be what is on disk: a change failed half way.
+    stale: bool,
+    /// A write or sync failed: this handle changes nothing more.
+    poisoned: bool,
+}
+
+impl OpenVg {
+    /// Takes over what a scan found.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when no copy of the metadata is good.
+    pub(crate) fn new(inner: &Inner, scan: &Scan, found: FoundVg) -> Result<Self, Error> {
+        let vg = found.vg.map_err(|source| Error::Unreadable {
+            vg: found.name.clone(),
+            source,
+        })?;
+        let (mut disks, mut mdas) = (Vec::new(), MdaSet::new());
+        for pv in found.pvs {
+            let (Some(disk), Some(read)) = (pv.disk.and_then(|index| scan.disks.get(index)), pv.scan) else {
+                continue;
+            };
+            let number = inner.mapper.backing(&disk.path).map_err(Error::Dm)?;
+            let has_end_area = read.mdas.len() > 1;
+            // As LVM: areas out of use are left alone, and so are broken ones, which only a repair rewrites.
+            for header in read
+                .mdas
+                .into_iter()
+                .filter_map(|mda| mda.header.ok())
+                .filter(|mda| !mda.is_ignored())
+            {
+                mdas.add(&disk.disk, header);
+            }
+            disks.push(VgDisk {
+                pv: pv.id,
+                path: disk.path.clone(),
+                disk: disk.disk.clone(),
+                number,
+                has_end_area,
+            });
+        }
+        let problems = found.problems.iter().map(ToString::to_string).collect();
+        let mut open = Self {
+            vg,
+            mdas,
+            disks,
+            problems,
+            ambiguous: found.ambiguous,
+            stale: false,
+            poisoned: false,
+        };
+        if inner.has_own_devices() {
+            open.activate_embedded(inner)?;
+        }
+        Ok(open)
+    }
+
+    /// Maps what the metadata has: devices of an embedded mapper live in this process only.
+    fn activate_embedded(&mut self, inner: &Inner) -> Result<(), Error> {
+        let mut steps = Vec::new();
+        for lv in self.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
+            if self.kernel_device(inner, lv)?.is_none()
+                && let Ok(activate) = activate::activate(inner, self, lv)
+            {
+                steps.extend(activate);
+            }
+        }
+        inner.kernel().apply(None, &steps)
+    }
+
+    /// Makes the next look read everything anew.
+    pub(crate) fn forget(&mut self) {
+        self.stale = true;
+    }
+
+    /// Brings the parsed VG up to date with the disks.
+    ///
+    /// # Errors
+    /// [`Error::PoolNotFound`] when the VG is gone.
+    pub(crate) fn refresh(&mut self, inner: &Inner) -> Result<(), Error> {
+        // An area that cannot be read any more is for the scan to find.
+        if !self.stale && self.mdas.unchanged().unwrap_or(false) {
+            return Ok(());
+        }
+        let (id, name) = (self.vg.id(), self.vg.name().to_string());
+        let mut scan = inner.scan()?;
+        let found = scan.take_vg(&id).ok_or(Error::PoolNotFound(name))?;
+        let poisoned = self.poisoned;
+        *self = Self::new(inner, &scan, found)?;
+        self.poisoned = poisoned;
+        Ok(())
+    }
+
+    /// The block device of a PV, if it is there.
+    pub(crate) fn device(&self, pv: PvId) -> Option<DeviceNumber> {
+        self.disks
+            .iter()
+            .find(|disk| disk.pv == pv)
+            .map(|disk| disk.number)
+    }
+
+    /// The device-mapper table of an LV.
+    ///
+    /// # Errors
+    /// As [`table::table`], and [`Error::Unsupported`] for an LV on which others stand, such as a snapshot's origin:
+    /// LVM maps it in layers.
+    pub(crate) fn table(&self, lv: &Lv) -> Result<lvm_dm::Table, Error> {
+        if let Some(user) = self.vg.users_of(lv.name()).next() {
+            let what = format!("mapping {:?}, on which {:?} stands,", lv.name(), user.name());
+            return Err(Error::Unsupported(what));
+        }
+        table::table(&self.vg, lv, &|pv| self.device(pv))
+    }
+
+    /// The kernel's device of an LV.
+    pub(crate) fn kernel_device(&self, inner: &Inner, lv: &Lv) -> Result<Option<DeviceInfo>, Error> {
+        let uuid = naming::dm_uuid(&self.vg.id(), &lv.id());
+        inner.mapper.info(DeviceId::Uuid(&uuid)).map_err(Error::Dm)
+    }
+
+    /// The link of an LV's device.
+    pub(crate) fn link(&self, lv: &Lv) -> Result<Link, Error> {
+        let device = naming::dm_name(self.vg.name(), lv.name())?;
+        Ok(Link {
+            vg: self.vg.name().into(),
+            lv: lv.name().into(),
+            device,
+        })
+    }
+
+    /// Refuses a VG that we must not change.
+    pub(crate) fn check_writable(&self, inner: &Inner) -> Result<(), Error> {
+        let why = if let Some(what) = &self.ambiguous {
+            Refusal::Ambiguous(what.clone())
+        } else if let Some(refusal) = self.vg.refusal() {
+            Refusal::of_metadata(&refusal)
+        } else if let Some(pv) = self.vg.pvs().iter().find(|pv| self.device(pv.id()).is_none()) {
+            Refusal::Metadata {
+                kind: "MissingPv",
+                text: format!("PV {} is missing", pv.id()),
+            }
+        } else if let Some(refusal) = inner.host_refusal(&self.vg) {
+            refusal
+        } else {
+            return Ok(());
+        };
+        Err(Error::Refused {
+            vg: self.vg.name().into(),
+            why,
+        })
+    }
+
+    /// Lets `plan` change the parsed VG and name the kernel's steps, then makes both real in one commit.
+    ///
+    /// The caller holds the VG's lock.  Nothing is written when `plan` changes nothing; durable when this returns.
+    ///
+    /// # Errors
+    /// `plan`'s own, [`Error::MetadataFull`], or the failure of a step; before the commit all is as it was.  After a
+    /// failed write or sync of metadata this handle changes nothing more: only opening the pool again tells what is
+    /// on the disks.
+    pub(crate) fn change<R>(
+        &mut self,
+        inner: &Inner,
+        description: &str,
+        plan: impl FnOnce(&mut Change<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        if self.poisoned {
+            return Err(Error::Meta(lvm_meta::Error::Poisoned));
+        }
+        let mut change = Change {
+            open: self,
+            steps: Vec::new(),
+            edited: false,
+        };
+        let result = plan(&mut change);
+        let Change { steps, edited, .. } = change;
+        // From here on the parsed VG is ahead of the disks until the commit is done.
+        self.stale = edited;
+        let answer = result?;
+        if !edited {
+            inner.kernel().apply(None, &steps)?;
+            return Ok(answer);
+        }
+        self.vg.bump_seqno().map_err(Error::Meta)?;
+        if let Some(finding) = lvm_meta::check(&self.vg).into_iter().next() {
+            return Err(Error::Unsound {
+                vg: self.vg.name().into(),
+                finding,
+            });
+        }
+        let text = self.vg.print_raw(&inner.provenance(description));
+        let (needed, capacity) = (text.len() as u64, self.mdas.capacity());
+        if needed > capacity {
+            return Err(Error::MetadataFull {
+                pool: self.vg.name().into(),
+                needed,
+                capacity,
+            });
+        }
+        let result = inner.kernel().apply(
+            Some(NewText {
+                mdas: &mut self.mdas,
+                text: &text,
+            }),
+            &steps,
+        );
+        self.stale = !matches!(result, Ok(()) | Err(Error::AfterCommit(_)));
+        self.poisoned = self.mdas.is_poisoned();
+        result.map(|()| answer)
+    }
+}
+
+/// A change under way: the VG to edit and the steps to plan.
+pub(crate) struct Change<'a> {
+    open: &'a mut OpenVg,
+    steps: Vec<Step>,
+    edited: bool,
+}
+
+impl Change<'_> {
+    /// The VG with what was edited so far.
+    pub(crate) fn open(&self) -> &OpenVg {
+        self.open
+    }
+
+    /// The VG, to edit it.
+    pub(crate) fn edit(&mut self) -> &mut Vg {
+        self.edited = true;
+        &mut self.open.vg
+    }
+
+    /// Adds a step of the kernel; [`Step::Commit`] goes where the commit belongs.
+    pub(crate) fn step(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    /// The open VG, to take disks in or out of it.
+    pub(crate) fn open_mut(&mut self) -> &mut OpenVg {
+        self.edited = true;
+        self.open
+    }
+}

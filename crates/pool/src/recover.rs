@@ -1,0 +1,172 @@
+//! What opening a pool does about a change that was cut: finish it or undo it.
+//!
+//! The metadata on disk is whole, old or new: the commit saw to that.  What a cut change leaves is in the kernel
+//! (devices suspended, staged, or made for an LV that was never committed) and, for long work, LVs with the tag that
+//! says they are not ready.  All of it is found by the VG's id in the devices' uuids, under the VG's lock, so that a
+//! change of another process that is still under way is not taken for a cut one.
+
+use lvm_dm::{DeviceId, DeviceInfo, DmUuid, UdevFlags};
+use lvm_meta::Lv;
+
+use crate::apply::{Link, Step};
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+use crate::tags::LvTags;
+use crate::{Error, StoragePool, activate, naming};
+
+/// A device that a cut change left, and what is to be done about it.
+struct Cut {
+    uuid: DmUuid,
+    device: DeviceInfo,
+    mend: Mend,
+}
+
+/// What is to be done about a device.
+enum Mend {
+    /// Stopped before the resume: load what the metadata says and resume.
+    Resume,
+    /// A table was staged and never mapped: drop it.
+    Clear,
+    /// A device that no LV has: remove it.
+    Remove,
+}
+
+impl StoragePool {
+    /// Finishes or undoes what a crash cut; takes the VG's lock only if something looks cut.
+    pub(crate) fn recover(&self) -> Result<(), Error> {
+        if self.inner.has_own_devices() {
+            return Ok(());
+        }
+        let suspicious = {
+            let open = self.fresh()?;
+            if open.check_writable(&self.inner).is_err() {
+                return Ok(());
+            }
+            !cut_devices(&self.inner, &open)?.is_empty() || cut_lvs(&open).next().is_some()
+        };
+        if !suspicious {
+            return Ok(());
+        }
+        let _lock = self.inner.lock_vg(self.name())?;
+        self.recover_locked()
+    }
+
+    /// As [`StoragePool::recover`]; the caller holds the VG's lock.
+    pub(crate) fn recover_locked(&self) -> Result<(), Error> {
+        if self.inner.has_own_devices() {
+            return Ok(());
+        }
+        let inner = &*self.inner;
+        let mut open = self.fresh()?;
+        let cut = cut_devices(inner, &open)?;
+        open.change(inner, "", |change| {
+            let mut steps = Vec::new();
+            for cut in &cut {
+                steps.extend(mend_steps(change.open(), cut)?);
+            }
+            steps.push(Step::Settle);
+            steps.into_iter().for_each(|step| change.step(step));
+            Ok(())
+        })?;
+        let names: Vec<String> = cut_lvs(&open).map(|lv| lv.name().to_string()).collect();
+        open.change(inner, "undo replicas that were never finished", |change| {
+            for name in &names {
+                let open = change.open();
+                let Some(lv) = open.vg.lv(name) else { continue };
+                match open.kernel_device(inner, lv)? {
+                    // Its creator lives and is zeroing it.
+                    Some(device) if device.open_count > 0 => continue,
+                    Some(device) => {
+                        let remove = activate::deactivate(open, lv, &device)?;
+                        [remove, Step::Settle]
+                            .into_iter()
+                            .for_each(|step| change.step(step));
+                    }
+                    None => {}
+                }
+                change.edit().remove_lv(name).map_err(Error::Meta)?;
+            }
+            change.step(Step::Commit);
+            Ok(())
+        })
+    }
+}
+
+/// LVs whose creation was begun.
+fn cut_lvs(open: &OpenVg) -> impl Iterator<Item = &Lv> {
+    open.vg.lvs().filter(|lv| LvTags::read(lv.tags()).creating)
+}
+
+/// The plain LV devices of the VG that look cut.  Devices of layers, whose uuid has a suffix, are LVM's business.
+fn cut_devices(inner: &Inner, open: &OpenVg) -> Result<Vec<Cut>, Error> {
+    let prefix = format!("LVM-{}", open.vg.id().as_str());
+    let is_ours = |uuid: &DmUuid| {
+        uuid.as_str()
+            .strip_prefix(&prefix)
+            .is_some_and(|rest| rest.len() == 32)
+    };
+    let devices = inner.mapper.list().map_err(Error::Dm)?;
+    let mut cut = Vec::new();
+    for uuid in devices.into_iter().filter_map(|entry| entry.uuid).filter(is_ours) {
+        let Some(device) = inner.mapper.info(DeviceId::Uuid(&uuid)).map_err(Error::Dm)? else {
+            continue;
+        };
+        if let Some(mend) = diagnose(open, lv_of(open, &uuid), &device) {
+            cut.push(Cut { uuid, device, mend });
+        }
+    }
+    Ok(cut)
+}
+
+fn diagnose(open: &OpenVg, lv: Option<&Lv>, device: &DeviceInfo) -> Option<Mend> {
+    let idle = device.open_count == 0;
+    match lv {
+        // Something uses it: better a device too many than data pulled away.
+        None if !idle => None,
+        None => Some(Mend::Remove),
+        // LVs that this crate does not map are LVM's to mend.
+        Some(lv) if open.table(lv).is_err() => None,
+        Some(_) if device.suspended || !device.live_table => Some(Mend::Resume),
+        Some(_) if device.inactive_table => Some(Mend::Clear),
+        Some(_) => None,
+    }
+}
+
+fn lv_of<'a>(open: &'a OpenVg, uuid: &DmUuid) -> Option<&'a Lv> {
+    let id = uuid
+        .as_str()
+        .get(36..68)
+        .and_then(|id| lvm_meta::LvId::parse(id).ok())?;
+    open.vg.lv_by_id(id)
+}
+
+fn mend_steps(open: &OpenVg, Cut { uuid, device, mend }: &Cut) -> Result<Vec<Step>, Error> {
+    let uuid = uuid.clone();
+    Ok(match (mend, lv_of(open, &uuid)) {
+        (Mend::Clear, _) => vec![Step::Clear { uuid }],
+        (Mend::Resume, Some(lv)) => {
+            let load = Step::Load {
+                uuid,
+                table: open.table(lv)?,
+                read_only: !lv.is_writable(),
+            };
+            vec![load, activate::resume(open, lv, UdevFlags::empty())?]
+        }
+        (Mend::Remove, lv) => {
+            let link = match lv {
+                Some(lv) => open.link(lv)?,
+                None => Link {
+                    vg: open.vg.name().into(),
+                    lv: naming::lv_of_device(&device.name, open.vg.name()),
+                    device: device.name.clone(),
+                },
+            };
+            vec![Step::Remove {
+                uuid,
+                flags: UdevFlags::empty(),
+                link,
+            }]
+        }
+        _ => Vec::new(),
+    })
+}

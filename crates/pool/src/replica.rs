@@ -1,0 +1,149 @@
+//! What a replica is: an LV of ours, named by a UUID, in a pool; and what it tells about itself.
+
+use std::collections::HashSet;
+
+use lvm_dm::DmUuid;
+use lvm_meta::{Area, Lv, SegmentKind};
+use uuid::Uuid;
+
+use crate::info::{ReplicaInfo, State};
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+use crate::tags::LvTags;
+use crate::{Error, identity, naming};
+
+/// The UUID of the replica that an LV is; `None` for LVs that are none.
+///
+/// An LV with a UUID for a name but without the owner's tag is somebody else's, as is a snapshot.
+pub(crate) fn replica_of(lv: &Lv) -> Option<Uuid> {
+    let uuid = identity::replica_uuid(lv.name())?;
+    let tags = LvTags::read(lv.tags());
+    (tags.owned && !tags.snapshot && !tags.creating && lv.is_visible()).then_some(uuid)
+}
+
+/// The LV of a replica.
+///
+/// # Errors
+/// [`Error::ReplicaNotFound`].
+pub(crate) fn find(open: &OpenVg, uuid: Uuid) -> Result<&Lv, Error> {
+    let name = uuid.to_string();
+    // The name is as its creator spelled it; ours and io-engine's are lower case.
+    let lv = open.vg.lv(&name).or_else(|| {
+        open.vg
+            .lvs()
+            .find(|lv| identity::replica_uuid(lv.name()) == Some(uuid))
+    });
+    lv.filter(|lv| replica_of(lv).is_some())
+        .ok_or(Error::ReplicaNotFound(name))
+}
+
+/// Refuses a display name that a replica of the VG other than `except` has.
+///
+/// # Errors
+/// [`Error::Exists`].
+pub(crate) fn check_name_free(open: &OpenVg, wanted: &str, except: Option<&Lv>) -> Result<(), Error> {
+    let mut others = open
+        .vg
+        .lvs()
+        .filter(|lv| except.is_none_or(|except| except.id() != lv.id()));
+    match others.any(|lv| display_name(lv) == Some(wanted)) {
+        true => Err(Error::Exists {
+            what: "replica name",
+            id: wanted.into(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// The display name of a replica, finished or not; `None` for LVs of others.
+pub(crate) fn display_name(lv: &Lv) -> Option<&str> {
+    let tags = LvTags::read(lv.tags());
+    tags.name.filter(|_| tags.is_ours())
+}
+
+/// The uuids of the devices that the mapper has.
+pub(crate) struct ActiveDevices(HashSet<DmUuid>);
+
+impl ActiveDevices {
+    /// Asks the mapper once for all devices; none if there is no device-mapper.
+    pub(crate) fn list(inner: &Inner) -> Self {
+        let devices = inner.mapper.list().unwrap_or_default();
+        Self(devices.into_iter().filter_map(|device| device.uuid).collect())
+    }
+
+    /// Asks the mapper for the device of one LV.
+    pub(crate) fn only(inner: &Inner, open: &OpenVg, lv: &Lv) -> Self {
+        let device = open.kernel_device(inner, lv).ok().flatten();
+        Self(
+            device
+                .filter(|device| device.live_table)
+                .and_then(|device| device.uuid)
+                .into_iter()
+                .collect(),
+        )
+    }
+}
+
+/// The properties of a replica.
+pub(crate) fn info(
+    inner: &Inner,
+    open: &OpenVg,
+    lv: &Lv,
+    uuid: Uuid,
+    devices: &ActiveDevices,
+) -> ReplicaInfo {
+    let vg = &open.vg;
+    let tags = LvTags::read(lv.tags());
+    let size = vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX);
+    let active = devices.0.contains(&naming::dm_uuid(&vg.id(), &lv.id()));
+    let mut areas = lv.segments().iter().filter_map(|segment| match segment.kind() {
+        SegmentKind::Striped(striped) => Some(striped.areas()),
+        _ => None,
+    });
+    let whole = areas.all(|areas| {
+        areas.iter().all(|area| match area {
+            Area::Pv { pv, .. } => open.device(*pv).is_some(),
+            _ => true,
+        })
+    });
+    ReplicaInfo {
+        uuid,
+        name: tags.name.unwrap_or_default().into(),
+        pool: vg.name().into(),
+        pool_uuid: identity::pool_uuid(&vg.id()),
+        entity_id: tags.entity_id.map(Into::into),
+        size,
+        committed: size,
+        allocated: size,
+        read_only: !lv.is_writable(),
+        layout: layout(lv),
+        active,
+        device: active.then(|| inner.nodes.path(vg.name(), lv.name())).flatten(),
+        snapshot_uuid: tags.snapshot_uuid.map(Into::into),
+        shared: tags.shared,
+        allowed_hosts: tags.allowed_hosts.into_iter().map(Into::into).collect(),
+        state: if whole { State::Online } else { State::Faulted },
+    }
+}
+
+/// The layout in the words of [`Layout`](crate::Layout); for types we do not make, LVM's name of them.
+fn layout(lv: &Lv) -> String {
+    let mut segments = lv.segments().iter();
+    let word = |segment: &lvm_meta::Segment| match segment.kind() {
+        SegmentKind::Striped(striped) if striped.areas().len() == 1 => "linear".to_string(),
+        SegmentKind::Striped(striped) => {
+            format!(
+                "striped:{}:{}K",
+                striped.areas().len(),
+                striped.stripe_size().get() / 2
+            )
+        }
+        _ => segment.type_name().to_string(),
+    };
+    let first = segments.next().map(word).unwrap_or_default();
+    if segments.all(|segment| word(segment) == first) {
+        first
+    } else {
+        "mixed".into()
+    }
+}

@@ -1,0 +1,157 @@
+//! Finding VGs: reads every disk in scope once, and never writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lvm_meta::{Assembly, Disk, FoundVg, VgId};
+
+use crate::Error;
+use crate::disk::LazyDisk;
+use crate::host::{self, DeviceRules, Devices};
+use crate::new_disk::Label;
+use crate::system::Inner;
+
+/// Which disks are looked at.
+pub(crate) enum Scope {
+    /// Those that LVM would look at on this host.
+    Host,
+    /// These and no others.
+    Only(Vec<PathBuf>),
+}
+
+/// A disk that was looked at.
+pub(crate) struct ScannedDisk {
+    pub(crate) path: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+}
+
+/// All that was found.
+pub(crate) struct Scan {
+    pub(crate) disks: Vec<ScannedDisk>,
+    pub(crate) assembly: Assembly,
+}
+
+impl Inner {
+    /// Looks at every disk in scope.
+    ///
+    /// A disk that cannot be opened or read is left out: what it held shows as missing.
+    ///
+    /// # Errors
+    /// [`Error::Host`] when the devices cannot be enumerated, or none may be opened.
+    pub(crate) fn scan(&self) -> Result<Scan, Error> {
+        self.scan_also(&[])
+    }
+
+    /// As [`Inner::scan`], with `more` disks in scope.
+    pub(crate) fn scan_also(&self, more: &[PathBuf]) -> Result<Scan, Error> {
+        let host = match self.images {
+            true => None,
+            false => {
+                let devices = Devices::scan(&self.paths).map_err(Error::Host)?;
+                Some((
+                    devices,
+                    self.config.device_rules(&self.paths).map_err(Error::Host)?,
+                ))
+            }
+        };
+        let mut paths: Vec<PathBuf> = match (&self.scope, &host) {
+            (Scope::Host, Some((devices, rules))) => rules
+                .candidates(devices)
+                .into_iter()
+                .map(|device| device.preferred_name().to_path_buf())
+                .collect(),
+            _ => Vec::new(),
+        };
+        let named = match &self.scope {
+            Scope::Only(paths) => &paths[..],
+            Scope::Host => &[],
+        };
+        // One disk under two names is no duplicate.
+        for path in named.iter().chain(more) {
+            if !paths
+                .iter()
+                .any(|known| host::same_device(known, path).unwrap_or(false))
+            {
+                paths.push(path.clone());
+            }
+        }
+        let (mut disks, mut scans, mut denied) = (Vec::new(), Vec::new(), None);
+        for path in paths {
+            let disk = match LazyDisk::open(&self.paths, &path) {
+                Ok(disk) => disk,
+                Err(error) => {
+                    let is_denied = matches!(&error, host::Error::Io { source, .. } if is_permission(source));
+                    denied = denied.or(is_denied.then_some(error));
+                    continue;
+                }
+            };
+            let disk = self.wrap(&path, Arc::new(disk));
+            if let Ok(Some(pv)) = lvm_meta::scan(&*disk)
+                && host
+                    .as_ref()
+                    .is_none_or(|host| is_usable(host, &path, &*disk, &pv))
+            {
+                scans.push((disks.len(), pv));
+            }
+            disks.push(ScannedDisk { path, disk });
+        }
+        // Without the right to look at any disk, "there is nothing" would be a lie.
+        if let Some(error) = denied.filter(|_| disks.is_empty()) {
+            return Err(Error::Host(error));
+        }
+        Ok(Scan {
+            assembly: lvm_meta::assemble(scans),
+            disks,
+        })
+    }
+}
+
+fn is_permission(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
+}
+
+/// Is a disk with a label one that LVM would use: not excluded, no leg of an array, listed for this PV?
+fn is_usable(
+    (devices, rules): &(Devices, DeviceRules),
+    path: &Path,
+    disk: &dyn Disk,
+    pv: &lvm_meta::PvScan,
+) -> bool {
+    let Some(device) = devices.by_path(path) else {
+        return true;
+    };
+    let listed = rules.devices_file.as_ref().and_then(|file| file.entry(device));
+    rules.skip(devices, device).is_none()
+        && listed.is_none_or(|entry| entry.allows_pv(pv.header.id))
+        && host::find_signatures(disk).is_ok_and(|found| rules.skip_content(device, &found).is_none())
+}
+
+impl Scan {
+    /// Takes out the VG of this id.
+    pub(crate) fn take_vg(&mut self, id: &VgId) -> Option<FoundVg> {
+        let at = self.assembly.vgs.iter().position(|vg| vg.id == Some(*id))?;
+        Some(self.assembly.vgs.remove(at))
+    }
+
+    /// What the label of a disk says; `None` for a disk without one.
+    pub(crate) fn label_on(&self, path: &Path) -> Option<Label> {
+        let is_it = |disk: Option<usize>| {
+            let disk = disk.and_then(|index| self.disks.get(index));
+            disk.is_some_and(|disk| host::same_device(&disk.path, path).unwrap_or(false))
+        };
+        for vg in &self.assembly.vgs {
+            if vg.pvs.iter().any(|pv| is_it(pv.disk)) {
+                return Some(Label::OfVg(vg.name.clone()));
+            }
+        }
+        let orphan = self.assembly.orphans.iter().find(|pv| is_it(pv.disk))?;
+        let scan = orphan.scan.as_ref()?;
+        // A text in an area that names no VG here: its newest text does not list this PV, or cannot be read.
+        let has_text = scan.mdas.iter().any(|mda| mda.text.is_some());
+        Some(if scan.header.is_used() || has_text {
+            Label::OfUnknownVg
+        } else {
+            Label::Free
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! Making replicas: one commit for any number of them.
+
+use std::collections::HashSet;
+
+use lvm_dm::UdevFlags;
+use lvm_meta::{AllocPolicy, AllocRequest, LvId, LvName, NewLv, PvFilter, Tag};
+
+use super::StoragePool;
+use crate::apply::{Step, zero_with};
+use crate::info::ReplicaInfo;
+use crate::open_vg::Change;
+use crate::request::{CreateReplica, Zeroing};
+use crate::{Error, Layout, activate, identity, naming, replica, tags};
+
+impl StoragePool {
+    /// Makes a replica and activates it.  Durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] for a UUID or a name that is taken, [`Error::NoSpace`], [`Error::InvalidArgument`] and
+    /// [`Error::Name`] for what LVM would refuse; nothing is left of the replica then.
+    pub fn create_replica(&self, request: &CreateReplica) -> Result<ReplicaInfo, Error> {
+        self.create_replica_with(request, &mut |_| {})
+    }
+
+    /// As [`StoragePool::create_replica`], telling `progress` how many bytes are zeroed.
+    ///
+    /// # Errors
+    /// As [`StoragePool::create_replica`].
+    pub fn create_replica_with(
+        &self,
+        request: &CreateReplica,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<ReplicaInfo, Error> {
+        let (name, tags) = (request.lv_name()?, request.tags()?);
+        // With devices of this process alone nobody else could tell that their creator lives.
+        if request.zeroing == Zeroing::Full && !self.inner.has_own_devices() {
+            return self.create_zeroed(request, name, tags, progress);
+        }
+        let description = format!("create replica {}", request.uuid);
+        self.change(&description, |change| {
+            replica::check_name_free(change.open(), &request.display_name(), None)?;
+            self.add(change, request, name, tags)?;
+            let open = change.open();
+            let lv = replica::find(open, request.uuid)?;
+            let size = open
+                .vg
+                .extent_size()
+                .to_bytes(lv.extent_count())
+                .unwrap_or(u64::MAX);
+            let create = activate::create(&self.inner, open, lv)?;
+            let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
+            // What must not be read is zeroed before the LV exists for anybody: one commit does.  Until then udev
+            // must not look into it.
+            let steps = match request.zeroing.length(size) {
+                0 => vec![
+                    create,
+                    Step::Commit,
+                    activate::resume(open, lv, UdevFlags::empty())?,
+                    Step::Settle,
+                ],
+                length => {
+                    let resume = activate::resume(open, lv, UdevFlags::NOSCAN)?;
+                    vec![
+                        create,
+                        resume,
+                        Step::Settle,
+                        Step::Zero { uuid, length },
+                        Step::Commit,
+                    ]
+                }
+            };
+            steps.into_iter().for_each(|step| change.step(step));
+            Ok(())
+        })?;
+        self.replica(request.uuid)
+    }
+
+    /// Makes many replicas in one commit and activates them, with one wait for all their nodes.  Nothing is zeroed.
+    ///
+    /// # Errors
+    /// As [`StoragePool::create_replica`], for any of them; none is made then.
+    pub fn create_replicas(&self, requests: &[CreateReplica]) -> Result<Vec<ReplicaInfo>, Error> {
+        self.create_replicas_with(requests, &mut |_| {})
+    }
+
+    /// As [`StoragePool::create_replicas`], telling `progress` how many are planned.
+    ///
+    /// # Errors
+    /// As [`StoragePool::create_replica`].
+    pub fn create_replicas_with(
+        &self,
+        requests: &[CreateReplica],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Vec<ReplicaInfo>, Error> {
+        self.change(&format!("create {} replicas", requests.len()), |change| {
+            let mut names: HashSet<String> = change
+                .open()
+                .vg
+                .lvs()
+                .filter_map(replica::display_name)
+                .map(Into::into)
+                .collect();
+            for (done, request) in requests.iter().enumerate() {
+                if !names.insert(request.display_name()) {
+                    return Err(Error::Exists {
+                        what: "replica name",
+                        id: request.display_name(),
+                    });
+                }
+                self.add(change, request, request.lv_name()?, request.tags()?)?;
+                progress(done as u64 + 1);
+            }
+            let mut resumes = Vec::with_capacity(requests.len());
+            for request in requests {
+                let open = change.open();
+                let lv = replica::find(open, request.uuid)?;
+                let create = activate::create(&self.inner, open, lv)?;
+                resumes.push(activate::resume(open, lv, UdevFlags::empty())?);
+                change.step(create);
+            }
+            change.step(Step::Commit);
+            resumes.into_iter().for_each(|step| change.step(step));
+            change.step(Step::Settle);
+            Ok(())
+        })?;
+        let open = self.fresh()?;
+        let devices = replica::ActiveDevices::list(&self.inner);
+        let describe = |request: &CreateReplica| {
+            let lv = replica::find(&open, request.uuid)?;
+            Ok(replica::info(&self.inner, &open, lv, request.uuid, &devices))
+        };
+        requests.iter().map(describe).collect()
+    }
+
+    /// Zeroing all of a large replica takes long: the LV exists meanwhile under a tag that says it is not ready, and
+    /// the VG's lock is free.  A crash leaves that tag, and opening the pool undoes the LV.
+    fn create_zeroed(
+        &self,
+        request: &CreateReplica,
+        name: LvName,
+        tags: Vec<Tag>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<ReplicaInfo, Error> {
+        let mut pending: Vec<Tag> = tags
+            .iter()
+            .filter(|tag| tag.as_str() != tags::OWNER)
+            .cloned()
+            .collect();
+        pending.push(Tag::parse(tags::CREATING)?);
+        let lv_name = name.to_string();
+        let begun = self.change(&format!("begin replica {lv_name}"), |change| {
+            replica::check_name_free(change.open(), &request.display_name(), None)?;
+            self.add(change, request, name, pending)?;
+            let open = change.open();
+            let lv = open
+                .vg
+                .lv(&lv_name)
+                .ok_or_else(|| Error::ReplicaNotFound(lv_name.clone()))?;
+            let size = open
+                .vg
+                .extent_size()
+                .to_bytes(lv.extent_count())
+                .unwrap_or(u64::MAX);
+            let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
+            let create = activate::create(&self.inner, open, lv)?;
+            let resume = activate::resume(open, lv, UdevFlags::NOSCAN)?;
+            [create, Step::Commit, resume, Step::Settle]
+                .into_iter()
+                .for_each(|step| change.step(step));
+            Ok((size, uuid))
+        });
+        let zeroed = begun.and_then(|(size, uuid)| {
+            let device = self.inner.open_device(&uuid)?;
+            zero_with(&*device, 0, size, &uuid, progress)
+        });
+        let finished = zeroed.and_then(|()| {
+            self.change(&format!("finish replica {lv_name}"), |change| {
+                change.step(Step::Commit);
+                change
+                    .edit()
+                    .set_lv_tags(&lv_name, &tags)
+                    .map_err(Error::Meta)
+                    .map(drop)
+            })
+        });
+        if let Err(error) = finished {
+            // The first error is the one to tell; what cannot be undone now, opening the pool undoes.
+            return Err(match (self.undo_creation(&lv_name), error) {
+                (Ok(()), Error::AfterCommit(undone)) => *undone,
+                (_, error) => error,
+            });
+        }
+        self.replica(request.uuid)
+    }
+
+    /// Adds the LV of a request to the VG being changed.
+    fn add(
+        &self,
+        change: &mut Change<'_>,
+        request: &CreateReplica,
+        name: LvName,
+        tags: Vec<Tag>,
+    ) -> Result<(), Error> {
+        let vg = &change.open().vg;
+        naming::dm_name(vg.name(), name.as_str())?;
+        if vg.lv(name.as_str()).is_some() {
+            return Err(Error::Exists {
+                what: "replica",
+                id: name.to_string(),
+            });
+        }
+        let id = self.lv_id(change, request);
+        let (layout, extents) = super::resize_replica::extents(vg, request.layout, request.size)?;
+        if let Layout::Striped { stripes, stripe_size } = request.layout
+            && stripe_size.get() > u64::from(vg.extent_size().sectors())
+        {
+            let why = format!("{stripes} stripes of more than an extent each");
+            return Err(Error::InvalidArgument {
+                what: "layout",
+                given: request.layout.to_string(),
+                why,
+            });
+        }
+        let plan = lvm_meta::allocate(
+            vg,
+            &AllocRequest {
+                extents,
+                layout,
+                policy: AllocPolicy::Normal,
+                extend: None,
+                pvs: PvFilter::All,
+                max_per_pv: None,
+            },
+        );
+        let segments = plan.map_err(|error| super::resize_replica::alloc_error(vg, request.size, error))?;
+        let (creation_time, creation_host) = self.inner.creation();
+        let new = NewLv {
+            tags,
+            creation: Some((creation_time, creation_host)),
+            ..NewLv::new(name, id, segments)
+        };
+        change.edit().add_lv(new).map_err(Error::Meta)
+    }
+
+    /// The LV id: the replica's UUID, unless another LV has it already.
+    fn lv_id(&self, change: &Change<'_>, request: &CreateReplica) -> LvId {
+        let wanted = LvId::from_uuid_bytes(*request.uuid.as_bytes());
+        if change.open().vg.lv_by_id(wanted).is_none() {
+            wanted
+        } else {
+            LvId::from_random(identity::random())
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The handle of a pool: a VG held open, its replicas, and what can be done to them.
+
+mod create_replica;
+mod disks;
+mod replicas;
+mod resize_replica;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lvm_meta::VgId;
+use uuid::Uuid;
+
+use crate::info::{PoolInfo, ReplicaInfo, State};
+use crate::open_vg::{Change, OpenVg};
+use crate::replica::{self, ActiveDevices};
+use crate::system::Inner;
+use crate::tags::{self, LvTags};
+use crate::{Error, identity};
+
+pub use replicas::ReplicaDevice;
+
+/// A pool held open.
+///
+/// Cheap to ask again and again: as long as nobody changed the metadata, a question costs one header read per
+/// metadata area.  Any number of threads may share a handle; changes wait for each other, and for other processes
+/// and the LVM tools, on LVM's own locks.
+#[derive(Clone)]
+pub struct StoragePool {
+    pub(crate) inner: Arc<Inner>,
+    open: Arc<Mutex<OpenVg>>,
+    id: VgId,
+    name: Arc<str>,
+}
+
+impl std::fmt::Debug for StoragePool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoragePool")
+            .field("name", &self.name)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StoragePool {
+    pub(crate) fn new(inner: Arc<Inner>, open: OpenVg) -> Self {
+        let (id, name) = (open.vg.id(), Arc::from(open.vg.name()));
+        Self {
+            inner,
+            open: Arc::new(Mutex::new(open)),
+            id,
+            name,
+        }
+    }
+
+    /// The VG's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The pool's UUID.
+    pub fn uuid(&self) -> Uuid {
+        identity::pool_uuid(&self.id)
+    }
+
+    /// Reads the pool's properties, as they are on disk now.
+    ///
+    /// # Errors
+    /// [`Error::PoolNotFound`] when the VG is gone, [`Error::Unreadable`] when no copy of its metadata is good.
+    pub fn info(&self) -> Result<PoolInfo, Error> {
+        Ok(info(&self.inner, &*self.fresh()?))
+    }
+
+    /// Lists the replicas, as they are on disk now, in the order of the metadata.
+    ///
+    /// # Errors
+    /// As [`StoragePool::info`].
+    pub fn replicas(&self) -> Result<Vec<ReplicaInfo>, Error> {
+        let open = self.fresh()?;
+        Ok(list(&self.inner, &open, &ActiveDevices::list(&self.inner)))
+    }
+
+    /// Reads the properties of one replica.
+    ///
+    /// # Errors
+    /// [`Error::ReplicaNotFound`], and as [`StoragePool::info`].
+    pub fn replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
+        let open = self.fresh()?;
+        self.describe(&open, uuid)
+    }
+
+    /// The open VG with the metadata as it is on disk now.
+    pub(crate) fn fresh(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
+        let mut open = self.lock();
+        open.refresh(&self.inner)?;
+        Ok(open)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, OpenVg> {
+        // A panic of another thread cannot leave it half changed for us: a change marks it stale first.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn describe(&self, open: &OpenVg, uuid: Uuid) -> Result<ReplicaInfo, Error> {
+        let lv = replica::find(open, uuid)?;
+        let active = ActiveDevices::only(&self.inner, open, lv);
+        Ok(replica::info(&self.inner, open, lv, uuid, &active))
+    }
+
+    /// Runs one change under the VG's lock, on the metadata as it is then.
+    pub(crate) fn change<R>(
+        &self,
+        description: &str,
+        plan: impl FnOnce(&mut Change<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let _lock = self.inner.lock_vg(&self.name)?;
+        self.changeable()?.change(&self.inner, description, plan)
+    }
+
+    /// The open VG, if it may be changed.  The caller holds its lock.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]; [`Error::PoolNotFound`] when somebody exported or renamed it.
+    fn changeable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
+        let open = self.fresh()?;
+        open.check_writable(&self.inner)?;
+        // The lock is on the name that this handle knows.
+        if is_pool(&open) && open.vg.name() == self.name() {
+            Ok(open)
+        } else {
+            Err(Error::PoolNotFound(self.name.to_string()))
+        }
+    }
+}
+
+/// Does the VG carry the mark of a pool?
+pub(crate) fn is_pool(open: &OpenVg) -> bool {
+    open.vg.tags().contains(tags::OWNER)
+}
+
+/// The replicas of an open VG.
+pub(crate) fn list(inner: &Inner, open: &OpenVg, devices: &ActiveDevices) -> Vec<ReplicaInfo> {
+    let replicas = open
+        .vg
+        .lvs()
+        .filter_map(|lv| Some((lv, replica::replica_of(lv)?)));
+    replicas
+        .map(|(lv, uuid)| replica::info(inner, open, lv, uuid, devices))
+        .collect()
+}
+
+/// The visible LVs that are not replicas, nor on their way to become one.
+pub(crate) fn foreign_lvs(open: &OpenVg) -> Vec<String> {
+    let foreign = |lv: &&lvm_meta::Lv| {
+        lv.is_visible() && replica::replica_of(lv).is_none() && !LvTags::read(lv.tags()).creating
+    };
+    open.vg
+        .lvs()
+        .filter(foreign)
+        .map(|lv| lv.name().to_string())
+        .collect()
+}
+
+/// The properties of a pool.
+pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
+    let vg = &open.vg;
+    let extent_size = vg.extent_size().bytes();
+    let mut reasons = open.problems.clone();
+    let missing = vg
+        .pvs()
+        .iter()
+        .filter(|pv| pv.is_missing() || open.device(pv.id()).is_none())
+        .count();
+    let state = match missing {
+        0 => State::Online,
+        n if n == vg.pvs().len() => State::Faulted,
+        _ => State::Degraded,
+    };
+    if missing > 0 {
+        reasons.push(format!("{missing} of {} disks are missing", vg.pvs().len()));
+    }
+    if let Err(Error::Refused { why, .. }) = open.check_writable(inner) {
+        reasons.push(format!("changes are refused: {why}"));
+    }
+    let disks = vg.pvs().iter().map(|pv| {
+        let found = open.disks.iter().find(|disk| disk.pv == pv.id());
+        found.map_or_else(
+            || pv.device_hint().unwrap_or_default().into(),
+            |disk| disk.path.clone(),
+        )
+    });
+    let committed = vg.lvs().filter(|lv| replica::replica_of(lv).is_some());
+    PoolInfo {
+        name: vg.name().into(),
+        uuid: identity::pool_uuid(&vg.id()),
+        vg_id: vg.id(),
+        state,
+        reasons,
+        disks: disks.collect(),
+        capacity: vg.extent_count().saturating_mul(extent_size),
+        used: vg
+            .extent_count()
+            .saturating_sub(vg.free_extents())
+            .saturating_mul(extent_size),
+        committed: committed
+            .map(|lv| u64::from(lv.extent_count().get()).saturating_mul(extent_size))
+            .sum(),
+        disk_capacity: open.disks.iter().filter_map(|disk| disk.disk.size().ok()).sum(),
+        extent_size,
+        seqno: vg.seqno(),
+        metadata_size: open.mdas.capacity(),
+        metadata_used: open.mdas.used(),
+        foreign_lvs: foreign_lvs(open),
+    }
+}

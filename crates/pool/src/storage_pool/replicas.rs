@@ -1,0 +1,259 @@
+//! Properties, activation, I/O and the end of a replica.
+
+use std::path::PathBuf;
+
+use lvm_dm::BlockIo;
+use uuid::Uuid;
+
+use super::StoragePool;
+use crate::apply::Step;
+use crate::host::IoStats;
+use crate::info::ReplicaInfo;
+use crate::request::{SetReplica, checked_value};
+use crate::tags::{self, LvTags, key};
+use crate::{Error, activate, naming, replica};
+
+impl StoragePool {
+    /// Sets properties in one commit; without a commit when all are set already.  Durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::ReplicaNotFound`], [`Error::Name`] for values that LVM would refuse in a tag, [`Error::Exists`] for a
+    /// name that another replica has.
+    pub fn set_replica(&self, uuid: Uuid, new: &SetReplica) -> Result<ReplicaInfo, Error> {
+        let mut values = Vec::new();
+        if let Some(name) = &new.name {
+            values.push((
+                key::NAME,
+                tags::property(key::NAME, checked_value("replica name", name)?)?,
+            ));
+        }
+        if let Some(id) = &new.entity_id {
+            values.push((
+                key::ENTITY_ID,
+                tags::property(key::ENTITY_ID, checked_value("entity id", id)?)?,
+            ));
+        }
+        self.change(&format!("set properties of replica {uuid}"), |change| {
+            let open = change.open();
+            let lv = replica::find(open, uuid)?;
+            if let Some(wanted) = &new.name {
+                replica::check_name_free(open, wanted, Some(lv))?;
+            }
+            let lv_name = lv.name().to_string();
+            let before: Vec<String> = lv.tags().map(Into::into).collect();
+            let mut after = before.clone();
+            for (key, tag) in values {
+                let replaced = tags::replace(after.iter().map(String::as_str), key, vec![tag])?;
+                after = replaced.iter().map(ToString::to_string).collect();
+            }
+            if after != before {
+                change.edit().set_lv_tags(&lv_name, &after).map_err(Error::Meta)?;
+                change.step(Step::Commit);
+            }
+            Ok(())
+        })?;
+        self.replica(uuid)
+    }
+
+    /// Makes the replica's device; success if it is there.
+    ///
+    /// # Errors
+    /// [`Error::ReplicaNotFound`], [`Error::MissingDisk`], [`Error::Dm`].
+    pub fn activate_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
+        self.change("", |change| {
+            let open = change.open();
+            let lv = replica::find(open, uuid)?;
+            if open.kernel_device(&self.inner, lv)?.is_none() {
+                let steps = activate::activate(&self.inner, open, lv)?;
+                steps
+                    .into_iter()
+                    .chain([Step::Settle])
+                    .for_each(|step| change.step(step));
+            }
+            Ok(())
+        })?;
+        self.replica(uuid)
+    }
+
+    /// Removes the replica's device; success if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while somebody has it open.
+    pub fn deactivate_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
+        self.change("", |change| {
+            let open = change.open();
+            let lv = replica::find(open, uuid)?;
+            if let Some(device) = open.kernel_device(&self.inner, lv)? {
+                let remove = activate::deactivate(open, lv, &device)?;
+                [remove, Step::Settle]
+                    .into_iter()
+                    .for_each(|step| change.step(step));
+            }
+            Ok(())
+        })?;
+        self.replica(uuid)
+    }
+
+    /// Destroys a replica: its device, then its LV.  Durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while somebody has it open, [`Error::ReplicaNotFound`].
+    pub fn destroy_replica(&self, uuid: Uuid) -> Result<(), Error> {
+        self.change(&format!("destroy replica {uuid}"), |change| {
+            let name = replica::find(change.open(), uuid)?.name().to_string();
+            self.plan_removal(change, &name)
+        })
+    }
+
+    /// Removes an LV whose creation was begun and not finished, unless somebody has it open.
+    pub(crate) fn undo_creation(&self, lv_name: &str) -> Result<(), Error> {
+        self.change(&format!("undo replica {lv_name}"), |change| {
+            let lv = change
+                .open()
+                .vg
+                .lv(lv_name)
+                .filter(|lv| LvTags::read(lv.tags()).creating);
+            if lv.is_none() {
+                return Ok(());
+            }
+            self.plan_removal(change, lv_name)
+        })
+    }
+
+    fn plan_removal(&self, change: &mut crate::open_vg::Change<'_>, name: &str) -> Result<(), Error> {
+        let open = change.open();
+        let lv = open
+            .vg
+            .lv(name)
+            .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+        if let Some(device) = open.kernel_device(&self.inner, lv)? {
+            let remove = activate::deactivate(open, lv, &device)?;
+            [remove, Step::Settle]
+                .into_iter()
+                .for_each(|step| change.step(step));
+        }
+        change.edit().remove_lv(name).map_err(Error::Meta)?;
+        change.step(Step::Commit);
+        Ok(())
+    }
+
+    /// Opens an active replica for reading and writing.  With the embedded mapper it is activated first: its
+    /// devices live in this process only.
+    ///
+    /// # Errors
+    /// [`Error::NotActive`], [`Error::ReplicaNotFound`].
+    pub fn open_replica(&self, uuid: Uuid) -> Result<ReplicaDevice, Error> {
+        let (dm_uuid, size) = {
+            let open = self.fresh()?;
+            let lv = replica::find(&open, uuid)?;
+            if open.kernel_device(&self.inner, lv)?.is_none() {
+                return Err(Error::NotActive(uuid.to_string()));
+            }
+            let size = open
+                .vg
+                .extent_size()
+                .to_bytes(lv.extent_count())
+                .unwrap_or(u64::MAX);
+            (naming::dm_uuid(&open.vg.id(), &lv.id()), size)
+        };
+        let io = self.inner.open_device(&dm_uuid)?;
+        Ok(ReplicaDevice {
+            io,
+            size,
+            path: uuid.to_string().into(),
+        })
+    }
+
+    /// Reads the I/O counters of a replica's device since it was activated.
+    ///
+    /// # Errors
+    /// [`Error::NotActive`]; [`Error::Unsupported`] with a mapper that counts nothing.
+    pub fn replica_stats(&self, uuid: Uuid) -> Result<IoStats, Error> {
+        let open = self.fresh()?;
+        let lv = replica::find(&open, uuid)?;
+        let device = open
+            .kernel_device(&self.inner, lv)?
+            .ok_or_else(|| Error::NotActive(uuid.to_string()))?;
+        self.inner.io_stats(device.number)
+    }
+}
+
+/// A replica's device, open for I/O.
+pub struct ReplicaDevice {
+    io: Box<dyn BlockIo>,
+    size: u64,
+    path: PathBuf,
+}
+
+impl std::fmt::Debug for ReplicaDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReplicaDevice")
+            .field("replica", &self.path)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ReplicaDevice {
+    /// The size in bytes when it was opened.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Refuses a range that the replica does not have.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`].
+    pub fn check_range(&self, at: u64, length: u64) -> Result<(), Error> {
+        if at.checked_add(length).is_some_and(|end| end <= self.size) {
+            return Ok(());
+        }
+        let (given, why) = (
+            format!("{at}+{length}"),
+            format!("the replica has {} bytes", self.size),
+        );
+        Err(Error::InvalidArgument {
+            what: "range",
+            given,
+            why,
+        })
+    }
+
+    /// Fills `buf` from byte `at`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] past the end, [`Error::Io`].
+    pub fn read_at(&self, at: u64, buf: &mut [u8]) -> Result<(), Error> {
+        self.check_range(at, buf.len() as u64)?;
+        self.io
+            .read_at(at, buf)
+            .map_err(|source| self.io_error("read", source))
+    }
+
+    /// Writes all of `bytes` at byte `at`; durable after [`ReplicaDevice::sync`].
+    ///
+    /// # Errors
+    /// As [`ReplicaDevice::read_at`].
+    pub fn write_at(&self, at: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.check_range(at, bytes.len() as u64)?;
+        self.io
+            .write_at(at, bytes)
+            .map_err(|source| self.io_error("write", source))
+    }
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync(&self) -> Result<(), Error> {
+        self.io.sync().map_err(|source| self.io_error("sync", source))
+    }
+
+    fn io_error(&self, what: &'static str, source: std::io::Error) -> Error {
+        Error::Io {
+            what,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}

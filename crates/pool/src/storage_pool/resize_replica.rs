@@ -1,0 +1,135 @@
+//! Growing and shrinking a replica online.
+
+use lvm_dm::UdevFlags;
+use lvm_meta::{AllocError, AllocPolicy, AllocRequest, Extents, PvFilter, SegmentKind, Vg};
+use uuid::Uuid;
+
+use super::StoragePool;
+use crate::apply::Step;
+use crate::info::ReplicaInfo;
+use crate::request::{Shrink, check_size};
+use crate::{Error, Layout, activate, replica};
+
+impl StoragePool {
+    /// Makes a replica `size` bytes large, rounded up to whole extents and stripes, under I/O if it is active.
+    /// Durable when this returns; the size that it has already is success without a commit.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::ShrinkRefused`], [`Error::ReplicaNotFound`]; the replica is unchanged then.
+    pub fn resize_replica(&self, uuid: Uuid, size: u64, shrink: Shrink) -> Result<ReplicaInfo, Error> {
+        check_size(size)?;
+        self.change(&format!("resize replica {uuid} to {size} bytes"), |change| {
+            let open = change.open();
+            let lv = replica::find(open, uuid)?;
+            let (name, now) = (lv.name().to_string(), lv.extent_count());
+            let layout = last_layout(lv)?;
+            let (alloc_layout, wanted) = extents(&open.vg, layout, size)?;
+            if wanted == now {
+                return Ok(());
+            }
+            let active = open.kernel_device(&self.inner, lv)?.is_some();
+            if wanted < now {
+                let size_now = open.vg.extent_size().to_bytes(now).unwrap_or(u64::MAX);
+                if shrink == Shrink::Refuse {
+                    return Err(Error::ShrinkRefused {
+                        replica: name,
+                        size: size_now,
+                        asked: size,
+                    });
+                }
+                change.edit().reduce_lv(&name, wanted).map_err(Error::Meta)?;
+            } else {
+                let more = wanted.checked_sub(now).unwrap_or(Extents::ZERO);
+                let plan = lvm_meta::allocate(
+                    &open.vg,
+                    &AllocRequest {
+                        extents: more,
+                        layout: alloc_layout,
+                        policy: AllocPolicy::Normal,
+                        extend: Some(&name),
+                        pvs: PvFilter::All,
+                        max_per_pv: None,
+                    },
+                );
+                let segments = plan.map_err(|error| {
+                    alloc_error(
+                        &open.vg,
+                        open.vg.extent_size().to_bytes(more).unwrap_or(u64::MAX),
+                        error,
+                    )
+                })?;
+                change.edit().extend_lv(&name, segments).map_err(Error::Meta)?;
+            }
+            let open = change.open();
+            let lv = replica::find(open, uuid)?;
+            let steps = if active {
+                let ([load, suspend], resume) = (
+                    activate::reload(open, lv)?,
+                    activate::resume(open, lv, UdevFlags::empty())?,
+                );
+                vec![load, suspend, Step::Commit, resume, Step::Settle]
+            } else {
+                vec![Step::Commit]
+            };
+            steps.into_iter().for_each(|step| change.step(step));
+            Ok(())
+        })?;
+        self.replica(uuid)
+    }
+}
+
+/// The layout by which an LV goes on: that of its last segment.
+fn last_layout(lv: &lvm_meta::Lv) -> Result<Layout, Error> {
+    match lv
+        .segments()
+        .last()
+        .map(|segment| (segment.kind(), segment.type_name()))
+    {
+        Some((SegmentKind::Striped(striped), _)) if striped.areas().len() == 1 => Ok(Layout::Linear),
+        Some((SegmentKind::Striped(striped), _)) => Ok(Layout::Striped {
+            stripes: u32::try_from(striped.areas().len()).unwrap_or(u32::MAX),
+            stripe_size: striped.stripe_size(),
+        }),
+        other => {
+            let kind = other.map_or("nothing", |(_, name)| name);
+            Err(Error::Unsupported(format!("resizing an LV of type {kind:?}")))
+        }
+    }
+}
+
+/// The allocator's word for a layout, and the extents that hold `size` bytes in it.
+///
+/// # Errors
+/// [`Error::NoSpace`] for a size beyond the format.
+pub(super) fn extents(vg: &Vg, layout: Layout, size: u64) -> Result<(lvm_meta::Layout, Extents), Error> {
+    let beyond = || no_space(vg, size, String::new());
+    let extents = vg.extent_size().extents_ceil(size).ok_or_else(beyond)?;
+    match layout {
+        Layout::Linear => Ok((lvm_meta::Layout::Linear, extents)),
+        Layout::Striped { stripes, stripe_size } => {
+            let whole = extents
+                .get()
+                .checked_next_multiple_of(stripes)
+                .ok_or_else(beyond)?;
+            Ok((
+                lvm_meta::Layout::Striped { stripes, stripe_size },
+                Extents::new(whole),
+            ))
+        }
+    }
+}
+
+/// The allocator's refusal in this crate's words.
+pub(super) fn alloc_error(vg: &Vg, needed: u64, error: AllocError) -> Error {
+    no_space(vg, needed, format!(" ({error})"))
+}
+
+fn no_space(vg: &Vg, needed: u64, detail: String) -> Error {
+    let free = vg.free_extents().saturating_mul(vg.extent_size().bytes());
+    Error::NoSpace {
+        pool: vg.name().into(),
+        needed,
+        free,
+        detail,
+    }
+}

@@ -1,0 +1,165 @@
+//! Making a pool of blank disks.
+
+use lvm_meta::{ExtentSize, MdaSet, NewVg, Tag, Vg, VgId, VgName};
+use uuid::Uuid;
+
+use crate::apply::{NewText, Step};
+use crate::disk::same_disks;
+use crate::host::HeldLocks;
+use crate::new_disk::{NewDisk, check_given_once};
+use crate::open_vg::OpenVg;
+use crate::request::CreatePool;
+use crate::scan::Scan;
+use crate::system::System;
+use crate::{Error, StoragePool, identity, tags};
+
+impl System {
+    /// Makes a pool.  Durable when this returns.
+    ///
+    /// A pool of this name on these disks, in whatever order and under whatever names of theirs, is success and
+    /// nothing is changed.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] for each disk that may not be taken, [`Error::DisksMismatch`], [`Error::UuidMismatch`],
+    /// [`Error::Exists`] for a UUID that is taken, [`Error::Name`].  Every disk is as it was then.
+    pub fn create_pool(&self, request: &CreatePool) -> Result<StoragePool, Error> {
+        let name = request.vg_name()?;
+        let extent_size = extent_size(request.extent_size)?;
+        if request.disks.is_empty() {
+            let why = "a pool needs at least one disk".into();
+            return Err(Error::InvalidArgument {
+                what: "disks",
+                given: String::new(),
+                why,
+            });
+        }
+        check_given_once(&request.disks)?;
+        let mut locks = self.inner.lock_global(name.as_str())?;
+        let scan = self.inner.scan_also(&request.disks)?;
+        if scan.assembly.vgs.iter().any(|vg| vg.name == name.as_str()) {
+            let found = self.find_vg(scan, name.as_str())?;
+            let found = found.ok_or_else(|| Error::Exists {
+                what: "volume group",
+                id: name.to_string(),
+            })?;
+            return self.created_before(found, request);
+        }
+        let pool = self.make_pool(request, name, extent_size, &scan, &mut locks)?;
+        let mut scan = self.inner.scan_also(&request.disks)?;
+        let found = scan
+            .take_vg(&pool)
+            .ok_or_else(|| Error::PoolNotFound(request.name.clone()))?;
+        Ok(StoragePool::new(
+            self.inner.clone(),
+            OpenVg::new(&self.inner, &scan, found)?,
+        ))
+    }
+
+    /// A VG of the name exists: the answer to a repeated request, or a refusal.
+    fn created_before(&self, found: OpenVg, request: &CreatePool) -> Result<StoragePool, Error> {
+        let actual: Vec<_> = found.disks.iter().map(|disk| disk.path.clone()).collect();
+        if actual.len() != found.vg.pvs().len() || !same_disks(&request.disks, &actual)? {
+            let (pool, given) = (request.name.clone(), request.disks.clone());
+            return Err(Error::DisksMismatch { pool, actual, given });
+        }
+        let actual = found.vg.extent_size().bytes();
+        if let Some(given) = request.extent_size.filter(|given| *given != actual) {
+            let why = format!("pool {:?} exists with extents of {actual} bytes", request.name);
+            return Err(Error::InvalidArgument {
+                what: "extent size",
+                given: given.to_string(),
+                why,
+            });
+        }
+        let actual = identity::pool_uuid(&found.vg.id());
+        match request.uuid {
+            Some(given) if given != actual => Err(Error::UuidMismatch {
+                pool: request.name.clone(),
+                actual,
+                given,
+            }),
+            _ => self.take_over(found),
+        }
+    }
+
+    fn make_pool(
+        &self,
+        request: &CreatePool,
+        name: VgName,
+        extent_size: ExtentSize,
+        scan: &Scan,
+        locks: &mut HeldLocks,
+    ) -> Result<VgId, Error> {
+        let inner = &*self.inner;
+        let uuid = request.uuid.unwrap_or_else(Uuid::new_v4);
+        let id = VgId::from_uuid_bytes(*uuid.as_bytes());
+        if scan.assembly.vgs.iter().any(|vg| vg.id == Some(id)) {
+            return Err(Error::Exists {
+                what: "pool",
+                id: uuid.to_string(),
+            });
+        }
+        inner.nodes.check_vg_name_free(name.as_str())?;
+        let check = |disk: &std::path::PathBuf| {
+            NewDisk::check(
+                inner,
+                scan,
+                disk,
+                extent_size,
+                request.metadata_size,
+                request.force,
+            )
+        };
+        let disks: Vec<NewDisk> = request.disks.iter().map(check).collect::<Result<_, _>>()?;
+        // A host without device-mapper shall not end up with a pool that nobody can use.
+        inner.mapper.version().map_err(Error::Dm)?;
+
+        let mut vg = Vg::new(NewVg {
+            name,
+            id,
+            extent_size,
+            tags: vec![Tag::parse(tags::OWNER)?],
+            system_id: inner.system_id.as_str().map(Into::into),
+        });
+        for disk in &disks {
+            vg.add_pv(disk.pv(inner)).map_err(Error::Meta)?;
+        }
+        vg.bump_seqno().map_err(Error::Meta)?;
+        let text = vg.print_raw(&inner.provenance(&format!("create pool {}", request.name)));
+        let _hints = inner.invalidate_hints()?;
+        let write = || -> Result<(), Error> {
+            disks.iter().try_for_each(NewDisk::format)?;
+            let mut mdas = MdaSet::new();
+            disks.iter().try_for_each(|disk| disk.join(&mut mdas))?;
+            inner.kernel().apply(
+                Some(NewText {
+                    mdas: &mut mdas,
+                    text: &text,
+                }),
+                &[Step::Commit],
+            )?;
+            disks.iter().try_for_each(NewDisk::mark_used)
+        };
+        if let Err(error) = write().and_then(|()| inner.enter_devices_file(locks, &disks)) {
+            disks.iter().for_each(NewDisk::undo);
+            return Err(error);
+        }
+        Ok(id)
+    }
+}
+
+fn extent_size(bytes: Option<u64>) -> Result<ExtentSize, Error> {
+    let Some(bytes) = bytes else {
+        return Ok(ExtentSize::DEFAULT);
+    };
+    let sectors = (bytes % 512 == 0)
+        .then(|| u32::try_from(bytes / 512).ok())
+        .flatten();
+    sectors
+        .and_then(ExtentSize::for_new_vg)
+        .ok_or_else(|| Error::InvalidArgument {
+            what: "extent size",
+            given: bytes.to_string(),
+            why: "it is a power of two of at least 1 KiB, or a multiple of 128 KiB, below 2 TiB".into(),
+        })
+}

@@ -1,0 +1,76 @@
+//! The files by which the LVM tools know which disks are theirs.
+
+use std::path::Path;
+
+use crate::Error;
+use crate::host::{CivilTime, Devices, DevicesFile, HeldLocks, InvalidHints, LockMode, invalidate_hints};
+use crate::new_disk::NewDisk;
+use crate::system::Inner;
+
+impl Inner {
+    /// Makes the tools look at all disks again, until the result is dropped and after.
+    pub(crate) fn invalidate_hints(&self) -> Result<Option<InvalidHints>, Error> {
+        if self.images {
+            return Ok(None);
+        }
+        invalidate_hints(&self.paths, self.timeout)
+            .map(Some)
+            .map_err(Error::Host)
+    }
+
+    /// Does this host keep a list of the disks that LVM may use?
+    pub(crate) fn has_devices_file(&self) -> bool {
+        let config = &self.config.devices;
+        !self.images && config.use_devicesfile && DevicesFile::path(&self.paths, &config.devicesfile).exists()
+    }
+
+    /// Lists new disks in the devices file, if one is in use.
+    pub(crate) fn enter_devices_file(&self, locks: &mut HeldLocks, disks: &[NewDisk]) -> Result<(), Error> {
+        self.edit_devices_file(locks, |file, devices| {
+            for disk in disks {
+                if let Some(device) = devices.by_path(&disk.path) {
+                    file.add(device, disk.id);
+                }
+            }
+        })
+    }
+
+    /// Notes in the devices file, if one is in use, that disks hold no PV any more.
+    pub(crate) fn leave_devices_file<'a>(
+        &self,
+        locks: &mut HeldLocks,
+        disks: impl Iterator<Item = &'a Path>,
+    ) -> Result<(), Error> {
+        self.edit_devices_file(locks, |file, devices| {
+            for device in disks.filter_map(|path| devices.by_path(path)) {
+                file.clear_pv(device);
+            }
+        })
+    }
+
+    fn edit_devices_file(
+        &self,
+        locks: &mut HeldLocks,
+        edit: impl FnOnce(&mut DevicesFile, &Devices),
+    ) -> Result<(), Error> {
+        if !self.has_devices_file() {
+            return Ok(());
+        }
+        let config = &self.config.devices;
+        let name = &config.devicesfile;
+        locks
+            .devices_file(name, LockMode::Exclusive, self.timeout)
+            .map_err(Error::Host)?;
+        let Some(mut file) = DevicesFile::read(&self.paths, name).map_err(Error::Host)? else {
+            return Ok(());
+        };
+        edit(&mut file, &Devices::scan(&self.paths).map_err(Error::Host)?);
+        file.write(
+            locks,
+            "lvm-native",
+            CivilTime::now(),
+            config.devicesfile_backup_limit,
+        )
+        .map_err(Error::Host)
+    }
+}

@@ -1,0 +1,184 @@
+//! Taking a VG over as a pool, giving it up, and destroying it.
+
+use std::path::PathBuf;
+
+use lvm_meta::VgName;
+use uuid::Uuid;
+
+use crate::apply::Step;
+use crate::disk::same_disks;
+use crate::open_vg::{Change, OpenVg};
+use crate::replica;
+use crate::system::System;
+use crate::tags::{self, LvTags};
+use crate::{Error, StoragePool, activate, identity, storage_pool};
+
+impl System {
+    /// Takes over a VG as a pool and activates its replicas.  The mark of ownership is durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::PoolNotFound`]; [`Error::DisksMismatch`] when the disks are not the VG's as a set;
+    /// [`Error::UuidMismatch`]; [`Error::Refused`] for a VG that must not be changed.
+    pub fn import_pool(
+        &self,
+        name: &str,
+        disks: &[PathBuf],
+        uuid: Option<Uuid>,
+    ) -> Result<StoragePool, Error> {
+        VgName::parse(name)?;
+        let _lock = self.inner.lock_vg(name)?;
+        let found = self.find_vg(self.inner.scan_also(disks)?, name)?;
+        let found = found.ok_or_else(|| Error::PoolNotFound(name.into()))?;
+        let actual: Vec<_> = found.disks.iter().map(|disk| disk.path.clone()).collect();
+        if !same_disks(disks, &actual)? {
+            return Err(Error::DisksMismatch {
+                pool: name.into(),
+                actual,
+                given: disks.into(),
+            });
+        }
+        let actual = identity::pool_uuid(&found.vg.id());
+        if let Some(given) = uuid.filter(|given| *given != actual) {
+            return Err(Error::UuidMismatch {
+                pool: name.into(),
+                actual,
+                given,
+            });
+        }
+        self.take_over(found)
+    }
+
+    /// Marks an open VG as a pool, if it is not, and activates its replicas.  The caller holds its lock.
+    ///
+    /// Replicas that cannot be activated here stay inactive and stop no other.
+    pub(crate) fn take_over(&self, open: OpenVg) -> Result<StoragePool, Error> {
+        let inner = &*self.inner;
+        open.check_writable(inner)?;
+        let pool = StoragePool::new(self.inner.clone(), open);
+        pool.recover_locked()?;
+        pool.fresh()?.change(inner, "import pool", |change| {
+            if !storage_pool::is_pool(change.open()) {
+                let mut tags = tags_but(change.open(), "");
+                tags.push(tags::OWNER.into());
+                change.edit().set_tags(&tags).map_err(Error::Meta)?;
+                change.step(Step::Commit);
+            }
+            let open = change.open();
+            let mut steps = Vec::new();
+            for lv in open.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
+                if open.kernel_device(inner, lv)?.is_some() {
+                    continue;
+                }
+                match activate::activate(inner, open, lv) {
+                    Ok(activate) => steps.extend(activate),
+                    Err(Error::Unsupported(_) | Error::Refused { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            steps.push(Step::Settle);
+            steps.into_iter().for_each(|step| change.step(step));
+            Ok(())
+        })?;
+        Ok(pool)
+    }
+
+    /// Deactivates a pool's replicas and takes the mark of ownership off.  A VG without the mark is success.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while a replica is open, [`Error::PoolNotFound`].
+    pub fn export_pool(&self, wanted: &str) -> Result<(), Error> {
+        let found = self
+            .find_vg(self.inner.scan()?, wanted)?
+            .ok_or_else(|| Error::PoolNotFound(wanted.into()))?;
+        let _lock = self.inner.lock_vg(found.vg.name())?;
+        let mut open = found;
+        open.refresh(&self.inner)?;
+        if !storage_pool::is_pool(&open) {
+            return Ok(());
+        }
+        open.check_writable(&self.inner)?;
+        open.change(&self.inner, "export pool", |change| {
+            deactivate_all(self, change)?;
+            let tags = tags_but(change.open(), tags::OWNER);
+            change.edit().set_tags(&tags).map_err(Error::Meta)?;
+            change.step(Step::Commit);
+            Ok(())
+        })
+    }
+
+    /// Destroys a pool: its replicas, its VG, and the labels of its disks.  Durable when this returns.
+    ///
+    /// A call that was cut is finished by the next one.
+    ///
+    /// # Errors
+    /// [`Error::ForeignLvs`] with their names, [`Error::Busy`] while a replica is open; nothing is changed then.
+    pub fn destroy_pool(&self, wanted: &str) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let found = self
+            .find_vg(inner.scan()?, wanted)?
+            .ok_or_else(|| Error::PoolNotFound(wanted.into()))?;
+        let mut locks = inner.lock_global(found.vg.name())?;
+        let mut open = found;
+        open.refresh(inner)?;
+        if !is_destroying(&open) {
+            if !storage_pool::is_pool(&open) {
+                return Err(Error::PoolNotFound(wanted.into()));
+            }
+            open.check_writable(inner)?;
+            let lvs = storage_pool::foreign_lvs(&open);
+            if !lvs.is_empty() {
+                return Err(Error::ForeignLvs {
+                    pool: open.vg.name().into(),
+                    lvs,
+                });
+            }
+            // One commit makes it a VG without LVs that says it is going: what follows can be cut anywhere.
+            open.change(inner, "destroy pool", |change| {
+                deactivate_all(self, change)?;
+                let names: Vec<String> = change.open().vg.lvs().map(|lv| lv.name().to_string()).collect();
+                for name in names {
+                    change.edit().remove_lv(&name).map_err(Error::Meta)?;
+                }
+                change.edit().set_tags(&[tags::DESTROYING]).map_err(Error::Meta)?;
+                change.step(Step::Commit);
+                Ok(())
+            })?;
+        }
+        let _hints = inner.invalidate_hints()?;
+        for disk in &open.disks {
+            lvm_meta::erase_pv(&*disk.disk).map_err(Error::Meta)?;
+        }
+        inner.leave_devices_file(&mut locks, open.disks.iter().map(|disk| &*disk.path))
+    }
+}
+
+/// Was the VG's removal begun?
+pub(crate) fn is_destroying(open: &OpenVg) -> bool {
+    open.vg.tags().contains(tags::DESTROYING)
+}
+
+/// Plans the end of every replica's device, after looking that none is open.
+fn deactivate_all(system: &System, change: &mut Change<'_>) -> Result<(), Error> {
+    let open = change.open();
+    let mut steps = Vec::new();
+    for lv in open.vg.lvs() {
+        if LvTags::read(lv.tags()).is_ours()
+            && let Some(device) = open.kernel_device(&system.inner, lv)?
+        {
+            steps.push(activate::deactivate(open, lv, &device)?);
+        }
+    }
+    steps.push(Step::Settle);
+    steps.into_iter().for_each(|step| change.step(step));
+    Ok(())
+}
+
+/// The VG's tags without one of them.
+fn tags_but(open: &OpenVg, without: &str) -> Vec<String> {
+    open.vg
+        .tags()
+        .iter()
+        .filter(|tag| *tag != without)
+        .map(Into::into)
+        .collect()
+}

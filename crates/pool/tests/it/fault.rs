@@ -1,0 +1,168 @@
+//! A disk or the kernel fails once, at every place; nothing is lost, and after a failed write the handle stops.
+
+use lvm_dm::testing::Fault;
+use lvm_pool::{CreateReplica, Error, Shrink, StoragePool, Zeroing};
+
+use crate::lab::{Cut, Lab, POOL, UNIT, request as pool_request, uuid};
+
+type Run = fn(&StoragePool) -> Result<(), Error>;
+
+const OPERATIONS: &[(&str, Run)] = &[
+    ("create", |pool| {
+        pool.create_replica(&CreateReplica::new(uuid(2), 12 * UNIT))
+            .map(drop)
+    }),
+    ("create zeroed", |pool| {
+        let mut request = CreateReplica::new(uuid(2), 12 * UNIT);
+        request.zeroing = Zeroing::Full;
+        pool.create_replica(&request).map(drop)
+    }),
+    ("resize", |pool| {
+        pool.resize_replica(uuid(1), 24 * UNIT, Shrink::Refuse).map(drop)
+    }),
+    ("destroy", |pool| pool.destroy_replica(uuid(1))),
+];
+
+fn prepared() -> Lab {
+    let lab = Lab::with_pool(2);
+    lab.pool()
+        .create_replica(&CreateReplica::new(uuid(1), 8 * UNIT))
+        .unwrap();
+    lab
+}
+
+fn sizes(pool: &StoragePool) -> Vec<u64> {
+    pool.replicas()
+        .unwrap()
+        .iter()
+        .map(|replica| replica.size)
+        .collect()
+}
+
+#[test]
+fn a_disk_operation_that_fails_leaves_the_old_or_the_new_pool_and_nothing_stopped() {
+    for (name, run) in OPERATIONS {
+        let new = {
+            let lab = prepared();
+            let pool = lab.pool();
+            run(&pool).unwrap();
+            sizes(&pool)
+        };
+        let mut at = 1;
+        loop {
+            let lab = prepared();
+            let pool = lab.pool();
+            let old = sizes(&pool);
+            lab.arm(Cut::Fault { at });
+            let result = run(&pool);
+            if !lab.switch.has_struck() {
+                result.unwrap();
+                break;
+            }
+            let context = format!("{name}, disk operation {at}: {result:?}");
+            let again = pool.create_replica(&CreateReplica::new(uuid(50), 4 * UNIT));
+            if let Err(error) = &again {
+                assert_eq!(error.kind(), "Reopen", "{context}: {error}");
+            }
+            let pool = lab.pool();
+            let mut found = sizes(&pool);
+            if again.is_ok() {
+                found.pop();
+            }
+            assert!(found == old || found == new, "{context}: {found:?}");
+            assert!(result.is_err() || found == new, "{context}");
+            lab.check_devices(&pool.replicas().unwrap(), &context);
+            pool.create_replica(&CreateReplica::new(uuid(51), 4 * UNIT))
+                .unwrap();
+            at += 1;
+        }
+        assert!(at > 10, "{name}: {at}");
+    }
+}
+
+#[test]
+fn a_handle_that_saw_a_failed_write_changes_nothing_more_until_it_is_reopened() {
+    let lab = prepared();
+    let pool = lab.pool();
+    // A commit reads each of the two headers twice, under the lock and before it writes; the fifth operation writes.
+    lab.arm(Cut::Fault { at: 5 });
+    let error = pool
+        .resize_replica(uuid(1), 24 * UNIT, Shrink::Refuse)
+        .unwrap_err();
+    assert_eq!((error.kind(), error.errno()), ("Io", libc::EIO));
+    let before = lab.bytes();
+    for _ in 0..2 {
+        let error = pool.destroy_replica(uuid(1)).unwrap_err();
+        assert_eq!(error.kind(), "Reopen");
+    }
+    assert!(lab.bytes() == before);
+    assert_eq!(sizes(&pool), [8 * UNIT], "it still answers");
+    lab.pool().destroy_replica(uuid(1)).unwrap();
+}
+
+#[test]
+fn a_kernel_call_that_fails_before_the_commit_is_undone() {
+    for (name, run) in OPERATIONS {
+        for fault in [Fault::Refuse(libc::ENOMEM), Fault::LoseAnswer(libc::ENOMEM)] {
+            let mut at = 1;
+            loop {
+                let lab = prepared();
+                let pool = lab.pool();
+                let old = sizes(&pool);
+                lab.fake.fault_at_change(at, fault);
+                let result = run(&pool);
+                if lab.fake.fault_count() == 0 {
+                    result.unwrap();
+                    break;
+                }
+                lab.fake.heal();
+                let context = format!("{name}, kernel change {at} with {fault:?}: {result:?}");
+                // What could not be undone at once, opening the pool mends.
+                let pool = lab.pool();
+                let found = sizes(&pool);
+                match &result {
+                    Ok(()) => assert_ne!(found, old, "{context}"),
+                    Err(Error::AfterCommit(_)) => assert_ne!(found, old, "{context}"),
+                    Err(_) => assert_eq!(found, old, "{context}"),
+                }
+                lab.check_devices(&pool.replicas().unwrap(), &context);
+                run(&pool).map_or_else(
+                    |error| {
+                        assert!(
+                            matches!(error.kind(), "AlreadyExists" | "ReplicaNotFound"),
+                            "{context}: {error}"
+                        )
+                    },
+                    drop,
+                );
+                at += 1;
+            }
+            assert!(at > 1, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_pool_that_cannot_be_made_leaves_every_disk_as_it_was() {
+    let mut at = 1;
+    loop {
+        let lab = Lab::new(2);
+        let before = lab.bytes();
+        let system = lab.system();
+        lab.arm(Cut::Fault { at });
+        let result = system.create_pool(&pool_request(POOL, &lab.images));
+        if !lab.switch.has_struck() {
+            result.unwrap();
+            break;
+        }
+        if let Err(error) = &result {
+            assert!(
+                lab.system().pools().unwrap().is_empty(),
+                "disk operation {at}: {error}"
+            );
+            assert!(lab.bytes() == before, "disk operation {at}");
+        }
+        at += 1;
+    }
+    assert!(at > 10, "{at}");
+}

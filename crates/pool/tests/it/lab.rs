@@ -1,0 +1,221 @@
+//! A host for tests: image files, a mapper whose devices outlive the process under test, and a power switch.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use lvm_dm::testing::FakeMapper;
+use lvm_dm::{DeviceId, DeviceMapper};
+use lvm_meta::Disk;
+use lvm_pool::{CreatePool, ReplicaInfo, StoragePool, System};
+use uuid::Uuid;
+
+/// A quarter of an extent.  Everything is small, so that a test can go through every place of every operation.
+pub(crate) const UNIT: u64 = 64 << 10;
+pub(crate) const POOL: &str = "pool-1";
+
+/// The replica of a number.
+pub(crate) fn uuid(n: u128) -> Uuid {
+    Uuid::from_u128(0x1111_2222_3333_4444_5555_0000_0000_0000 | n)
+}
+
+/// A request for a pool.
+pub(crate) fn request(name: &str, disks: &[PathBuf]) -> CreatePool {
+    let mut request = CreatePool::new(name, disks.to_vec());
+    request.extent_size = Some(4 * UNIT);
+    request
+}
+
+/// A request for a pool on disks that carry something.
+pub(crate) fn forced(name: &str, disks: &[PathBuf]) -> CreatePool {
+    let mut request = request(name, disks);
+    request.force = true;
+    request
+}
+
+/// What the disks do at their `at`th operation from now on.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Cut {
+    /// The process dies before a write or sync: nothing it does afterwards has any effect.
+    Death { at: usize },
+    /// A read, write or sync fails once.
+    Fault { at: usize },
+}
+
+/// Counts what is asked of all disks, and strikes at the set place.
+#[derive(Default)]
+pub(crate) struct Switch {
+    reads: AtomicUsize,
+    operations: AtomicUsize,
+    changes: AtomicUsize,
+    strike_at: AtomicUsize,
+    kills: AtomicBool,
+    struck: AtomicBool,
+}
+
+impl Switch {
+    fn set(&self, cut: Cut) {
+        let (at, kills) = match cut {
+            Cut::Death { at } => (at, true),
+            Cut::Fault { at } => (at, false),
+        };
+        self.operations.store(0, Ordering::Relaxed);
+        self.changes.store(0, Ordering::Relaxed);
+        self.strike_at.store(at, Ordering::Relaxed);
+        self.kills.store(kills, Ordering::Relaxed);
+        self.struck.store(false, Ordering::Relaxed);
+    }
+
+    /// Reads so far.
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// Has the set place been reached?
+    pub(crate) fn has_struck(&self) -> bool {
+        self.struck.load(Ordering::Relaxed)
+    }
+
+    fn pass(&self, is_change: bool, fake: &FakeMapper) -> io::Result<()> {
+        if fake.is_dead() {
+            return Err(io::Error::other("the process is dead"));
+        }
+        self.reads.fetch_add(usize::from(!is_change), Ordering::Relaxed);
+        let kills = self.kills.load(Ordering::Relaxed);
+        let operation = self.operations.fetch_add(1, Ordering::Relaxed) + 1;
+        let change =
+            self.changes.fetch_add(usize::from(is_change), Ordering::Relaxed) + usize::from(is_change);
+        let place = if kills { change } else { operation };
+        let counts = is_change || !kills;
+        if counts && self.strike_at.load(Ordering::Relaxed) == place {
+            self.struck.store(true, Ordering::Relaxed);
+            if kills {
+                fake.die();
+            }
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        Ok(())
+    }
+}
+
+struct Switched {
+    disk: Arc<dyn Disk>,
+    switch: Arc<Switch>,
+    fake: FakeMapper,
+}
+
+impl Disk for Switched {
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.switch.pass(false, &self.fake)?;
+        self.disk.read_at(at, buf)
+    }
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.switch.pass(true, &self.fake)?;
+        self.disk.write_at(at, bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.switch.pass(true, &self.fake)?;
+        self.disk.sync()
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.disk.size()
+    }
+}
+
+/// The host.
+pub(crate) struct Lab {
+    folder: tempfile::TempDir,
+    pub(crate) images: Vec<PathBuf>,
+    pub(crate) fake: FakeMapper,
+    pub(crate) switch: Arc<Switch>,
+}
+
+impl Lab {
+    /// A host with blank images of 4 MiB, a quarter of that for LVM's metadata.
+    pub(crate) fn new(images: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let images = (0..images).map(|n| folder.path().join(format!("disk-{n}.img")));
+        let images: Vec<PathBuf> = images.collect();
+        for image in &images {
+            File::create(image).unwrap().set_len(64 * UNIT).unwrap();
+        }
+        let (fake, switch) = (FakeMapper::new(), Arc::default());
+        Self {
+            folder,
+            images,
+            fake,
+            switch,
+        }
+    }
+
+    /// A host with a pool on all of its images.
+    pub(crate) fn with_pool(images: usize) -> Self {
+        let lab = Self::new(images);
+        lab.system().create_pool(&request(POOL, &lab.images)).unwrap();
+        lab
+    }
+
+    /// A process on this host: the first, or one that comes after a death.
+    pub(crate) fn system(&self) -> System {
+        self.fake.heal();
+        self.switch.set(Cut::Fault { at: 0 });
+        let (switch, fake) = (self.switch.clone(), self.fake.clone());
+        let wrap = move |_: &std::path::Path, disk| -> Arc<dyn Disk> {
+            Arc::new(Switched {
+                disk,
+                switch: switch.clone(),
+                fake: fake.clone(),
+            })
+        };
+        System::embedded()
+            .mapper(Arc::new(self.fake.clone()))
+            .devices(self.images.clone())
+            .lock_dir(self.folder.path().join("lock"))
+            .timeout(Duration::from_secs(5))
+            .wrap_disks(wrap)
+            .build()
+            .unwrap()
+    }
+
+    /// The pool, as a new process opens it.
+    pub(crate) fn pool(&self) -> StoragePool {
+        self.system().open_pool(POOL).unwrap()
+    }
+
+    /// Arms the switch for what comes next.
+    pub(crate) fn arm(&self, cut: Cut) {
+        self.switch.set(cut);
+    }
+
+    /// The bytes of all images.
+    pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
+        self.images.iter().map(|image| fs::read(image).unwrap()).collect()
+    }
+
+    /// What no moment of rest may show: a device that is stopped, staged, or not what the metadata says.
+    #[track_caller]
+    pub(crate) fn check_devices(&self, replicas: &[ReplicaInfo], context: &str) {
+        let devices = self.fake.list().unwrap();
+        for device in &devices {
+            let info = self.fake.info(DeviceId::Name(&device.name)).unwrap().unwrap();
+            assert!(
+                !info.suspended && info.live_table && !info.inactive_table,
+                "{context}: {info:?}"
+            );
+            let lv = device
+                .name
+                .as_str()
+                .strip_prefix("pool--1-")
+                .unwrap()
+                .replace("--", "-");
+            let replica = replicas.iter().find(|replica| replica.uuid.to_string() == lv);
+            let replica =
+                replica.unwrap_or_else(|| panic!("{context}: a device without a replica: {info:?}"));
+            let table = self.fake.table(DeviceId::Name(&device.name), false).unwrap();
+            assert_eq!(table.length() * 512, replica.size, "{context}: {table}");
+        }
+    }
+}

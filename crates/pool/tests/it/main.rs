@@ -1,0 +1,12 @@
+//! Pools over image files and a mapper that logs and fails: the order of steps, and what a cut or a fault leaves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod crash;
+mod fault;
+mod lab;
+mod order;
+mod refusals;

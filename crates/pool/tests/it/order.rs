@@ -1,0 +1,137 @@
+//! The order in which the kernel and the metadata are changed.
+
+use lvm_pool::{CreateReplica, SetReplica, Shrink, Zeroing};
+
+use crate::lab::{Lab, POOL, UNIT, uuid};
+
+/// The calls that change something, without the data that is read and written.
+fn changes(lab: &Lab) -> Vec<String> {
+    let changes = lab.fake.changes();
+    let names = changes.iter().map(|call| call.command().to_string());
+    names
+        .filter(|name| !["cookie", "finish", "open"].contains(&name.as_str()))
+        .collect()
+}
+
+fn request(n: u128, zeroing: Zeroing) -> CreateReplica {
+    let mut request = CreateReplica::new(uuid(n), 8 * UNIT);
+    request.zeroing = zeroing;
+    request
+}
+
+#[test]
+fn a_replica_is_zeroed_before_it_exists() {
+    let lab = Lab::with_pool(1);
+    let pool = lab.pool();
+    lab.fake.forget_calls();
+    pool.create_replica(&request(1, Zeroing::Head)).unwrap();
+    assert_eq!(changes(&lab), ["create", "load", "resume", "zero", "sync"]);
+    assert_eq!(pool.info().unwrap().seqno, 2, "one commit");
+}
+
+#[test]
+fn a_resize_loads_before_it_suspends_and_resumes_after_the_commit() {
+    let lab = Lab::with_pool(2);
+    let pool = lab.pool();
+    pool.create_replica(&request(1, Zeroing::None)).unwrap();
+    lab.fake.forget_calls();
+    pool.resize_replica(uuid(1), 16 * UNIT, Shrink::Refuse).unwrap();
+    assert_eq!(changes(&lab), ["load", "suspend", "resume"]);
+    assert_eq!(pool.info().unwrap().seqno, 3);
+}
+
+#[test]
+fn many_replicas_take_one_commit_and_one_wait() {
+    let lab = Lab::with_pool(2);
+    let pool = lab.pool();
+    let requests: Vec<_> = (0..10).map(|n| request(n, Zeroing::None)).collect();
+    lab.fake.forget_calls();
+    let made = pool.create_replicas(&requests).unwrap();
+    assert_eq!(made.len(), 10);
+    assert!(
+        made.iter()
+            .all(|replica| replica.active && replica.size == 8 * UNIT)
+    );
+    assert_eq!(pool.info().unwrap().seqno, 2);
+    let calls = lab.fake.calls();
+    let count = |name: &str| calls.iter().filter(|call| call.command() == name).count();
+    assert_eq!(
+        [
+            count("create"),
+            count("load"),
+            count("resume"),
+            count("cookie"),
+            count("finish")
+        ],
+        [10, 10, 10, 1, 1]
+    );
+}
+
+#[test]
+fn what_is_set_already_costs_no_commit_and_no_kernel_call() {
+    let lab = Lab::with_pool(1);
+    let pool = lab.pool();
+    let before = pool.create_replica(&request(1, Zeroing::None)).unwrap();
+    let seqno = pool.info().unwrap().seqno;
+    lab.fake.forget_calls();
+    let same = SetReplica {
+        name: Some(before.name.clone()),
+        ..SetReplica::default()
+    };
+    assert_eq!(pool.set_replica(uuid(1), &same).unwrap(), before);
+    assert_eq!(
+        pool.resize_replica(uuid(1), 5 * UNIT, Shrink::Refuse).unwrap(),
+        before,
+        "the same extents"
+    );
+    assert_eq!(pool.activate_replica(uuid(1)).unwrap(), before);
+    assert_eq!(changes(&lab), [""; 0]);
+    assert_eq!(pool.info().unwrap().seqno, seqno);
+}
+
+#[test]
+fn export_takes_the_devices_away_and_import_brings_them_back() {
+    let lab = Lab::with_pool(1);
+    let system = lab.system();
+    let pool = system.open_pool(POOL).unwrap();
+    pool.create_replica(&request(1, Zeroing::None)).unwrap();
+    pool.create_replica(&request(2, Zeroing::None)).unwrap();
+    lab.fake.forget_calls();
+    system.export_pool(POOL).unwrap();
+    assert_eq!(changes(&lab), ["remove", "remove"]);
+    assert!(system.pools().unwrap().is_empty());
+    assert_eq!(
+        pool.replicas().unwrap().len(),
+        2,
+        "an exported pool can still be looked at"
+    );
+    assert_eq!(
+        pool.create_replica(&request(3, Zeroing::None))
+            .unwrap_err()
+            .kind(),
+        "PoolNotFound"
+    );
+    system.export_pool(POOL).unwrap();
+    let pool = system.import_pool(POOL, &lab.images, None).unwrap();
+    assert!(pool.replicas().unwrap().iter().all(|replica| replica.active));
+    lab.check_devices(&pool.replicas().unwrap(), "imported");
+}
+
+#[test]
+fn a_question_on_unchanged_metadata_reads_one_header_and_asks_for_one_device() {
+    let lab = Lab::with_pool(1);
+    let pool = lab.pool();
+    pool.create_replica(&request(1, Zeroing::None)).unwrap();
+    let reads = lab.switch.reads();
+    lab.fake.forget_calls();
+    pool.replica(uuid(1)).unwrap();
+    assert_eq!(lab.switch.reads() - reads, 1);
+    assert_eq!(
+        lab.fake
+            .calls()
+            .iter()
+            .map(|call| call.command())
+            .collect::<Vec<_>>(),
+        ["info"]
+    );
+}

@@ -1,0 +1,176 @@
+"""Does for lib.sh what is slow in a shell: runs poolctl, reads JSON, looks at devices.
+
+One request a line, its words split by 0x1f, newlines in words as 0x1e; the answer is one line.  FOLDER, the only argument, is
+where poolctl's output goes: FOLDER/out and FOLDER/err.
+
+poolctl ARGS...                     its exit status
+good ARGS...                        why that was no success; empty if it was
+refused STATUS ERROR DISKS ARGS...  why that was not refused as it should; ERROR is KIND/ERRNO or - for wrong usage
+q FILE EXPR                         the value of a Python expression: d is the JSON in FILE (the rows of an LVM report)
+mark DEV...                         remembers how much was written to the devices
+written DEV...                      which of them were written to since, and how much; empty if none
+leaks                               what a device-mapper client left in the kernel or /dev; empty if nothing
+fill DEV SEED MIB                   writes data that depends on SEED, past the page cache
+sum DEV MIB                         the digest of the first MIB, past the page cache
+"""
+import hashlib
+import json
+import mmap
+import os
+import random
+import re
+import subprocess
+import sys
+
+MIB = 1 << 20
+COOKIE_MAGIC = 0x0D4D
+# Seconds after which a poolctl counts as hung.
+LIMIT = 60
+OUT, ERR = (os.path.join(sys.argv[1], name) for name in ("out", "err"))
+log = open(os.path.join(os.environ["OUT"], "poolctl.log"), "a")
+marks = {}
+
+
+def head(path, size=400):
+    with open(path, errors="replace") as file:
+        return file.read(size).strip()
+
+
+def poolctl(*args):
+    with open("/proc/uptime") as file:
+        now = file.read().split()[0]
+    with open(OUT, "wb") as out, open(ERR, "wb") as err:
+        try:
+            status = subprocess.run(["poolctl", "--json", *args], stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=LIMIT).returncode
+        except subprocess.TimeoutExpired:
+            status = "hung"
+    print(f"{now} poolctl {' '.join(args)} -> {status}\n{head(OUT, 3000)}\n{head(ERR, 3000)}", file=log, flush=True)
+    return status
+
+
+def said(status):
+    return f"exit {status}, stdout '{head(OUT)}', stderr '{head(ERR)}'"
+
+
+def good(*args):
+    status = poolctl(*args)
+    left = leaks()
+    return said(status) if status != 0 else left and f"left over: {left}"
+
+
+def refused(status, error, disks, *args):
+    mark(disks)
+    got = poolctl(*args)
+    why = [] if str(got) == status else [f"not exit {status}"]
+    if error != "-":
+        d, lines = load(OUT)
+        found = f"{d['error']['kind']}/{d['error']['errno']}" if isinstance(d, dict) and "error" in d else "none"
+        if found != error:
+            why.append(f"the error is {found}, not {error}")
+        elif lines != 1 or not d["error"]["message"]:
+            why.append("the error is not one line with a message")
+    why += filter(None, [written(disks), leaks()])
+    return "; ".join(why + [said(got)]) if why else ""
+
+
+def load(path):
+    with open(path, errors="replace") as file:
+        text = file.read()
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if isinstance(value, dict) and "report" in value:
+        value = [row for part in value["report"] for rows in part.values() for row in rows]
+    return value, text.count("\n")
+
+
+def evaluate(path, expression):
+    d, _ = load(path)
+    names = {"d": d, "re": re, "hexid": lambda text: text.replace("-", "")}
+    names["one"] = lambda **want: next(row for row in d if all(row[key] == value for key, value in want.items()))
+    return eval(expression, names)
+
+
+def written_so_far(device):
+    """Sectors written and discarded, with what the page cache still held."""
+    fd = os.open(device, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    with open(f"/sys/class/block/{os.path.basename(os.path.realpath(device))}/stat") as file:
+        counters = file.read().split()
+    return int(counters[6]) + int(counters[13])
+
+
+def mark(devices):
+    for device in devices.split():
+        marks[device] = written_so_far(device)
+    return ""
+
+
+def written(devices):
+    changed = ((device, written_so_far(device) - marks[device]) for device in devices.split())
+    return ", ".join(f"{sectors} sectors of {device} were written" for device, sectors in changed if sectors)
+
+
+def mapped_devices():
+    for name in os.listdir("/sys/class/block"):
+        folder = f"/sys/class/block/{name}/dm"
+        if os.path.isdir(folder):
+            with open(f"{folder}/name") as file, open(f"{folder}/suspended") as suspended:
+                yield file.read().strip(), suspended.read().strip() == "1"
+
+
+def leaks():
+    found = []
+    devices = dict(mapped_devices())
+    nodes = set(os.listdir("/dev/mapper")) - {"control"}
+    found += [f"{name} is suspended" for name, suspended in devices.items() if suspended]
+    found += [f"{name} has no node" for name in devices.keys() - nodes]
+    found += [f"/dev/mapper/{name} has no device" for name in nodes - devices.keys()]
+    for folder, _, names in os.walk("/dev"):
+        if os.path.dirname(folder) == "/dev" and os.path.basename(folder) not in ("mapper", "disk", "block", "char"):
+            links = (os.path.join(folder, name) for name in names)
+            found += [f"{link} points nowhere" for link in links if os.path.islink(link) and not os.path.exists(link)]
+    with open("/proc/sysvipc/sem") as file:
+        keys = [int(line.split()[0]) & 0xFFFFFFFF for line in list(file)[1:]]
+    found += [f"cookie {key:#x}" for key in keys if key >> 16 == COOKIE_MAGIC]
+    return "; ".join(found)
+
+
+def fill(device, seed, mib):
+    fd = os.open(device, os.O_WRONLY | os.O_DIRECT)
+    try:
+        buffer = mmap.mmap(-1, MIB)
+        for index in range(int(mib)):
+            buffer[:] = random.Random(f"{seed}/{index}").randbytes(MIB)
+            os.pwritev(fd, [buffer], index * MIB)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return "filled"
+
+
+def digest(device, mib):
+    fd = os.open(device, os.O_RDONLY | os.O_DIRECT)
+    try:
+        buffer, total = mmap.mmap(-1, MIB), hashlib.sha256()
+        for index in range(int(mib)):
+            size = os.preadv(fd, [buffer], index * MIB)
+            total.update(buffer[:size])
+    finally:
+        os.close(fd)
+    return total.hexdigest()
+
+
+VERBS = {"poolctl": poolctl, "good": good, "refused": refused, "q": evaluate, "mark": mark, "written": written}
+VERBS |= {"leaks": leaks, "fill": fill, "sum": digest}
+for line in sys.stdin:
+    verb, *words = line.rstrip("\n").replace("\x1e", "\n").split("\x1f")
+    try:
+        answer = str(VERBS[verb](*words))
+    except Exception as error:  # the scenario shows it in place of the value
+        answer = f"{type(error).__name__}: {error}"
+    print(answer.replace("\n", " "), flush=True)

@@ -1,0 +1,94 @@
+# The words of the scenarios (bash).  Each begins with: . /opt/vm/lib.sh
+#
+# Driving poolctl; its JSON is in $O and what it said on stderr in $E:
+#   good NAME ARGS...            `poolctl --json ARGS` succeeds
+#   bad NAME KIND/ERRNO ARGS...  it fails with exactly this error, as one line of JSON, and writes nothing to any disk
+#   usage NAME ARGS...           it is wrong usage (exit 2), and nothing is written
+# After each of these no device is suspended and no cookie, node or link is left over.
+#
+# Checking; a NAME says what is protected:
+#   is NAME GOT WANT             equal
+#   that NAME EXPR [FILE]        the Python expression is true; `d` is the JSON in FILE, by default poolctl's
+#   runs NAME CMD...             the command succeeds
+#   fails NAME CMD...            the command fails
+#   lvm_ok NAME VG               vgck, pvck and lvs find nothing wrong
+#   same_face NAME F1 F2         two faces are equal, and of active LVs
+#
+# Asking:
+#   q EXPR [FILE]                prints the value of a Python expression
+#   rep CMD ARGS...              an LVM report in bytes, into $R (then `q EXPR $R`; `d` is the list of its rows)
+#   field CMD FIELD ARGS...      the first row's field of an LVM report
+#   face VG LV                   what the kernel and /dev hold of an LV
+#   fill DEV SEED [MIB]          writes recognisable data;  sum DEV [MIB]  its digest; both past the page cache
+#   uuid N, hex UUID, dmname VG LV, loops N MIB (sets LOOPS), settle, quiet CMD...
+W=$(mktemp -d /tmp/w.XXXXXX) || exit 1
+O=$W/out E=$W/err R=$W/report
+# Disks that `bad` watches.
+WATCH=$DISKS
+
+say() { echo "${1//$'\n'/ | }" >&5; echo "$1"; }
+ok() { say "ok $1"; }
+no() { say "not ok $1: ${2:0:700}"; }
+note() { say "# $*"; }
+
+# One Python process answers all questions: starting one takes half a second here.
+coproc HELPER { exec python3 /opt/vm/helper.py "$W" 2>>"$OUT/helper.log"; }
+ask() {
+    local IFS=$'\x1f' line
+    line="$*"
+    printf '%s\n' "${line//$'\n'/$'\x1e'}" >&"${HELPER[1]}"
+    IFS= read -r REPLY <&"${HELPER[0]}"
+}
+q() { ask q "${2:-$O}" "$1"; printf '%s\n' "$REPLY"; }
+
+is() { if [ "$2" = "$3" ]; then ok "$1"; else no "$1" "got '$2', want '$3'"; fi; }
+that() {
+    ask q "${3:-$O}" "bool($2)"
+    if [ "$REPLY" = True ]; then ok "$1"; else no "$1" "$2 is '$REPLY' in $(head -c 500 "${3:-$O}")"; fi
+}
+runs() { local name=$1 said; shift; if said=$("$@" 2>&1); then ok "$name"; else no "$name" "'$*' exits $?: $(tail -n 3 <<<"$said")"; fi; }
+fails() { local name=$1 said; shift; if said=$("$@" 2>&1); then no "$name" "'$*' succeeds: $(tail -n 2 <<<"$said")"; else ok "$name"; fi; }
+quiet() { "$@" >>"$OUT/quiet.log" 2>&1 || { no "quiet $*" "exits $?: $(tail -n 3 "$OUT/quiet.log")"; return 1; }; }
+settle() { [ "$UDEV" = noudev ] || udevadm settle --timeout=30; }
+
+# poolctl ARGS: sets RC.
+pc() { ask poolctl "$@"; RC=$REPLY; }
+said() { echo "exit $RC, stdout '$(head -c 400 "$O")', stderr '$(tail -n 2 "$E" | head -c 400)'"; }
+verdict() { if [ -z "$REPLY" ]; then ok "$1"; else no "$@" "$REPLY"; fi; }
+leaks() { ask leaks; [ -z "$REPLY" ]; }
+good() { local name=$1; shift; ask good "$@"; verdict "$name"; }
+bad() { local name=$1 error=$2; shift 2; ask refused 1 "$error" "$WATCH" "$@"; verdict "$name"; }
+usage() { local name=$1; shift; ask refused 2 - "$WATCH" "$@"; verdict "$name"; }
+
+rep() { local cmd=$1; shift; "$cmd" --reportformat json --units b --nosuffix "$@" >"$R" 2>>"$OUT/report.log"; }
+field() { local cmd=$1 what=$2; shift 2; "$cmd" --noheadings --units b --nosuffix -o "$what" "$@" 2>>"$OUT/report.log" | sed 's/^ *//; s/ *$//; q'; }
+lvm_ok() {
+    local name=$1 vg=$2 said disk
+    said=$({ vgck "$vg" || echo "vgck fails: $?"; lvs "$vg" >/dev/null
+        for disk in $(pvs --noheadings -o pv_name -S vg_name="$vg"); do pvck "$disk" || echo "pvck fails: $?"; done; } 2>&1)
+    if grep -qiE 'warn|error|fail|corrupt|inconsist|mismatch|invalid' <<<"$said"; then no "$name" "$said"; else ok "$name"; fi
+}
+
+dmname() { echo "${1//-/--}-${2//-/--}"; }
+# Table, name, uuid and state of the device; type, owner, mode and target of both nodes.  Device numbers are left out.
+face() {
+    local name; name=$(dmname "$1" "$2")
+    dmsetup table "$name"
+    dmsetup info -c --noheadings -o name,uuid,attr,segments,read_ahead "$name"
+    stat -c '%N %F %U %G %a' "/dev/mapper/$name" "/dev/$1/$2" | sed -E 's/dm-[0-9]+/dm-N/g'
+    [ "/dev/$1/$2" -ef "/dev/mapper/$name" ] && echo "both nodes are one device"
+} 2>&1
+same_face() { case $2 in *"both nodes are one device"*) is "$@" ;; *) no "$1" "not active: $2" ;; esac; }
+
+fill() { ask fill "$1" "$2" "${3:-4}"; [ "$REPLY" = filled ] || no "fill $*" "$REPLY"; }
+sum() { ask sum "$1" "${2:-4}"; printf '%s\n' "$REPLY"; }
+uuid() { printf '%08x-0000-4000-8000-%012x\n' "$1" "$1"; }
+hex() { echo "${1//-/}"; }
+loops() {
+    local i; LOOPS=()
+    for ((i = 0; i < $1; i++)); do
+        truncate -s "$2M" "$W/loop-$2-$i.img"
+        LOOPS+=("$(losetup -f --show "$W/loop-$2-$i.img")")
+    done
+    settle
+}

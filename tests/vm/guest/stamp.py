@@ -1,0 +1,60 @@
+"""A writer whose every acknowledged write can be recognised later.
+
+stamp.py write DEV BLOCKS SEQFILE [COUNT]  writes blocks 1, 2, 3, ... in a ring of BLOCKS at the start of DEV, past the page
+                                           cache; SEQFILE holds the last acknowledged number.  Ends at SIGTERM or after COUNT.
+stamp.py check DEV BLOCKS SEQFILE          DEV holds exactly the state after the last acknowledged write or the one after it
+"""
+import mmap
+import os
+import signal
+import struct
+import sys
+
+BLOCK = 4096
+
+
+def stamp(number):
+    return struct.pack("<QQ", number, number * 0x9E3779B97F4A7C15 & (1 << 64) - 1) * (BLOCK // 16) if number else bytes(BLOCK)
+
+
+def last(path):
+    with open(path, "rb") as file:
+        return struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
+
+
+def write(device, blocks, path, count=0):
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    seq = os.open(path, os.O_RDWR | os.O_CREAT)
+    number = start = last(path)
+    fd = os.open(device, os.O_RDWR | os.O_DIRECT)
+    buffer = mmap.mmap(-1, BLOCK)
+    while not stop and not (count and number - start >= count):
+        number += 1
+        buffer[:] = stamp(number)
+        os.pwrite(fd, buffer, number % blocks * BLOCK)
+        os.pwrite(seq, struct.pack("<Q", number), 0)
+
+
+def check(device, blocks, path):
+    fd = os.open(device, os.O_RDONLY | os.O_DIRECT)
+    buffer = mmap.mmap(-1, blocks * BLOCK)
+    at = 0
+    while at < blocks * BLOCK:
+        size = os.preadv(fd, [memoryview(buffer)[at:]], at)
+        if size == 0:
+            sys.exit("the device is shorter than the ring")
+        at += size
+    held = [buffer[at:at + BLOCK] for at in range(0, blocks * BLOCK, BLOCK)]
+    top = max(struct.unpack_from("<Q", block)[0] for block in held)
+    for place, block in enumerate(held):
+        want = max(top - (top - place) % blocks, 0)
+        if block != stamp(want):
+            sys.exit(f"block {place} is not write {want} of {top}")
+    if not last(path) <= top <= last(path) + 1:
+        sys.exit(f"the newest write is {top}, acknowledged were {last(path)}")
+    print(top)
+
+
+verb, device, blocks, path, *rest = sys.argv[1:]
+{"write": write, "check": check}[verb](device, int(blocks), path, *map(int, rest))

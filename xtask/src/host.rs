@@ -1,0 +1,5 @@
+//! Tests on this machine.
+use anyhow::Result;
+pub(crate) fn test() -> Result<()> {
+    crate::tidy::check()
+}

@@ -1,0 +1,5 @@
+//! Tidy.
+use anyhow::Result;
+pub(crate) fn check() -> Result<()> {
+    Ok(())
+}

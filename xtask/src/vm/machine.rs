@@ -1,0 +1,219 @@
+//! One VM: what is put into it, how it is run, and what comes back.
+//!
+//! A VM of this kind runs scenarios, one after the other, and ends.  It has six disks, `/dev/vda` to `/dev/vdf`, of
+//! [`DISK_MIB`] each; a scenario tells its results as lines, and what it leaves in the guest's `/out` comes back.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::base::Base;
+use super::cpio::Archive;
+use super::debian::Tools;
+use super::report::Report;
+use super::scenario::Scenario;
+use crate::sh;
+
+/// What running VMs takes.
+pub(crate) const TOOLS: &Tools = &[("qemu-system-x86_64", "qemu-system-x86"), ("tar", "tar")];
+
+/// Size of each of the guest's disks.
+const DISK_MIB: u64 = 256;
+const DISKS: [char; 6] = ['a', 'b', 'c', 'd', 'e', 'f'];
+/// Size of the disk that brings `/out` back.
+const RESULT_MIB: u64 = 128;
+
+/// What a VM is made of.
+pub(crate) struct Machine<'a> {
+    /// Names the folder below the target folder that keeps the logs and results.
+    pub(crate) name: String,
+    /// Kernel and tools.
+    pub(crate) base: &'a Base,
+    /// Does udevd run in the VM?
+    pub(crate) udev: bool,
+    /// Static programs, put on the guest's path under their file names.
+    pub(crate) programs: &'a [PathBuf],
+    /// What is run, in this order.
+    pub(crate) scenarios: Vec<&'a Scenario>,
+    /// How often the VM is started, with the same disks: the scenarios see `$BOOT`.
+    pub(crate) boots: u32,
+    /// Limit of one start.
+    pub(crate) limit: Duration,
+}
+
+impl Machine<'_> {
+    /// Runs the VM to its end, or to its limit.  A VM that hangs or crashes is a failed check of the report.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) fn run(&self) -> Result<Report> {
+        let dir = sh::target().join("vm").join(&self.name);
+        if dir.exists() {
+            fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+        }
+        fs::create_dir_all(&dir)?;
+        let initramfs = dir.join("initramfs");
+        self.write_initramfs(&initramfs)?;
+        for disk in DISKS {
+            blank(&dir.join(format!("vd{disk}.img")), DISK_MIB)?;
+        }
+        let mut report = Report::new(&self.name, dir.join("out"));
+        for boot in 1..=self.boots {
+            blank(&dir.join("result.img"), RESULT_MIB)?;
+            let start = Instant::now();
+            let end = self.boot(&dir, &initramfs, boot)?;
+            let lines = fs::read(dir.join("lines")).unwrap_or_default();
+            let lines = String::from_utf8_lossy(&lines).replace('\r', "");
+            let console = fs::read(dir.join("console.log")).unwrap_or_default();
+            report.add_boot(&lines, end, &String::from_utf8_lossy(&console));
+            report.took += start.elapsed();
+            unpack_results(&dir, boot)?;
+            fs::rename(dir.join("console.log"), dir.join(format!("console-{boot}.log")))?;
+            fs::rename(dir.join("lines"), dir.join(format!("lines-{boot}")))?;
+        }
+        for image in DISKS
+            .iter()
+            .map(|disk| format!("vd{disk}.img"))
+            .chain(["result.img".into(), "initramfs".into()])
+        {
+            fs::remove_file(dir.join(image))?;
+        }
+        Ok(report)
+    }
+
+    /// The payload first, uncompressed, then the base.
+    fn write_initramfs(&self, path: &Path) -> Result<()> {
+        let mut archive = Archive::new(File::create(path)?);
+        let guest = sh::workspace().join("tests/vm/guest");
+        archive.file("init", 0o755, &fs::read(guest.join("init"))?)?;
+        for name in ["lib.sh", "helper.py", "stamp.py"] {
+            archive.file(&format!("opt/vm/{name}"), 0o644, &fs::read(guest.join(name))?)?;
+        }
+        let plan: Vec<&str> = self
+            .scenarios
+            .iter()
+            .map(|scenario| scenario.name.as_str())
+            .collect();
+        archive.file("opt/vm/plan", 0o644, format!("{}\n", plan.join("\n")).as_bytes())?;
+        for scenario in &self.scenarios {
+            archive.file(
+                &format!("opt/vm/{}.sh", scenario.name),
+                0o644,
+                scenario.text.as_bytes(),
+            )?;
+        }
+        for program in self.programs {
+            let name = program
+                .file_name()
+                .and_then(|name| name.to_str())
+                .context("a program without a name")?;
+            let content = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+            archive.file(
+                &format!("opt/vm/bin/{name}"),
+                fs::metadata(program)?.permissions().mode(),
+                &content,
+            )?;
+        }
+        let mut out = archive.finish()?;
+        std::io::copy(&mut File::open(&self.base.initramfs)?, &mut out)?;
+        Ok(())
+    }
+
+    fn boot(&self, dir: &Path, initramfs: &Path, boot: u32) -> Result<End> {
+        let udev = if self.udev { "udev" } else { "noudev" };
+        // `setpriv` so that no VM outlives this program.
+        let mut qemu = Command::new("setpriv");
+        qemu.args([
+            "--pdeathsig",
+            "KILL",
+            "qemu-system-x86_64",
+            "-machine",
+            "q35",
+            "-accel",
+            "tcg,thread=multi",
+        ]);
+        qemu.args([
+            "-cpu", "max", "-m", "2048", "-smp", "2", "-nic", "none", "-display", "none", "-monitor", "none",
+        ]);
+        qemu.arg("-no-reboot")
+            .arg("-kernel")
+            .arg(&self.base.kernel)
+            .arg("-initrd")
+            .arg(initramfs);
+        qemu.arg("-append").arg(format!(
+            "console=ttyS0 quiet panic=-1 vm.udev={udev} vm.boot={boot} vm.boots={}",
+            self.boots
+        ));
+        for serial in ["console.log", "lines"] {
+            qemu.arg("-serial")
+                .arg(format!("file:{}", dir.join(serial).display()));
+        }
+        let images = DISKS
+            .iter()
+            .map(|disk| (format!("vd{disk}"), format!("disk-{disk}")));
+        for (image, serial) in images.chain([("result".into(), "result".into())]) {
+            let path = dir.join(format!("{image}.img"));
+            qemu.arg("-drive").arg(format!(
+                "file={},format=raw,if=none,id={image},cache=unsafe,discard=unmap,detect-zeroes=unmap",
+                path.display()
+            ));
+            qemu.arg("-device")
+                .arg(format!("virtio-blk-pci,drive={image},serial={serial}"));
+        }
+        let log = File::create(dir.join("qemu.log"))?;
+        let mut child = qemu
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("cannot run QEMU")?;
+        let deadline = Instant::now() + self.limit;
+        loop {
+            match child.try_wait()? {
+                Some(status) if status.success() => return Ok(End::Came),
+                Some(status) => {
+                    let said = fs::read_to_string(dir.join("qemu.log")).unwrap_or_default();
+                    bail!("QEMU failed: {status}\n{said}");
+                }
+                None if Instant::now() > deadline => {
+                    child.kill()?;
+                    child.wait()?;
+                    return Ok(End::Stopped(self.limit));
+                }
+                None => thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+}
+
+/// How a start of a VM ended.
+pub(crate) enum End {
+    /// By itself.
+    Came,
+    /// By its limit.
+    Stopped(Duration),
+}
+
+fn blank(path: &Path, mib: u64) -> Result<()> {
+    File::create(path)?.set_len(mib << 20)?;
+    Ok(())
+}
+
+/// The guest writes `/out` as a tar archive onto the result disk; a VM that was stopped wrote none.
+fn unpack_results(dir: &Path, boot: u32) -> Result<()> {
+    let out = dir.join("out").join(format!("boot-{boot}"));
+    fs::create_dir_all(&out)?;
+    Command::new("tar")
+        .arg("-xf")
+        .arg(dir.join("result.img"))
+        .arg("-C")
+        .arg(&out)
+        .stderr(Stdio::null())
+        .status()?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! What a VM's scenarios said.
+//!
+//! A scenario speaks in lines: `ok NAME`, `not ok NAME: WHY`, and `# NOTE`.  The guest's init brackets it in `begin SCENARIO`
+//! and `end SCENARIO STATUS`, and says `done` at its own end.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::machine::End;
+
+/// The results of one VM.
+pub(crate) struct Report {
+    /// The VM's name.
+    pub(crate) machine: String,
+    /// What it said, in order.
+    pub(crate) lines: Vec<Line>,
+    /// Folder with one `boot-N` for each start, which holds what the guest left in `/out`.
+    pub(crate) out: PathBuf,
+    /// Wall-clock time of all starts.
+    pub(crate) took: Duration,
+}
+
+/// One line of a report.
+pub(crate) enum Line {
+    /// A check that held, as `scenario: name`.
+    Ok(String),
+    /// A check that did not hold, as `scenario: name: why`.
+    NotOk(String),
+    /// Anything else worth reading.
+    Note(String),
+}
+
+impl Report {
+    pub(super) fn new(machine: &str, out: PathBuf) -> Self {
+        Self {
+            machine: machine.to_owned(),
+            lines: Vec::new(),
+            out,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// Takes in what one start of the VM said.  That a scenario, or the VM, did not come to its end is a failed check.
+    pub(super) fn add_boot(&mut self, text: &str, end: End, console: &str) {
+        let mut scenario = String::new();
+        let mut done = false;
+        for line in text.lines() {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "begin" => scenario = rest.to_owned(),
+                "end" => match rest.split_once(' ') {
+                    Some((name, "0")) => self.lines.push(Line::Ok(format!("{name}: comes to its end"))),
+                    _ => self.lines.push(Line::NotOk(format!(
+                        "{scenario}: comes to its end: exit status: {rest}"
+                    ))),
+                },
+                "ok" => self.lines.push(Line::Ok(format!("{scenario}: {rest}"))),
+                "not" => {
+                    let rest = rest.strip_prefix("ok ").unwrap_or(rest);
+                    self.lines.push(Line::NotOk(format!("{scenario}: {rest}")));
+                }
+                "#" => self.lines.push(Line::Note(format!("{scenario}: {rest}"))),
+                "done" => done = true,
+                _ => {}
+            }
+        }
+        if !done {
+            let how = match end {
+                End::Came => "the VM stopped early".into(),
+                End::Stopped(limit) => format!("the VM was stopped after {} s", limit.as_secs()),
+            };
+            let last: Vec<&str> = console.lines().rev().take(6).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            self.lines.push(Line::NotOk(format!(
+                "{scenario}: {how}; last on its console: {}",
+                last.join(" | ")
+            )));
+        }
+    }
+
+    /// Checks that held, and that did not.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let passed = self
+            .lines
+            .iter()
+            .filter(|line| matches!(line, Line::Ok(_)))
+            .count();
+        let failed = self
+            .lines
+            .iter()
+            .filter(|line| matches!(line, Line::NotOk(_)))
+            .count();
+        (passed, failed)
+    }
+}
