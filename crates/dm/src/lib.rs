@@ -15,6 +15,8 @@ mod kernel;
 mod mapper;
 mod name;
 mod nodes;
+#[cfg(feature = "devicemapper")]
+mod stratis;
 mod sys;
 mod table;
 mod target;
@@ -30,6 +32,8 @@ pub use error::Error;
 pub use kernel::Kernel;
 pub use mapper::{Backend, BlockIo, DeviceMapper, EventSource, NodeMode, OpenMode};
 pub use name::{DmName, DmUuid};
+#[cfg(feature = "devicemapper")]
+pub use stratis::Stratis;
 pub use table::{Table, TargetLine};
 pub use target::{Mirror, MirrorLog, Raid, RaidImage, Target};
 pub use udev::{Cookie, UdevFlags};

@@ -1,6 +1,6 @@
 //! The one trait of all mappers.
 //!
-//! The life of a device: [`create`](DeviceMapper::create) (suspended, no table), [`load`](DeviceMapper::load) (a table
+//! The life of a device: [`create`](DeviceMapper::create) (no table, no I/O), [`load`](DeviceMapper::load) (a table
 //! staged), [`resume`](DeviceMapper::resume) (the staged table mapped, I/O flows); then `load`,
 //! [`suspend`](DeviceMapper::suspend), `resume` for each change; [`remove`](DeviceMapper::remove).
 
@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::deadline::Deadline;
 use crate::{
     Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Error, StatusLine, SuspendFlags,
     Table, TargetVersion, UdevFlags, Version,
@@ -82,7 +83,7 @@ pub trait DeviceMapper: Send + Sync {
     /// [`Error::Command`].
     fn list(&self) -> Result<Vec<DeviceEntry>, Error>;
 
-    /// Makes a device: suspended, without a table.
+    /// Makes a device without a table: it has no size yet, is not marked as suspended, and cannot be opened for I/O.
     ///
     /// # Errors
     /// `EBUSY` when the name or the uuid is taken.
@@ -90,8 +91,12 @@ pub trait DeviceMapper: Send + Sync {
 
     /// Stages a table, in place of one staged before.
     ///
+    /// The kernel checks against the sizes of the devices below when it loads a device's first table; for later ones
+    /// not before the resume.
+    ///
     /// # Errors
-    /// [`Error::BadTable`]; `EINVAL` for what a target refuses, an area past its device's end included.
+    /// [`Error::BadTable`]; `EINVAL` for what a target refuses, an area past its device's end included; `ENXIO` or
+    /// `EINVAL` when a device below is not there.
     fn load(&self, id: DeviceId<'_>, table: &Table, read_only: bool) -> Result<DeviceInfo, Error>;
 
     /// Drops the staged table.
@@ -115,7 +120,8 @@ pub trait DeviceMapper: Send + Sync {
     /// Maps the staged table, if there is one, and lets I/O go on.  Nodes are there after [`DeviceMapper::finish`].
     ///
     /// # Errors
-    /// [`Error::Command`].
+    /// `EINVAL` when the staged table cannot be mapped, such as one past the end of a device below: it is dropped then,
+    /// the device stays suspended with its old table, and another resume lets it go on with that.
     fn resume(&self, id: DeviceId<'_>, flags: UdevFlags, cookie: &mut Cookie) -> Result<DeviceInfo, Error>;
 
     /// Gives a device another name.
@@ -183,7 +189,20 @@ pub trait DeviceMapper: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Command`], `ENXIO` when the device goes away meanwhile.
-    fn wait(&self, id: DeviceId<'_>, event_nr: u32, timeout: Duration) -> Result<DeviceInfo, Error>;
+    fn wait(&self, id: DeviceId<'_>, event_nr: u32, timeout: Duration) -> Result<DeviceInfo, Error> {
+        let end = Deadline::after(timeout);
+        // Before the first look at the device, so that no event is lost.
+        let mut events = self.events()?;
+        loop {
+            let info = self
+                .info(id)?
+                .ok_or_else(|| Error::errno_of("wait", id, libc::ENXIO))?;
+            if info.event_nr != event_nr || end.left().is_zero() {
+                return Ok(info);
+            }
+            events.wait(end.left())?;
+        }
+    }
 
     /// Opens a stream of events of all devices.
     ///
@@ -221,7 +240,7 @@ pub trait EventSource: Send {
     fn wait(&mut self, timeout: Duration) -> Result<bool, Error>;
 }
 
-/// A mapped device, open.
+/// A mapped device, open.  Any range of bytes can be read and written, whole sectors or not.
 pub trait BlockIo: Send + Sync {
     /// Fills `buf` from byte `at`.
     ///
@@ -232,7 +251,7 @@ pub trait BlockIo: Send + Sync {
     /// Writes all of `bytes` at byte `at`; durable after [`BlockIo::sync`].
     ///
     /// # Errors
-    /// The device's.
+    /// The device's, and `ENOSPC` past its end, with what is before it written.
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Makes what was written durable.
@@ -250,6 +269,6 @@ pub trait BlockIo: Send + Sync {
     /// Zeroes `length` bytes from byte `at`, both multiples of 512, by the device's own means where it has them.
     ///
     /// # Errors
-    /// The device's.
+    /// The device's; `EINVAL` for other ranges, and past its end.
     fn zero(&self, at: u64, length: u64) -> io::Result<()>;
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, Target};
+use crate::{Error, StatusLine, Target};
 
 /// Longest name of a target in bytes.
 const KIND_LIMIT: usize = 15;
@@ -27,6 +27,22 @@ impl Table {
     /// A table of these lines, in their order.
     pub fn new(lines: Vec<TargetLine>) -> Self {
         Self(lines)
+    }
+
+    /// From the kernel's table lines.
+    pub(crate) fn of_kernel(lines: Vec<StatusLine>) -> Result<Self, Error> {
+        let parse = |line: StatusLine| {
+            Ok(TargetLine {
+                start: line.start,
+                length: line.length,
+                target: Target::parse(&line.kind, &line.status)?,
+            })
+        };
+        lines
+            .into_iter()
+            .map(parse)
+            .collect::<Result<_, Error>>()
+            .map(Self)
     }
 
     /// Its lines.

@@ -2,10 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::check_target;
-use crate::{DeviceNumber, Error, StatusLine, Table, Target};
+use crate::{DeviceNumber, Error, Raid, StatusLine, Table, Target, TargetLine};
 
-const SECTOR: u64 = 512;
+pub(super) const SECTOR: u64 = 512;
 
 /// A table that was checked, with the health of its images.
 pub(super) struct Map {
@@ -13,6 +12,8 @@ pub(super) struct Map {
     pub(super) read_only: bool,
     /// For each line, the images that failed a write or read and are used no more.
     dead: Vec<Vec<AtomicBool>>,
+    /// The devices below, sorted, each once.
+    below: Vec<DeviceNumber>,
 }
 
 /// What serves some bytes.
@@ -20,100 +21,87 @@ pub(super) enum Piece<'a> {
     /// Bytes of one device.
     One(DeviceNumber, u64),
     /// The same bytes on each of several devices; `None` for one that is missing.
-    Copies(Vec<(Option<DeviceNumber>, u64)>, &'a [AtomicBool]),
+    Copies(Vec<Copy>, &'a [AtomicBool]),
     /// Zeroes.
     Zero,
     /// Failure.
     Error,
 }
 
+/// A device and its byte.
+pub(super) type Copy = (Option<DeviceNumber>, u64);
+
+/// Images that have to become equal to the others before a table is mapped.
+pub(super) struct Stale<'a> {
+    /// Device and first byte of each image.
+    pub(super) images: Vec<Copy>,
+    pub(super) is_stale: Vec<bool>,
+    pub(super) dead: &'a [AtomicBool],
+    pub(super) bytes: u64,
+}
+
 impl Map {
-    /// Checks a table: known targets, devices that exist, areas inside them.
-    pub(super) fn new(
-        table: Table,
-        read_only: bool,
-        length: &dyn Fn(DeviceNumber) -> Option<u64>,
-    ) -> Result<Self, Error> {
-        let mut dead = Vec::new();
-        for line in table.lines() {
-            check_target(&line.target)?;
-            let inside = |device: DeviceNumber, offset: u64, needed: u64| {
-                let length =
-                    length(device).ok_or_else(|| Error::BadTable(format!("there is no device {device}")))?;
-                match offset.checked_add(needed) {
-                    Some(end) if end <= length => Ok(()),
-                    _ => Err(Error::BadTable(format!(
-                        "{needed} sectors from {offset} pass the end of {device} at {length}"
-                    ))),
-                }
-            };
-            let mut images = 0;
-            match &line.target {
-                Target::Linear { device, offset } => inside(*device, *offset, line.length)?,
-                Target::Striped { chunk, stripes } => {
-                    let count = stripes.len() as u64;
-                    if *chunk < 8 || !chunk.is_power_of_two() || count == 0 || line.length % count != 0 {
-                        return Err(Error::BadTable(format!(
-                            "{count} stripes of {chunk} sectors over {}",
-                            line.length
-                        )));
-                    }
-                    for (device, offset) in stripes {
-                        inside(*device, *offset, line.length / count)?;
-                    }
-                }
-                Target::Mirror(mirror) => {
-                    images = mirror.images.len();
-                    for (device, offset) in &mirror.images {
-                        inside(*device, *offset, line.length)?;
-                    }
-                }
-                Target::Raid(raid) => {
-                    images = raid.images.len();
-                    for device in raid.images.iter().filter_map(|image| image.data) {
-                        inside(device, 0, line.length)?;
-                    }
-                    if raid.images.iter().all(|image| image.data.is_none()) {
-                        return Err(Error::BadTable("a raid1 without images".into()));
-                    }
-                }
-                _ => {}
-            }
-            dead.push((0..images).map(|_| AtomicBool::new(false)).collect());
-        }
-        Ok(Self {
+    /// Makes a table ready that [`check`] takes.
+    pub(super) fn new(table: Table, read_only: bool) -> Self {
+        let mut below: Vec<DeviceNumber> = table.lines().iter().flat_map(devices_of).collect();
+        below.sort_unstable();
+        below.dedup();
+        let healthy = |line: &TargetLine| copies(line, 0).iter().map(|_| AtomicBool::new(false)).collect();
+        let dead = table.lines().iter().map(healthy).collect();
+        Self {
             table,
             read_only,
             dead,
-        })
+            below,
+        }
     }
 
     /// The devices below, each once.
-    pub(super) fn devices(&self) -> Vec<DeviceNumber> {
-        let mut found: Vec<DeviceNumber> = Vec::new();
-        for line in self.table.lines() {
-            match &line.target {
-                Target::Linear { device, .. } => found.push(*device),
-                Target::Striped { stripes, .. } => found.extend(stripes.iter().map(|(device, _)| *device)),
-                Target::Mirror(mirror) => found.extend(mirror.images.iter().map(|(device, _)| *device)),
-                Target::Raid(raid) => {
-                    found.extend(
-                        raid.images
-                            .iter()
-                            .flat_map(|image| [image.meta, image.data])
-                            .flatten(),
-                    );
-                }
-                _ => {}
-            }
-        }
-        found.sort_unstable();
-        found.dedup();
-        found
+    pub(super) fn devices(&self) -> &[DeviceNumber] {
+        &self.below
     }
 
     pub(super) fn uses(&self, number: DeviceNumber) -> bool {
-        self.devices().contains(&number)
+        self.below.binary_search(&number).is_ok()
+    }
+
+    /// Images that failed under the table before are not used by this one either: what they hold is old.
+    pub(super) fn inherit(&self, before: &Map) {
+        let failed: Vec<DeviceNumber> = before
+            .images()
+            .filter_map(|(device, dead)| dead.load(Ordering::Relaxed).then_some(device))
+            .collect();
+        for (device, dead) in self.images() {
+            dead.fetch_or(failed.contains(&device), Ordering::Relaxed);
+        }
+    }
+
+    fn images(&self) -> impl Iterator<Item = (DeviceNumber, &AtomicBool)> {
+        let lines = self.table.lines().iter().zip(&self.dead);
+        lines.flat_map(|(line, dead)| {
+            let images = copies(line, 0).into_iter().zip(dead);
+            images.filter_map(|((device, _), dead)| Some((device?, dead)))
+        })
+    }
+
+    /// What has to be copied before I/O flows: all of a mirror from its first image, and the images of a raid1 that are to
+    /// be rebuilt.
+    pub(super) fn stale(&self) -> Vec<Stale<'_>> {
+        let of_line = |(line, dead): (&TargetLine, &'_ Vec<AtomicBool>)| -> Vec<bool> {
+            match &line.target {
+                Target::Mirror(mirror) if !mirror.nosync => (0..dead.len()).map(|at| at > 0).collect(),
+                Target::Raid(raid) => (0..dead.len()).map(|at| is_rebuilt(raid, at)).collect(),
+                _ => Vec::new(),
+            }
+        };
+        let lines = self.table.lines().iter().zip(&self.dead);
+        let stale = lines.map(|(line, dead)| Stale {
+            images: copies(line, 0),
+            is_stale: of_line((line, dead)),
+            dead,
+            bytes: line.length.saturating_mul(SECTOR),
+        });
+        stale.filter(|stale| stale.is_stale.contains(&true)).collect()
     }
 
     /// What serves the bytes from `at`, and how many of them up to `length`.
@@ -130,10 +118,11 @@ impl Map {
             .checked_sub(inside)
             .filter(|left| *left > 0)?
             .min(length);
-        let dead = self.dead.get(index).map_or(&[][..], |dead| dead);
-        let place = |offset: u64| offset.saturating_mul(SECTOR).saturating_add(inside);
         Some(match &line.target {
-            Target::Linear { device, offset } => (Piece::One(*device, place(*offset)), left),
+            Target::Linear { device, offset } => {
+                let byte = offset.saturating_mul(SECTOR).saturating_add(inside);
+                (Piece::One(*device, byte), left)
+            }
             Target::Striped { chunk, stripes } => {
                 let chunk = chunk.saturating_mul(SECTOR);
                 let (number, within) = (inside.checked_div(chunk)?, inside.checked_rem(chunk)?);
@@ -146,79 +135,168 @@ impl Map {
                     .saturating_add(within);
                 (Piece::One(*device, byte), left.min(chunk.saturating_sub(within)))
             }
-            Target::Mirror(mirror) => {
-                let copies = mirror
-                    .images
-                    .iter()
-                    .map(|(device, offset)| (Some(*device), place(*offset)))
-                    .collect();
-                (Piece::Copies(copies, dead), left)
-            }
-            Target::Raid(raid) => {
-                let copies = raid.images.iter().map(|image| (image.data, place(0))).collect();
-                (Piece::Copies(copies, dead), left)
+            Target::Mirror(_) | Target::Raid(_) => {
+                (Piece::Copies(copies(line, inside), self.dead.get(index)?), left)
             }
             Target::Zero => (Piece::Zero, left),
-            _ => (Piece::Error, left),
+            Target::Error | Target::Other { .. } => (Piece::Error, left),
         })
+    }
+
+    /// The copies and their health, for each line that has any.
+    pub(super) fn copies(&self) -> impl Iterator<Item = (Vec<Copy>, &[AtomicBool])> {
+        let lines = self.table.lines().iter().zip(&self.dead);
+        lines
+            .map(|(line, dead)| (copies(line, 0), dead.as_slice()))
+            .filter(|(copies, _)| !copies.is_empty())
     }
 
     /// What each target says, in the kernel's words.
     pub(super) fn status(&self) -> Vec<StatusLine> {
-        let describe = |(line, dead): (&crate::TargetLine, &Vec<AtomicBool>)| {
-            let health = |alive: char, images: usize| -> String {
-                (0..images)
-                    .map(|at| {
-                        if dead.get(at).is_some_and(|dead| dead.load(Ordering::Relaxed)) {
-                            'D'
-                        } else {
-                            alive
-                        }
-                    })
-                    .collect()
-            };
-            let status = match &line.target {
-                Target::Striped { stripes, .. } => {
-                    let devices: Vec<String> = stripes.iter().map(|(device, _)| device.to_string()).collect();
-                    format!(
-                        "{} {} 1 {}",
-                        stripes.len(),
-                        devices.join(" "),
-                        "A".repeat(stripes.len())
-                    )
-                }
-                Target::Mirror(mirror) => {
-                    let devices: Vec<String> = mirror
-                        .images
-                        .iter()
-                        .map(|(device, _)| device.to_string())
-                        .collect();
-                    let regions = line.length.div_ceil(mirror.region_size.max(1));
-                    let count = mirror.images.len();
-                    format!(
-                        "{count} {} {regions}/{regions} 1 {} 1 core",
-                        devices.join(" "),
-                        health('A', count)
-                    )
-                }
-                Target::Raid(raid) => {
-                    let count = raid.images.len();
-                    let health: String = health('A', count)
-                        .chars()
-                        .zip(&raid.images)
-                        .map(|(word, image)| if image.data.is_none() { '-' } else { word })
-                        .collect();
-                    format!("raid1 {count} {health} {0}/{0} idle 0 0 -", line.length)
-                }
-                _ => String::new(),
-            };
-            StatusLine {
-                start: line.start,
-                length: line.length,
-                kind: line.target.kind().into(),
-                status,
-            }
+        let lines = self.table.lines().iter().zip(&self.dead);
+        let describe = |(line, dead): (&TargetLine, &Vec<AtomicBool>)| StatusLine {
+            start: line.start,
+            length: line.length,
+            kind: line.target.kind().into(),
+            status: status(line, dead),
         };
-        self.table.lines().iter().zip(&self.dead).map(describe).collect()
+        lines.map(describe).collect()
     }
+}
+
+fn is_rebuilt(raid: &Raid, image: usize) -> bool {
+    let words = raid.params.iter().zip(raid.params.iter().skip(1));
+    words
+        .filter(|(key, _)| *key == "rebuild")
+        .any(|(_, value)| value.parse() == Ok(image))
+}
+
+/// The devices that a line names, as often as it does.
+fn devices_of(line: &TargetLine) -> Vec<DeviceNumber> {
+    let more = match &line.target {
+        Target::Linear { device, .. } => vec![*device],
+        Target::Striped { stripes, .. } => stripes.iter().map(|(device, _)| *device).collect(),
+        Target::Mirror(mirror) => mirror.log.device().into_iter().collect(),
+        Target::Raid(raid) => raid.images.iter().filter_map(|image| image.meta).collect(),
+        Target::Zero | Target::Error | Target::Other { .. } => Vec::new(),
+    };
+    let images = copies(line, 0).into_iter().filter_map(|(device, _)| device);
+    images.chain(more).collect()
+}
+
+/// Where a byte of a line has its copies; none for a target without.
+fn copies(line: &TargetLine, inside: u64) -> Vec<Copy> {
+    let place = |offset: u64| offset.saturating_mul(SECTOR).saturating_add(inside);
+    match &line.target {
+        Target::Mirror(mirror) => {
+            let images = mirror.images.iter();
+            images
+                .map(|(device, offset)| (Some(*device), place(*offset)))
+                .collect()
+        }
+        Target::Raid(raid) => raid.images.iter().map(|image| (image.data, place(0))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn status(line: &TargetLine, dead: &[AtomicBool]) -> String {
+    let health = |missing: &dyn Fn(usize) -> bool| -> String {
+        let letter = |(at, dead): (usize, &AtomicBool)| match dead.load(Ordering::Relaxed) {
+            _ if missing(at) => '-',
+            true => 'D',
+            false => 'A',
+        };
+        dead.iter().enumerate().map(letter).collect()
+    };
+    let names = |devices: &[(DeviceNumber, u64)]| {
+        let names: Vec<String> = devices.iter().map(|(device, _)| device.to_string()).collect();
+        names.join(" ")
+    };
+    match &line.target {
+        Target::Striped { stripes, .. } => {
+            let count = stripes.len();
+            format!("{count} {} 1 {}", names(stripes), "A".repeat(count))
+        }
+        Target::Mirror(mirror) => {
+            let regions = line.length.div_ceil(mirror.region_size.max(1));
+            let log = match mirror.log.device() {
+                None => "1 core".into(),
+                Some(device) => format!("3 disk {device} A"),
+            };
+            let (count, names) = (mirror.images.len(), names(&mirror.images));
+            format!(
+                "{count} {names} {regions}/{regions} 1 {} {log}",
+                health(&|_| false)
+            )
+        }
+        Target::Raid(raid) => {
+            let missing = |at: usize| raid.images.get(at).is_none_or(|image| image.data.is_none());
+            let (count, health) = (raid.images.len(), health(&missing));
+            format!("raid1 {count} {health} {0}/{0} idle 0 0 -", line.length)
+        }
+        _ => String::new(),
+    }
+}
+
+/// Checks a table: known targets, devices that exist, areas inside them.
+pub(super) fn check(table: &Table, length: &dyn Fn(DeviceNumber) -> Option<u64>) -> Result<(), Error> {
+    let bad = |why: String| Err(Error::BadTable(why));
+    let inside = |device: DeviceNumber, offset: u64, needed: u64| {
+        let length = length(device).ok_or_else(|| Error::BadTable(format!("there is no device {device}")))?;
+        match offset.checked_add(needed) {
+            Some(end) if end <= length => Ok(()),
+            _ => bad(format!(
+                "{needed} sectors from {offset} pass the end of {device} at {length}"
+            )),
+        }
+    };
+    for line in table.lines() {
+        match &line.target {
+            Target::Linear { device, offset } => inside(*device, *offset, line.length)?,
+            Target::Striped { chunk, stripes } => {
+                let count = u64::try_from(stripes.len()).unwrap_or(u64::MAX);
+                let each = line.length.checked_div(count).unwrap_or(0);
+                let whole =
+                    each.checked_mul(count) == Some(line.length) && each.checked_rem(*chunk) == Some(0);
+                if !whole {
+                    return bad(format!("{count} stripes of {chunk} sectors over {}", line.length));
+                }
+                for (device, offset) in stripes {
+                    inside(*device, *offset, each)?;
+                }
+            }
+            Target::Mirror(mirror) => {
+                if mirror.images.len() < 2 || !mirror.region_size.is_power_of_two() {
+                    return bad(format!("a mirror with the parameters {}", line.target.params()));
+                }
+                for (device, offset) in &mirror.images {
+                    inside(*device, *offset, line.length)?;
+                }
+                if let Some(device) = mirror.log.device() {
+                    inside(device, 0, 1)?;
+                }
+            }
+            Target::Raid(raid) if raid.level != "raid1" => {
+                return Err(Error::Unsupported(format!("the target raid {}", raid.level)));
+            }
+            Target::Raid(raid) => {
+                let usable =
+                    |(at, image): (usize, &crate::RaidImage)| image.data.is_some() && !is_rebuilt(raid, at);
+                if raid.images.len() < 2 || !raid.images.iter().enumerate().any(usable) {
+                    return bad(format!("a raid1 with the parameters {}", line.target.params()));
+                }
+                for image in &raid.images {
+                    image
+                        .data
+                        .map_or(Ok(()), |device| inside(device, 0, line.length))?;
+                    image.meta.map_or(Ok(()), |device| inside(device, 0, 1))?;
+                }
+            }
+            Target::Zero | Target::Error => {}
+            Target::Other { kind, .. } => {
+                return Err(Error::Unsupported(format!("the target {kind}")));
+            }
+        }
+    }
+    Ok(())
 }

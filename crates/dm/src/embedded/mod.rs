@@ -1,9 +1,14 @@
 //! A mapper in this process over image files: real reads and writes, no root, no kernel.
 //!
 //! Does linear, striped, zero, error, mirror and raid1 tables; other targets are refused by name.  Its devices live
-//! as long as it does.  It follows the kernel's rules: a new device is suspended and has no table, a load stages one,
-//! a resume maps it; a device that is open or used by another cannot be removed.  I/O on a suspended device waits, for
-//! a bounded time.
+//! as long as it does.  It follows the kernel's rules: a new device has no table, a load stages one, a resume maps it;
+//! a device that is open or used by another cannot be removed.  It differs from the kernel so:
+//! - A table past the end of a device below is refused by every load, not only by a device's first.
+//! - I/O on a suspended device, or on one above it, waits for the resume no longer than 30 seconds.
+//! - A resume copies what a mirror or a raid1 with `rebuild` has to bring in line before it returns.  An image that failed
+//!   is not used again as long as its device stays in the table; a raid1's metadata devices are neither read nor written,
+//!   so this is not known any more once the device was removed.
+//! - Numbers are not used again.
 
 mod io;
 mod map;
@@ -14,12 +19,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::deadline::Deadline;
 use crate::{
     Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
-    Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, Target, TargetVersion,
-    UdevFlags, Version,
+    Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion, UdevFlags,
+    Version,
 };
 use map::Map;
 
@@ -84,6 +90,15 @@ impl Shared {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until something changed since `seen`; `false` when the time is over.
+    fn wait_for_change(&self, seen: u64, end: Deadline) -> bool {
+        let waiting = self
+            .changed
+            .wait_timeout_while(self.events(), end.left(), |now| *now == seen);
+        let (now, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+        *now != seen
+    }
+
     /// Tells everybody who waits that something changed.
     fn announce(&self) {
         let mut events = self.events();
@@ -115,13 +130,6 @@ impl State {
         let minor = self.minor(id);
         minor
             .and_then(|minor| Some((minor, self.devices.get(&minor)?)))
-            .ok_or_else(|| gone(command, id))
-    }
-
-    fn find_mut(&mut self, command: &'static str, id: DeviceId<'_>) -> Result<(u32, &mut Device), Error> {
-        let minor = self.minor(id);
-        minor
-            .and_then(|minor| Some((minor, self.devices.get_mut(&minor)?)))
             .ok_or_else(|| gone(command, id))
     }
 
@@ -175,13 +183,33 @@ impl State {
         }
     }
 
-    /// Takes away devices whose removal waited for their last user.
-    fn sweep(&mut self) {
+    /// Would `number` lie on itself if it were below `from`?
+    fn reaches(&self, from: &[DeviceNumber], number: DeviceNumber) -> bool {
+        let (mut todo, mut seen) = (from.to_vec(), Vec::new());
+        while let Some(next) = todo.pop() {
+            if next == number {
+                return true;
+            }
+            if next.major != MAJOR || seen.contains(&next) {
+                continue;
+            }
+            seen.push(next);
+            if let Some(device) = self.devices.get(&next.minor) {
+                let maps = device.live.iter().chain(&device.inactive);
+                todo.extend(maps.flat_map(|map| map.devices()));
+            }
+        }
+        false
+    }
+
+    /// Takes away devices whose removal waited for their last user; did any go?
+    fn sweep(&mut self) -> bool {
+        let before = self.devices.len();
         loop {
             let idle =
                 |(minor, device): &(&u32, &Device)| device.deferred && self.open_count(**minor, device) == 0;
             let Some(minor) = self.devices.iter().find(idle).map(|(minor, _)| *minor) else {
-                return;
+                return self.devices.len() < before;
             };
             self.devices.remove(&minor);
         }
@@ -198,22 +226,69 @@ impl Embedded {
         Self::default()
     }
 
-    /// Changes a device, tells who waits, and gives its state.
+    /// Changes a device in one step, tells who waits, and gives its state.
     fn change(
         &self,
         command: &'static str,
         id: DeviceId<'_>,
-        change: impl FnOnce(&mut Device) -> Result<(), Error>,
+        change: impl FnOnce(&mut State, u32) -> Result<(), Error>,
     ) -> Result<DeviceInfo, Error> {
         let info = {
             let mut state = self.0.write();
-            let (minor, device) = state.find_mut(command, id)?;
-            change(device)?;
-            let (_, device) = state.find(command, DeviceId::Number(DeviceNumber { major: MAJOR, minor }))?;
-            state.info(minor, device)
+            let (minor, _) = state.find(command, id)?;
+            let result = change(&mut state, minor);
+            state.sweep();
+            let info = state.devices.get(&minor).map(|device| state.info(minor, device));
+            result.and_then(|()| info.ok_or_else(|| gone(command, id)))
         };
         self.0.announce();
-        Ok(info)
+        info
+    }
+}
+
+impl State {
+    fn device(&mut self, minor: u32) -> Result<&mut Device, Error> {
+        let number = DeviceNumber { major: MAJOR, minor };
+        self.devices
+            .get_mut(&minor)
+            .ok_or_else(|| gone("find", DeviceId::Number(number)))
+    }
+
+    fn load(&mut self, minor: u32, table: &Table, read_only: bool) -> Result<(), Error> {
+        map::check(table, &|number| self.length(number))?;
+        let map = Map::new(table.clone(), read_only);
+        let own = DeviceNumber { major: MAJOR, minor };
+        if self.reaches(map.devices(), own) {
+            return Err(Error::BadTable(format!("{own} would lie on itself")));
+        }
+        self.device(minor)?.inactive = Some(map);
+        Ok(())
+    }
+
+    /// Maps the staged table; what keeps that from being done drops it, and leaves the device suspended.
+    fn resume(&mut self, minor: u32) -> Result<(), Error> {
+        let device = self.device(minor)?;
+        if let Some(map) = device.inactive.take() {
+            device.suspended = true;
+            if let Some(before) = &device.live {
+                map.inherit(before);
+            }
+            map::check(&map.table, &|number| self.length(number))?;
+            self.copy_images(&map).map_err(|source| Error::Io {
+                what: "copy the images of",
+                path: self
+                    .device(minor)
+                    .map_or_else(|_| "".into(), |device| device.name.as_str().into()),
+                source,
+            })?;
+            self.device(minor)?.live = Some(map);
+        }
+        let device = self.device(minor)?;
+        if device.suspended && device.live.is_none() {
+            return Err(Error::errno_of("resume", &device.name, libc::EINVAL));
+        }
+        device.suspended = false;
+        Ok(())
     }
 }
 
@@ -310,37 +385,26 @@ impl DeviceMapper for Embedded {
             uuid: Some(uuid.clone()),
             live: None,
             inactive: None,
-            suspended: true,
+            suspended: false,
             opens: Arc::default(),
             event_nr: 0,
             deferred: false,
         };
         let info = state.info(minor, &device);
         state.devices.insert(minor, device);
+        drop(state);
+        self.0.announce();
         Ok(info)
     }
 
     fn load(&self, id: DeviceId<'_>, table: &Table, read_only: bool) -> Result<DeviceInfo, Error> {
         table.check()?;
-        let map = {
-            let state = self.0.read();
-            let (minor, _) = state.find("load", id)?;
-            let own = DeviceNumber { major: MAJOR, minor };
-            let map = Map::new(table.clone(), read_only, &|number| state.length(number))?;
-            if map.uses(own) {
-                return Err(Error::BadTable(format!("{own} would lie on itself")));
-            }
-            map
-        };
-        self.change("load", id, |device| {
-            device.inactive = Some(map);
-            Ok(())
-        })
+        self.change("load", id, |state, minor| state.load(minor, table, read_only))
     }
 
     fn clear(&self, id: DeviceId<'_>) -> Result<DeviceInfo, Error> {
-        self.change("clear", id, |device| {
-            device.inactive = None;
+        self.change("clear", id, |state, minor| {
+            state.device(minor)?.inactive = None;
             Ok(())
         })
     }
@@ -354,59 +418,55 @@ impl DeviceMapper for Embedded {
 
     fn suspend(&self, id: DeviceId<'_>, _: SuspendFlags) -> Result<DeviceInfo, Error> {
         // I/O under way holds the state's read lock: the change waits for it, as a suspend must.
-        self.change("suspend", id, |device| {
-            device.suspended = true;
+        self.change("suspend", id, |state, minor| {
+            state.device(minor)?.suspended = true;
             Ok(())
         })
     }
 
     fn resume(&self, id: DeviceId<'_>, _: UdevFlags, _: &mut Cookie) -> Result<DeviceInfo, Error> {
-        self.change("resume", id, |device| {
-            if let Some(map) = device.inactive.take() {
-                device.live = Some(map);
-                device.event_nr = device.event_nr.wrapping_add(1);
-            } else if device.live.is_none() {
-                return Err(Error::errno_of("resume", id, libc::EINVAL));
-            }
-            device.suspended = false;
-            Ok(())
-        })
+        self.change("resume", id, State::resume)
     }
 
     fn rename(&self, name: &DmName, new: &DmName, _: UdevFlags, _: &mut Cookie) -> Result<(), Error> {
-        if self.0.read().minor(DeviceId::Name(new)).is_some() {
-            return Err(Error::errno_of("rename", new, libc::EBUSY));
-        }
-        self.change("rename", DeviceId::Name(name), |device| {
+        let renamed = self.change("rename", DeviceId::Name(name), |state, minor| {
+            if state.minor(DeviceId::Name(new)).is_some() {
+                return Err(Error::errno_of("rename", new, libc::EBUSY));
+            }
+            let device = state.device(minor)?;
             device.name = new.clone();
+            // As in the kernel, an event of a live table.
+            device.event_nr = device.event_nr.wrapping_add(u32::from(device.live.is_some()));
             Ok(())
-        })
-        .map(drop)
+        });
+        renamed.map(drop)
     }
 
     fn set_uuid(&self, name: &DmName, uuid: &DmUuid) -> Result<(), Error> {
-        if self.0.read().minor(DeviceId::Uuid(uuid)).is_some() {
-            return Err(Error::errno_of("rename", uuid, libc::EBUSY));
-        }
-        self.change("rename", DeviceId::Name(name), |device| match device.uuid {
-            Some(_) => Err(Error::errno_of("rename", name, libc::EINVAL)),
-            None => {
-                device.uuid = Some(uuid.clone());
-                Ok(())
+        let set = self.change("rename", DeviceId::Name(name), |state, minor| {
+            if state.minor(DeviceId::Uuid(uuid)).is_some() {
+                return Err(Error::errno_of("rename", uuid, libc::EBUSY));
             }
-        })
-        .map(drop)
+            let device = state.device(minor)?;
+            match device.uuid.replace(uuid.clone()) {
+                None => Ok(()),
+                before => {
+                    device.uuid = before;
+                    Err(Error::errno_of("rename", name, libc::EINVAL))
+                }
+            }
+        });
+        set.map(drop)
     }
 
     fn remove(&self, id: DeviceId<'_>, deferred: bool, _: UdevFlags, _: &mut Cookie) -> Result<(), Error> {
         {
             let mut state = self.0.write();
             let (minor, device) = state.find("remove", id)?;
-            let open = state.open_count(minor, device) > 0;
-            if open && !deferred {
+            if state.open_count(minor, device) > 0 && !deferred {
                 return Err(Error::errno_of("remove", id, libc::EBUSY));
             }
-            state.find_mut("remove", id)?.1.deferred = true;
+            state.device(minor)?.deferred = true;
             state.sweep();
         }
         self.0.announce();
@@ -429,30 +489,20 @@ impl DeviceMapper for Embedded {
     fn deps(&self, id: DeviceId<'_>) -> Result<Vec<DeviceNumber>, Error> {
         let state = self.0.read();
         let (_, device) = state.find("deps", id)?;
-        Ok(device.live.as_ref().map(Map::devices).unwrap_or_default())
+        let map = device.live.as_ref();
+        Ok(map.map(|map| map.devices().to_vec()).unwrap_or_default())
     }
 
     fn message(&self, id: DeviceId<'_>, _: u64, text: &str) -> Result<Option<String>, Error> {
-        self.0.read().find("message", id)?;
-        Err(Error::Unsupported(format!("the message {text:?}")))
-    }
-
-    fn wait(&self, id: DeviceId<'_>, event_nr: u32, timeout: Duration) -> Result<DeviceInfo, Error> {
-        let end = Instant::now() + timeout;
-        let mut seen = self.0.events();
-        loop {
-            let info = self.info(id)?.ok_or_else(|| gone("wait", id))?;
-            let left = end.saturating_duration_since(Instant::now());
-            if info.event_nr != event_nr || left.is_zero() {
-                return Ok(info);
-            }
-            seen = self
-                .0
-                .changed
-                .wait_timeout(seen, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+        if text != "@cancel_deferred_remove" {
+            self.0.read().find("message", id)?;
+            return Err(Error::Unsupported(format!("the message {text:?}")));
         }
+        let cancel = self.change("message", id, |state, minor| {
+            state.device(minor)?.deferred = false;
+            Ok(())
+        });
+        cancel.map(|_| None)
     }
 
     fn events(&self) -> Result<Box<dyn EventSource>, Error> {
@@ -474,16 +524,11 @@ impl DeviceMapper for Embedded {
     fn open(&self, id: DeviceId<'_>, mode: OpenMode) -> Result<Box<dyn BlockIo>, Error> {
         let state = self.0.read();
         let (minor, device) = state.find("open", id)?;
-        let refuse = |errno| Err(Error::errno_of("open", id, errno));
-        match &device.live {
-            None => refuse(libc::ENXIO),
-            Some(map) if map.read_only && mode == OpenMode::ReadWrite => refuse(libc::EROFS),
-            Some(_) => Ok(Box::new(io::Opened::new(
-                self.0.clone(),
-                minor,
-                device.opens.clone(),
-            ))),
+        if device.live.is_none() {
+            return Err(Error::errno_of("open", id, libc::ENXIO));
         }
+        let opens = device.opens.clone();
+        Ok(Box::new(io::Opened::new(self.0.clone(), minor, opens, mode)))
     }
 }
 
@@ -495,32 +540,13 @@ struct Events {
 
 impl EventSource for Events {
     fn wait(&mut self, timeout: Duration) -> Result<bool, Error> {
-        let end = Instant::now() + timeout;
-        let mut now = self.shared.events();
-        while *now == self.seen {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(false);
-            }
-            now = self
-                .shared
-                .changed
-                .wait_timeout(now, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+        let changed = self.shared.wait_for_change(self.seen, Deadline::after(timeout));
+        if changed {
+            self.seen = *self.shared.events();
         }
-        self.seen = *now;
-        Ok(true)
+        Ok(changed)
     }
 }
 
-/// Is the target one that this mapper does?
-fn check_target(target: &Target) -> Result<(), Error> {
-    match target {
-        Target::Raid(raid) if raid.level != "raid1" => {
-            Err(Error::Unsupported(format!("the target raid {}", raid.level)))
-        }
-        Target::Other { kind, .. } => Err(Error::Unsupported(format!("the target {kind}"))),
-        _ => Ok(()),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::codec::Message;
@@ -29,17 +30,25 @@ impl Events {
 
 impl EventSource for Events {
     fn wait(&mut self, timeout: Duration) -> Result<bool, Error> {
-        let end = Deadline::after(timeout);
-        loop {
-            let left = PollTimeout::try_from(end.left()).unwrap_or(PollTimeout::MAX);
-            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, left) {
-                Ok(0) if end.left().is_zero() => return Ok(false),
-                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-                // Armed again at once, so that no event falls between two calls.
-                Ok(_) => return self.arm().map(|()| true),
-                Err(errno) => return Err(Error::command("wait", "events", errno.into())),
-            }
+        let changed = poll_until(&self.0, Deadline::after(timeout))?;
+        if changed {
+            // Armed again at once, so that no event falls between two calls.
+            self.arm()?;
+        }
+        Ok(changed)
+    }
+}
+
+/// Waits for an event since the control file was armed; `false` when the time is over.
+pub(crate) fn poll_until(control: &File, end: Deadline) -> Result<bool, Error> {
+    loop {
+        let left = PollTimeout::try_from(end.left()).unwrap_or(PollTimeout::MAX);
+        let mut fds = [PollFd::new(control.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, left) {
+            Ok(0) if end.left().is_zero() => return Ok(false),
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(true),
+            Err(errno) => return Err(Error::command("wait", "events", errno.into())),
         }
     }
 }

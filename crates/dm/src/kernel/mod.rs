@@ -1,8 +1,8 @@
 //! The kernel's device-mapper, by its own ioctls.
 
-mod events;
+pub(crate) mod events;
 pub(crate) mod io;
-mod udev;
+pub(crate) mod udev;
 
 use std::fs::{File, OpenOptions};
 use std::io as stdio;
@@ -19,12 +19,12 @@ use crate::nodes::{self, NodeChanges};
 use crate::sys;
 use crate::{
     Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
-    Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, Target, TargetLine,
-    TargetVersion, UdevFlags, Version,
+    Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion, UdevFlags,
+    Version,
 };
 
 /// Longest that a removal is tried again: udev opens devices for moments.
-const BUSY_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// Between two tries.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// Largest buffer for a reply: what the kernel takes at most.
@@ -150,7 +150,7 @@ impl Default for Kernel {
     }
 }
 
-fn open_control(dev: &Path) -> Result<File, Error> {
+pub(crate) fn open_control(dev: &Path) -> Result<File, Error> {
     let path = dev.join("mapper/control");
     nodes::ensure_control(&path);
     let file = OpenOptions::new().read(true).write(true).open(&path);
@@ -342,20 +342,8 @@ impl DeviceMapper for Kernel {
 
     fn table(&self, id: DeviceId<'_>, inactive: bool) -> Result<Table, Error> {
         let flags = flag::STATUS_TABLE | if inactive { flag::QUERY_INACTIVE } else { 0 };
-        let lines = self
-            .call(&Message::about(Command::TableStatus, id).flags(flags), id)?
-            .status_lines()?;
-        let parse = |line: StatusLine| {
-            let target = Target::parse(&line.kind, &line.status)?;
-            Ok(TargetLine {
-                start: line.start,
-                length: line.length,
-                target,
-            })
-        };
-        Ok(Table::new(
-            lines.into_iter().map(parse).collect::<Result<_, Error>>()?,
-        ))
+        let reply = self.call(&Message::about(Command::TableStatus, id).flags(flags), id)?;
+        Table::of_kernel(reply.status_lines()?)
     }
 
     fn status(&self, id: DeviceId<'_>, noflush: bool) -> Result<Vec<StatusLine>, Error> {
@@ -378,20 +366,6 @@ impl DeviceMapper for Kernel {
             id,
         )?
         .answer()
-    }
-
-    fn wait(&self, id: DeviceId<'_>, event_nr: u32, timeout: Duration) -> Result<DeviceInfo, Error> {
-        let gone = || Error::errno_of("wait", id, libc::ENXIO);
-        let end = Deadline::after(timeout);
-        let mut events = self.events()?;
-        loop {
-            let info = self.info(id)?.ok_or_else(gone)?;
-            let left = end.left();
-            if info.event_nr != event_nr || left.is_zero() {
-                return Ok(info);
-            }
-            events.wait(left)?;
-        }
     }
 
     fn events(&self) -> Result<Box<dyn EventSource>, Error> {

@@ -28,7 +28,7 @@ pub(super) fn detect() -> NodeMode {
 ///
 /// It runs in the first IPC namespace; in a container with another one its countdown never arrives, though its socket
 /// may be there, and process 1 says nothing if it is the container's own.
-fn can_wait(root: &Path) -> bool {
+pub(crate) fn can_wait(root: &Path) -> bool {
     let namespace = fs::read_link(root.join("proc/self/ns/ipc"));
     root.join("run/udev/control").exists()
         && root.join("proc/sysvipc/sem").exists()

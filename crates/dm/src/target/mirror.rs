@@ -27,6 +27,16 @@ pub enum MirrorLog {
     Disk(DeviceNumber),
 }
 
+impl MirrorLog {
+    /// The log's device, if it is on one.
+    pub fn device(self) -> Option<DeviceNumber> {
+        match self {
+            Self::Core => None,
+            Self::Disk(device) => Some(device),
+        }
+    }
+}
+
 impl Mirror {
     pub(super) fn params(&self) -> String {
         let extra = usize::from(self.nosync);

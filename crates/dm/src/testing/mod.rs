@@ -16,9 +16,11 @@
 //! ```
 
 mod call;
+mod conformance;
 mod fake;
 
 pub use call::Call;
+pub use conformance::{Bench, Check, checks};
 pub use fake::{FakeMapper, Fault};
 
 /// Reads `bytes` as the kernel's reply to each command.  Never panics, whatever they are; memory is bounded by them.
