@@ -225,7 +225,7 @@ mod tests {
         let small = InUse::Skipped(Skip::TooSmall { size: 1, least: 2 });
         let filtered = InUse::Skipped(Skip::Filtered);
         assert_eq!(
-            problem(&[small.clone()]),
+            problem(std::slice::from_ref(&small)),
             DiskProblem::TooSmall { size: 1, needed: 2 }
         );
         assert!(matches!(problem(&[filtered]), DiskProblem::Excluded(_)));
