@@ -251,7 +251,7 @@ mod tests {
             "a b",
             "a/b",
             "a\nb",
-            "é",
+            "\u{e9}",
             "a#",
             "contents",
             &"x".repeat(128),
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn tags_with_a_comma_a_blank_or_nothing_are_refused() {
         assert!(Tag::parse("mayastor.lv.allowed_hosts=nqn.2019-05.io.openebs:host/1&x#!+").is_ok());
-        for bad in ["", "a,b", "a b", "a\"", "a\\", "ü", "a@b", &"x".repeat(1025)] {
+        for bad in ["", "a,b", "a b", "a\"", "a\\", "\u{fc}", "a@b", &"x".repeat(1025)] {
             assert!(Tag::parse(bad).is_err(), "{bad}");
         }
     }

@@ -24,6 +24,7 @@ pub(crate) use report::Report;
 use scenario::Scenario;
 
 pub(crate) use debian::install;
+pub(crate) use programs::names as example_names;
 
 use crate::sh;
 

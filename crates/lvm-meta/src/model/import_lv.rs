@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::error::{Fault, TextProblem};
 use super::flags::WRITE_LOCKED;
-use super::import::{Import, keep_first, required, wrong_type};
+use super::import::{Import, keep_first, required};
+use super::import_value::wrong_type;
 use super::lv::LvRare;
 use super::lvs::{Lvs, Taken};
 use super::{Lv, LvFlags, LvStatus, Segment, Tags};

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::{Fault, TextProblem};
-use super::import::{Import, keep_first, required, wrong_type};
+use super::import::{Import, keep_first, required};
+use super::import_value::wrong_type;
 use super::opaque::{References, disk_form, split_type};
 use super::segment::SegmentRare;
 use super::{Area, Opaque, Segment, SegmentKind, Striped, Tags};

@@ -10,6 +10,7 @@ mod flags;
 mod import;
 mod import_lv;
 mod import_segment;
+mod import_value;
 mod lv;
 mod lvs;
 mod opaque;
