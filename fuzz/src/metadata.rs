@@ -123,7 +123,7 @@ pub fn round_trip(bytes: &[u8]) {
         assert_eq!(config::parse(tree.to_string().as_bytes()), Ok(tree));
     }
     // A whole text is rare; the rest of one around any bytes is not.
-    let framed = [&FRONT[..], bytes, BACK].concat();
+    let framed = [FRONT, bytes, BACK].concat();
     for text in [bytes, &framed] {
         let Ok(vg) = Vg::parse(text) else { continue };
         let printed = print_and_check(&vg);

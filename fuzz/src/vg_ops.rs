@@ -5,13 +5,34 @@ use std::sync::Arc;
 
 use lvm_meta::testing::CrashDisks;
 use lvm_meta::{
-    AllocPolicy, AllocRequest, Area, Disk, ExtentSize, Extents, FoundVg, Layout, LvId, LvName, MakePv,
-    MdaSet, NewLv, NewPv, NewVg, Provenance, PvId, Sectors, SegmentKind, Vg, VgId, VgName, allocate,
-    assemble, check, make_pv, scan, set_pv_used,
+    AllocPolicy, AllocRequest, Area, Disk, DiskArea, ExtentSize, Extents, FoundVg, Layout, LvId, LvName,
+    MdaSet, NewLv, NewPv, NewVg, Provenance, PvId, PvLayout, Sectors, SegmentKind, Vg, VgId, VgName,
+    allocate, assemble, check, make_pv, scan, set_pv_used,
 };
 
-const DISK_SIZE: usize = 2 << 20;
+/// Small, so that many changes are tried in a minute.
+const DISK_SIZE: usize = 256 << 10;
 const DISKS: u8 = 3;
+
+/// 48 extents of 4 KiB between areas of 28 KiB at the start and 32 KiB at the end, or where those would be.
+fn layout(mda_count: u8) -> PvLayout {
+    let areas = [
+        DiskArea {
+            offset: 4096,
+            size: 28 << 10,
+        },
+        DiskArea {
+            offset: 224 << 10,
+            size: 32 << 10,
+        },
+    ];
+    PvLayout {
+        device_size: DISK_SIZE as u64,
+        metadata_areas: areas[..usize::from(mda_count)].to_vec(),
+        pe_start: Sectors::new(64),
+        pe_count: Extents::new(48),
+    }
+}
 
 /// Hands out the input, and zeroes behind its end.
 struct Input<'a>(&'a [u8]);
@@ -90,7 +111,7 @@ fn commit(disks: &[Arc<dyn Disk>], found: &FoundVg, vg: &Vg) -> bool {
 /// Disks with a VG of all of them, with one metadata area, two, and none.
 fn create() -> Vec<Vec<u8>> {
     let crash = CrashDisks::new(vec![vec![0; DISK_SIZE]; usize::from(DISKS)]);
-    let extent_size = ExtentSize::new(128).expect("not zero");
+    let extent_size = ExtentSize::new(8).expect("not zero");
     let (name, id) = (
         VgName::parse("vg0").expect("legal"),
         VgId::from_uuid_bytes([9; 16]),
@@ -104,10 +125,7 @@ fn create() -> Vec<Vec<u8>> {
     });
     let mut set = MdaSet::new();
     for (number, disk) in (0..DISKS).zip(&crash.disks()) {
-        let make = MakePv::new(DISK_SIZE as u64, extent_size)
-            .alignment(64 << 10)
-            .mda_size(60 << 10);
-        let layout = make.mda_count((number + 1) % 3).layout().expect("it fits");
+        let layout = layout((number + 1) % 3);
         let id = PvId::from_uuid_bytes([number; 16]);
         make_pv(&**disk, id, &layout).expect("in memory");
         set.open(disk, &layout.metadata_areas).expect("good");

@@ -130,7 +130,7 @@ fn replica_arguments_outside_what_is_possible_are_refused() {
         host.refused(
             &["replica", "create", "p", A, "4M", "--layout", later],
             "Unsupported",
-            "EOPNOTSUPP",
+            "ENOTSUP",
         );
     }
 }

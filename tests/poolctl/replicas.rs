@@ -331,5 +331,5 @@ fn lvs_of_others_are_no_replicas() {
 fn counting_io_is_refused_by_name_where_nothing_counts() {
     let host = Host::with_pool();
     host.ok(&["replica", "create", "p", A, "4M"]);
-    host.refused(&["replica", "stats", A], "Unsupported", "EOPNOTSUPP");
+    host.refused(&["replica", "stats", A], "Unsupported", "ENOTSUP");
 }

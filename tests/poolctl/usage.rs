@@ -74,11 +74,17 @@ fn people_get_words_and_errors_on_standard_error() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
         text.lines()
-            .any(|line| line.starts_with("capacity ") && line.ends_with(" 62914560")),
+            .any(|line| line.starts_with("capacity ") && line.ends_with(" 60 MiB")),
         "{text}"
     );
     let output = run(&["pool", "list"]);
-    assert!(String::from_utf8(output.stdout).unwrap().contains(" p "));
+    let table = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows.len(), 2, "{table}");
+    assert!(
+        rows[0].starts_with("NAME ") && rows[1].starts_with("p "),
+        "{table}"
+    );
     let output = run(&["pool", "show", "q"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(

@@ -63,12 +63,14 @@ pub trait DeviceMapper: Send + Sync {
     ///
     /// # Errors
     /// [`Error::NoDeviceMapper`] where there is none.
+    #[doc(alias = "DM_VERSION")]
     fn version(&self) -> Result<Version, Error>;
 
     /// Lists the targets that are loaded.
     ///
     /// # Errors
     /// [`Error::Command`].
+    #[doc(alias = "DM_LIST_VERSIONS")]
     fn targets(&self) -> Result<Vec<TargetVersion>, Error>;
 
     /// The number by which tables name the device or image at `path`.
@@ -81,12 +83,14 @@ pub trait DeviceMapper: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Command`].
+    #[doc(alias = "DM_LIST_DEVICES")]
     fn list(&self) -> Result<Vec<DeviceEntry>, Error>;
 
     /// Makes a device without a table: it has no size yet, is not marked as suspended, and cannot be opened for I/O.
     ///
     /// # Errors
     /// `EBUSY` when the name or the uuid is taken.
+    #[doc(alias = "DM_DEV_CREATE")]
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error>;
 
     /// Stages a table, in place of one staged before.
@@ -97,24 +101,28 @@ pub trait DeviceMapper: Send + Sync {
     /// # Errors
     /// [`Error::BadTable`]; `EINVAL` for what a target refuses, an area past its device's end included; `ENXIO` or
     /// `EINVAL` when a device below is not there.
+    #[doc(alias = "DM_TABLE_LOAD")]
     fn load(&self, id: DeviceId<'_>, table: &Table, read_only: bool) -> Result<DeviceInfo, Error>;
 
     /// Drops the staged table.
     ///
     /// # Errors
     /// [`Error::Command`].
+    #[doc(alias = "DM_TABLE_CLEAR")]
     fn clear(&self, id: DeviceId<'_>) -> Result<DeviceInfo, Error>;
 
     /// Reads a device's state; `None` when there is no such device.
     ///
     /// # Errors
     /// [`Error::Command`].
+    #[doc(alias = "DM_DEV_STATUS")]
     fn info(&self, id: DeviceId<'_>) -> Result<Option<DeviceInfo>, Error>;
 
     /// Stops I/O; what comes later waits for the resume.
     ///
     /// # Errors
     /// [`Error::Command`].
+    #[doc(alias = "DM_DEV_SUSPEND")]
     fn suspend(&self, id: DeviceId<'_>, flags: SuspendFlags) -> Result<DeviceInfo, Error>;
 
     /// Maps the staged table, if there is one, and lets I/O go on.  Nodes are there after [`DeviceMapper::finish`].
@@ -128,6 +136,7 @@ pub trait DeviceMapper: Send + Sync {
     ///
     /// # Errors
     /// `EBUSY` when it is taken.
+    #[doc(alias = "DM_DEV_RENAME")]
     fn rename(&self, name: &DmName, new: &DmName, flags: UdevFlags, cookie: &mut Cookie)
     -> Result<(), Error>;
 
@@ -142,6 +151,7 @@ pub trait DeviceMapper: Send + Sync {
     ///
     /// # Errors
     /// `EBUSY` while it is open.
+    #[doc(alias = "DM_DEV_REMOVE")]
     fn remove(
         &self,
         id: DeviceId<'_>,
@@ -160,12 +170,14 @@ pub trait DeviceMapper: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Command`].
+    #[doc(alias = "DM_TABLE_STATUS")]
     fn status(&self, id: DeviceId<'_>, noflush: bool) -> Result<Vec<StatusLine>, Error>;
 
     /// Lists the devices that the live table uses.
     ///
     /// # Errors
     /// [`Error::Command`].
+    #[doc(alias = "DM_TABLE_DEPS")]
     fn deps(&self, id: DeviceId<'_>) -> Result<Vec<DeviceNumber>, Error>;
 
     /// Sends a message to the target at a sector, and gives its answer if it has one.  Sent once, whatever happens.
@@ -175,6 +187,7 @@ pub trait DeviceMapper: Send + Sync {
     /// # Errors
     /// [`Error::Command`]: `EINVAL` for what the target does not know, and for a text with a NUL; `E2BIG` for an answer
     /// past 64 KiB: the message was carried out all the same.
+    #[doc(alias = "DM_TARGET_MSG")]
     fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error>;
 
     /// Takes a deferred removal back: the device stays when its last user closes it.
@@ -208,6 +221,7 @@ pub trait DeviceMapper: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Command`].
+    #[doc(alias = "DM_DEV_ARM_POLL")]
     fn events(&self) -> Result<Box<dyn EventSource>, Error>;
 
     /// Begins a batch of resumes, renames and removals, whose nodes one [`DeviceMapper::finish`] waits for.

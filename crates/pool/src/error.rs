@@ -394,7 +394,12 @@ impl Error {
     /// The errno's name, such as `ENOSPC`.
     pub fn errno_name(&self) -> String {
         let name = format!("{:?}", nix::errno::Errno::from_raw(self.errno()));
-        if name.starts_with('E') { name } else { "EIO".into() }
+        match name.as_str() {
+            // One number on Linux; io-engine's errors carry this name.
+            "EOPNOTSUPP" => "ENOTSUP".into(),
+            text if text.starts_with('E') => name,
+            _ => "EIO".into(),
+        }
     }
 }
 

@@ -27,8 +27,8 @@ use crate::{
 pub(crate) const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// Between two tries.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
-/// Largest buffer for a reply: what the kernel takes at most.
-const ROOM_LIMIT: usize = 1 << 30;
+/// Largest buffer for a reply: a list of 200 000 devices fits.  The kernel takes 16 times as much.
+const ROOM_LIMIT: usize = 64 << 20;
 
 /// The kernel's device-mapper.
 #[derive(Debug)]
@@ -104,6 +104,7 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Error::Command`].
+    #[doc(alias = "DM_REMOVE_ALL")]
     pub fn remove_all_devices_of_the_host(&self) -> Result<(), Error> {
         self.call(&Message::new(Command::RemoveAll), "all devices")
             .map(drop)
@@ -113,6 +114,7 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Error::Command`].
+    #[doc(alias = "DM_DEV_SET_GEOMETRY")]
     pub fn set_geometry(
         &self,
         id: DeviceId<'_>,
@@ -130,6 +132,7 @@ impl Kernel {
     ///
     /// # Errors
     /// `EINVAL` when the kernel has no such target.
+    #[doc(alias = "DM_GET_TARGET_VERSION")]
     pub fn target_version(&self, target: &str) -> Result<Option<TargetVersion>, Error> {
         let request = Message::new(Command::GetTargetVersion).name(&DmName::new(target)?);
         Ok(self.call(&request, target)?.target_versions()?.pop())
@@ -139,6 +142,7 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Error::Command`], `EINTR` when a signal came.
+    #[doc(alias = "DM_DEV_WAIT")]
     pub fn wait_without_limit(&self, id: DeviceId<'_>, event_nr: u32) -> Result<DeviceInfo, Error> {
         self.info_of(&Message::about(Command::Wait, id).event_nr(event_nr), id)
     }
@@ -178,11 +182,22 @@ pub(crate) fn open_control(dev: &Path) -> Result<File, Error> {
 }
 
 fn call(control: &File, request: &Message, about: impl ToString) -> Result<Message, Error> {
+    let number = request.command.number();
+    exchange(request, about, |words| sys::dm_ioctl(control, number, words))
+}
+
+/// Sends a request; a query whose reply did not fit is sent again with more room, anything else is sent once.
+fn exchange(
+    request: &Message,
+    about: impl ToString,
+    mut send: impl FnMut(&mut [u64]) -> stdio::Result<()>,
+) -> Result<Message, Error> {
     let command = request.command;
     let mut room = command.room();
     loop {
+        // Built anew each time: the kernel writes over it.
         let mut words = request.to_words(room.max(sys::HEADER));
-        if let Err(source) = sys::dm_ioctl(control, command.number(), &mut words) {
+        if let Err(source) = send(&mut words) {
             return Err(Error::command(command.name(), about, source));
         }
         let reply = Message::reply(command, &words);
@@ -192,7 +207,7 @@ fn call(control: &File, request: &Message, about: impl ToString) -> Result<Messa
         if !command.is_query() || room >= ROOM_LIMIT {
             return Err(Error::errno_of(command.name(), about, libc::E2BIG));
         }
-        room = room.saturating_mul(4).clamp(sys::HEADER, ROOM_LIMIT);
+        room = room.saturating_mul(4).min(ROOM_LIMIT);
     }
 }
 
@@ -406,5 +421,66 @@ impl DeviceMapper for Kernel {
             .info(id)?
             .ok_or_else(|| Error::errno_of("open", id, libc::ENXIO))?;
         Ok(Box::new(io::Device::open(&self.dev, &info, mode)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers that the buffer is too small until it has so many bytes, writing over all of it.
+    fn kernel_that_needs(least: usize, sizes: &mut Vec<usize>, words: &mut [u64]) -> stdio::Result<()> {
+        let size = size_of_val(words);
+        assert_eq!(words[0] as u32, 4, "the request is whole each time");
+        sizes.push(size);
+        words.fill(u64::from_ne_bytes([0xff; 8]));
+        if size >= least {
+            words[..sys::HEADER / 8].fill(0);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_query_is_sent_again_with_more_room_up_to_a_bound() {
+        let request = Message::new(Command::ListDevices);
+        let mut sizes = Vec::new();
+        exchange(&request, "devices", |words| {
+            kernel_that_needs(100 << 10, &mut sizes, words)
+        })
+        .unwrap();
+        assert_eq!(sizes, [16 << 10, 64 << 10, 256 << 10]);
+        sizes.clear();
+        let endless = exchange(&request, "devices", |words| {
+            kernel_that_needs(usize::MAX, &mut sizes, words)
+        });
+        assert_eq!(endless.unwrap_err().errno(), libc::E2BIG);
+        assert_eq!(sizes.last(), Some(&ROOM_LIMIT));
+    }
+
+    #[test]
+    fn a_message_whose_answer_did_not_fit_is_not_sent_twice() {
+        for command in [Command::TargetMessage, Command::TableLoad, Command::Suspend] {
+            let mut sizes = Vec::new();
+            let result = exchange(&Message::new(command), "it", |words| {
+                kernel_that_needs(usize::MAX, &mut sizes, words)
+            });
+            assert_eq!(result.unwrap_err().errno(), libc::E2BIG);
+            assert_eq!(sizes.len(), 1, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_tells_command_device_and_errno() {
+        let request = Message::new(Command::TableLoad);
+        let error = exchange(&request, "vg-lv", |_| {
+            Err(stdio::Error::from_raw_os_error(libc::EINVAL))
+        });
+        let error = error.unwrap_err();
+        assert_eq!(error.errno(), libc::EINVAL);
+        let words = error.to_string();
+        assert!(
+            words.contains("load") && words.contains("vg-lv") && words.contains("kernel log"),
+            "{words}"
+        );
     }
 }

@@ -9,6 +9,7 @@ mod extents;
 mod flags;
 mod import;
 mod import_lv;
+mod import_pv;
 mod import_segment;
 mod import_value;
 mod lv;

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+#[expect(unreachable_pub, reason = "the fuzz targets are its users")]
 #[path = "../../../../fuzz/src/metadata.rs"]
 mod metadata;
+#[expect(unreachable_pub, reason = "the fuzz targets are its users")]
 #[path = "../../../../fuzz/src/vg_ops.rs"]
 mod vg_ops;
 
