@@ -98,6 +98,14 @@ impl MdaSet {
         Ok(!self.mdas.is_empty())
     }
 
+    /// Do all areas commit to the same text?  After a commit that was cut between two headers they do not.
+    pub fn agrees(&self) -> bool {
+        let text = |mda: &Mda| (mda.header.committed.size, mda.header.committed.checksum);
+        let mut texts = self.mdas.iter().map(text);
+        let first = texts.next();
+        texts.all(|other| Some(other) == first)
+    }
+
     /// Did a write or sync fail?  Then this set writes no more.
     pub fn is_poisoned(&self) -> bool {
         self.poisoned

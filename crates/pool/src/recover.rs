@@ -1,8 +1,8 @@
 //! What opening a pool does about a change that was cut: finish it or undo it.
 //!
 //! The metadata on disk is whole, old or new: the commit saw to that.  What a cut change leaves is in the kernel
-//! (devices suspended, staged, or made for an LV that was never committed) and, for long work, LVs with the tag that
-//! says they are not ready.  All of it is found by the VG's id in the devices' uuids, under the VG's lock, so that a
+//! (devices suspended, staged, or made for an LV that was never committed), metadata areas that still commit to the
+//! old text beside those with the new one and, for long work, LVs with the tag that says they are not ready.  All of it is found by the VG's id in the devices' uuids, under the VG's lock, so that a
 //! change of another process that is still under way is not taken for a cut one.
 
 use lvm_dm::{DeviceId, DeviceInfo, DmUuid, UdevFlags};
@@ -42,7 +42,9 @@ impl StoragePool {
             if open.check_writable(&self.inner).is_err() {
                 return Ok(());
             }
-            !cut_devices(&self.inner, &open)?.is_empty() || cut_lvs(&open).next().is_some()
+            !cut_devices(&self.inner, &open)?.is_empty()
+                || cut_lvs(&open).next().is_some()
+                || !open.mdas.agrees()
         };
         if !suspicious {
             return Ok(());
@@ -69,7 +71,11 @@ impl StoragePool {
             Ok(())
         })?;
         let names: Vec<String> = cut_lvs(&open).map(|lv| lv.name().to_string()).collect();
-        open.change(inner, "undo replicas that were never finished", |change| {
+        open.change(inner, "finish what was cut", |change| {
+            // A commit that reached some areas only: the next one reaches all.
+            if !change.open().mdas.agrees() {
+                change.edit();
+            }
             for name in &names {
                 let open = change.open();
                 let Some(lv) = open.vg.lv(name) else { continue };

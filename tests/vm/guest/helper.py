@@ -6,6 +6,8 @@ where poolctl's output goes: FOLDER/out and FOLDER/err.
 poolctl ARGS...                     its exit status
 good ARGS...                        why that was no success; empty if it was
 refused STATUS ERROR DISKS ARGS...  why that was not refused as it should; ERROR is KIND/ERRNO or - for wrong usage
+duration ARGS...                    the seconds that a poolctl takes
+cut SECONDS PERCENT ARGS...         kills a poolctl after that part of the time: `killed`, or `ended` if it was faster
 q FILE EXPR                         the value of a Python expression: d is the JSON in FILE (the rows of an LVM report)
 mark DEV...                         remembers how much was written to the devices
 written DEV...                      which of them were written to since, and how much; empty if none
@@ -19,8 +21,10 @@ import mmap
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
+import time
 
 MIB = 1 << 20
 COOKIE_MAGIC = 0x0D4D
@@ -71,6 +75,19 @@ def refused(status, error, disks, *args):
             why.append("the error is not one line with a message")
     why += filter(None, [written(disks), leaks()])
     return "; ".join(why + [said(got)]) if why else ""
+
+
+def duration(*args):
+    start = time.monotonic()
+    poolctl(*args)
+    return round(time.monotonic() - start, 3)
+
+
+def cut(seconds, percent, *args):
+    child = subprocess.Popen(["poolctl", *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    time.sleep(float(seconds) * int(percent) / 100)
+    child.kill()
+    return "killed" if child.wait() == -signal.SIGKILL else "ended"
 
 
 def load(path):
@@ -166,7 +183,7 @@ def digest(device, mib):
 
 
 VERBS = {"poolctl": poolctl, "good": good, "refused": refused, "q": evaluate, "mark": mark, "written": written}
-VERBS |= {"leaks": leaks, "fill": fill, "sum": digest}
+VERBS |= {"duration": duration, "cut": cut, "leaks": leaks, "fill": fill, "sum": digest}
 for line in sys.stdin:
     verb, *words = line.rstrip("\n").replace("\x1e", "\n").split("\x1f")
     try:

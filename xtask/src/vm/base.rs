@@ -48,7 +48,6 @@ const PACKAGES: &[&str] = &[
     "psmisc",
     "python3",
     "sed",
-    "strace",
     "tar",
     "thin-provisioning-tools",
     "udev",

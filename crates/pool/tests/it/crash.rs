@@ -137,6 +137,8 @@ fn check_cut(operation: &Operation, [old, new]: &[State; 2], arm: &dyn Fn(&Lab),
         "{context}: what was reported done is lost"
     );
     lab.check_devices(&replicas, &context);
+    let reasons = lab.system().pool_info(POOL).unwrap().reasons;
+    assert!(reasons.is_empty(), "{context}: {reasons:?}");
     if let Some(replica) = replicas.iter().find(|replica| replica.uuid == uuid(1)) {
         pool.activate_replica(uuid(1)).unwrap();
         let mut read = vec![0; data.len()];
