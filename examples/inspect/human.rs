@@ -122,7 +122,7 @@ fn of_pv(devices: &Devices, vg: Option<(&FoundVg, &Vg)>, found: &FoundPv, out: &
 fn of_lv(vg: &Vg, lv: &Lv, out: &mut String) {
     let bytes = vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX);
     // In brackets, as LVM shows what is a part of another LV.
-    let (open, close) = if lv.is_visible() { ("", "") } else { ("[", "]") };
+    let (open, close) = if vg.is_visible(lv) { ("", "") } else { ("[", "]") };
     let words = lv
         .status()
         .words()

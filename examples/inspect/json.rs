@@ -149,7 +149,7 @@ fn of_lv(vg: &Vg, lv: &Lv) -> Value {
     json!({
         "name": lv.name(),
         "id": lv.id().to_string(),
-        "visible": lv.is_visible(),
+        "visible": vg.is_visible(lv),
         "status": lv.status().words().collect::<Vec<_>>(),
         "flags": lv.flags().words().collect::<Vec<_>>(),
         "tags": of_tags(lv.tag_list()),

@@ -26,7 +26,8 @@ quiet vgchange -q -an p
 good "activate" replica activate "$A"
 good "activate the striped one" replica activate "$B"
 unchanged "activated by us"
-quiet vgexport -q p 2>/dev/null || { quiet vgchange -q -an p; quiet vgexport -q p; }
+quiet vgchange -q -an p
+quiet vgexport -q p
 quiet vgimport -q p
 quiet vgchange -q -ay p
 unchanged "after vgexport and vgimport"

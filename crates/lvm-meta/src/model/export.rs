@@ -222,7 +222,7 @@ impl Printer<'_> {
         self.line("logical_volumes {");
         let mut hidden = Vec::new();
         for lv in vg.lvs() {
-            if vg.is_printed_first(lv) {
+            if vg.is_visible(lv) {
                 self.lv(lv);
             } else {
                 hidden.push(lv);

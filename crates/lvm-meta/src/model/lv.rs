@@ -55,7 +55,8 @@ impl Lv {
         self.flags
     }
 
-    /// Tells whether it is for users rather than a part of another LV, by its `VISIBLE` status alone.
+    /// Tells whether it is for users rather than a part of another LV, by its `VISIBLE` status alone; see
+    /// [`Vg::is_visible`](crate::Vg::is_visible) for snapshots.
     pub fn is_visible(&self) -> bool {
         self.status.contains(LvStatus::VISIBLE)
     }

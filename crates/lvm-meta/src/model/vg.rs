@@ -272,10 +272,10 @@ impl Vg {
         bad_pv.or_else(|| self.blocked.clone())
     }
 
-    /// Tells whether LVM prints this LV among the visible ones, which come first.
+    /// Tells whether this LV of the VG is for users rather than a part of another, as LVM sees it.
     ///
-    /// A snapshot's store counts as visible with its origin, a snapshot's link never.
-    pub(super) fn is_printed_first(&self, lv: &Lv) -> bool {
+    /// That is its `VISIBLE` status, but a snapshot's store is as visible as its origin, and a snapshot's link never is.
+    pub fn is_visible(&self, lv: &Lv) -> bool {
         if lv
             .segments
             .iter()

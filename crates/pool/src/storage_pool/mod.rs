@@ -151,7 +151,7 @@ pub(crate) fn list(inner: &Inner, open: &OpenVg, devices: &ActiveDevices) -> Vec
 /// The visible LVs that are not replicas, nor on their way to become one.
 pub(crate) fn foreign_lvs(open: &OpenVg) -> Vec<String> {
     let foreign = |lv: &&lvm_meta::Lv| {
-        lv.is_visible() && replica::replica_of(lv).is_none() && !LvTags::read(lv.tags()).creating
+        open.vg.is_visible(lv) && replica::replica_of(lv).is_none() && !LvTags::read(lv.tags()).creating
     };
     open.vg
         .lvs()
