@@ -34,7 +34,7 @@ const BORDERS: [(&str, &[&str], &str); 3] = [
     ),
     (
         "crates/dm/",
-        &["lvm_meta", "lvm-meta", "lvm_pool", "lvm-pool", "std::process"],
+        &["lvm_meta", "lvm-meta", "lvm_pool", "lvm-pool", "process::Command"],
         "knows nothing above it",
     ),
     (

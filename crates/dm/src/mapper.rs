@@ -224,7 +224,8 @@ pub trait DeviceMapper: Send + Sync {
     #[doc(alias = "DM_DEV_ARM_POLL")]
     fn events(&self) -> Result<Box<dyn EventSource>, Error>;
 
-    /// Begins a batch of resumes, renames and removals, whose nodes one [`DeviceMapper::finish`] waits for.
+    /// Begins a batch of resumes, renames and removals, whose nodes one [`DeviceMapper::finish`] waits for;
+    /// at most 32 766 of them, since udev's semaphore counts no further.
     ///
     /// # Errors
     /// [`Error::Io`] when udev's semaphore cannot be had.

@@ -54,6 +54,12 @@ unsafe extern "C" {
     ) -> libc::c_int;
 }
 
+/// Members of our semaphore sets.  The first is the one that udevd counts down; libdevmapper's sets have no other.
+/// The second and third hold the maker's process id, so that what a killed process left can be told and removed.
+pub(crate) const SEMAPHORE_MEMBERS: usize = 3;
+/// Bits of a process id in each of the two members, whose values end at 32767.
+const ID_BITS: u32 = 14;
+
 /// A semaphore that udevd counts down; it is removed with this value.
 #[derive(Debug)]
 pub(crate) struct Semaphore {
@@ -63,17 +69,38 @@ pub(crate) struct Semaphore {
 
 impl Semaphore {
     /// Makes a semaphore with the key of `cookie` and the value 1; `AlreadyExists` when the key is taken.
-    pub(crate) fn new(cookie: u16) -> io::Result<Self> {
+    ///
+    /// `owner` is the process that will remove it, 0 if none may be told by its number.
+    pub(crate) fn new(cookie: u16, owner: u32) -> io::Result<Self> {
         let flags = 0o600 | libc::IPC_CREAT | libc::IPC_EXCL;
+        let (key, members) = (KEY_MAGIC | i32::from(cookie), SEMAPHORE_MEMBERS as libc::c_int);
         // SAFETY: semget takes plain numbers and touches no memory of ours.
-        let id = unsafe { libc::semget(KEY_MAGIC | i32::from(cookie), 1, flags) };
+        let id = unsafe { libc::semget(key, members, flags) };
         if id < 0 {
             return Err(io::Error::last_os_error());
         }
         let semaphore = Self { id, cookie };
-        // Linux makes it with the value 0.
-        semaphore.raise()?;
+        // Linux makes them with the value 0.
+        semaphore.operate(0, 1, Duration::ZERO)?;
+        for (member, part) in [(1, owner & ((1 << ID_BITS) - 1)), (2, owner >> ID_BITS)] {
+            // Adding nothing would be a wait.
+            if let Some(part) = i16::try_from(part).ok().filter(|part| *part > 0) {
+                semaphore.operate(member, part, Duration::ZERO)?;
+            }
+        }
         Ok(semaphore)
+    }
+
+    /// Takes over the semaphore set of an id, if this library made it under this key: its cookie and its owner.
+    pub(crate) fn made_by_us(id: i32, key: i32) -> Option<(Self, u32)> {
+        let cookie = u16::try_from(key ^ KEY_MAGIC).ok()?;
+        let part = |member: libc::c_int| {
+            // SAFETY: GETVAL takes no fourth argument and touches no memory of ours; a wrong id or member is an error.
+            let value = unsafe { libc::semctl(id, member, libc::GETVAL) };
+            u32::try_from(value).ok()
+        };
+        let owner = part(1)? | part(2)? << ID_BITS;
+        Some((Self { id, cookie }, owner))
     }
 
     /// The number that udev's rules get.
@@ -83,12 +110,12 @@ impl Semaphore {
 
     /// One more event to wait for.
     pub(crate) fn raise(&self) -> io::Result<()> {
-        self.operate(1, Duration::ZERO)
+        self.operate(0, 1, Duration::ZERO)
     }
 
     /// One event less: the kernel sent none.
     pub(crate) fn lower(&self) -> io::Result<()> {
-        self.operate(-1, Duration::ZERO)
+        self.operate(0, -1, Duration::ZERO)
     }
 
     /// Waits until every event was handled; `false` when the time is over.
@@ -100,7 +127,7 @@ impl Semaphore {
             _ => Err(error),
         });
         loop {
-            let Err(error) = result.and_then(|()| self.operate(0, end.left())) else {
+            let Err(error) = result.and_then(|()| self.operate(0, 0, end.left())) else {
                 return Ok(true);
             };
             match error.raw_os_error() {
@@ -113,10 +140,10 @@ impl Semaphore {
         }
     }
 
-    /// Adds to the value, or waits until it is zero; `EAGAIN` when that takes longer than `timeout`.
-    fn operate(&self, by: i16, timeout: Duration) -> io::Result<()> {
+    /// Adds to a member's value, or waits until it is zero; `EAGAIN` when that takes longer than `timeout`.
+    fn operate(&self, member: u16, by: i16, timeout: Duration) -> io::Result<()> {
         let mut operation = libc::sembuf {
-            sem_num: 0,
+            sem_num: member,
             sem_op: by,
             // Only the wait for zero takes time.
             sem_flg: if by == 0 { 0 } else { libc::IPC_NOWAIT as i16 },
@@ -166,7 +193,7 @@ pub(crate) mod tests {
     use std::mem::ManuallyDrop;
 
     pub(crate) fn any_semaphore() -> Semaphore {
-        let free = (1..u16::MAX).find_map(|cookie| Semaphore::new(cookie).ok());
+        let free = (1..u16::MAX).find_map(|cookie| Semaphore::new(cookie, 0).ok());
         free.expect("System V semaphores")
     }
 
@@ -184,14 +211,14 @@ pub(crate) mod tests {
         semaphore.lower().unwrap();
         let (id, cookie) = (semaphore.id, semaphore.cookie());
         drop(semaphore);
-        let again = Semaphore::new(cookie).unwrap();
+        let again = Semaphore::new(cookie, 0).unwrap();
         assert_ne!(again.id, id);
     }
 
     #[test]
     fn a_taken_key_is_told_from_other_failures() {
         let semaphore = any_semaphore();
-        let again = Semaphore::new(semaphore.cookie()).unwrap_err();
+        let again = Semaphore::new(semaphore.cookie(), 0).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
     }
 

@@ -1,9 +1,12 @@
-//! The example programs as static binaries: one file each, which runs on every generation of Debian.
+//! The example programs, and tests that need root, as static binaries: one file each, which runs on every generation
+//! of Debian.
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::debian::{self, Tools};
 use crate::sh;
@@ -13,14 +16,64 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// What a static program is linked with.
 const TOOLS: &Tools = &[("cc", "gcc")];
 
-/// Builds all examples; gives their paths.
+/// The tests of the layer that knows hosts, of which those that are marked as ignored want a host of their own.
+const HOST_TESTS: &str = "host_tests";
+/// What tries every call of a mapper on real devices.
+const SELFTEST: &str = "mapper_selftest";
+
+/// Builds them all; gives their paths.
 pub(crate) fn build() -> Result<Vec<PathBuf>> {
     debian::install(TOOLS)?;
-    let mut cargo = sh::cargo(&["build", "--quiet", "--release", "--examples", "--target", TARGET]);
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    sh::run(&mut cargo)?;
+    sh::run(&mut cargo_static(&["build", "--quiet", "--examples"]))?;
+    let selftest = [
+        "build",
+        "--quiet",
+        "-p",
+        "lvm-dm",
+        "--features",
+        "testing",
+        "--example",
+        SELFTEST,
+    ];
+    sh::run(&mut cargo_static(&selftest))?;
     let dir = sh::target().join(TARGET).join("release/examples");
-    Ok(names()?.into_iter().map(|name| dir.join(name)).collect())
+    let mut programs: Vec<PathBuf> = names()?.into_iter().map(|name| dir.join(name)).collect();
+    programs.extend([dir.join(SELFTEST), build_host_tests()?]);
+    Ok(programs)
+}
+
+fn cargo_static(args: &[&str]) -> Command {
+    let mut cargo = sh::cargo(args);
+    cargo.args(["--release", "--target", TARGET]);
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    cargo
+}
+
+/// Cargo names test programs by a hash: it says where it put this one.
+fn build_host_tests() -> Result<PathBuf> {
+    let args = [
+        "test",
+        "--no-run",
+        "--quiet",
+        "-p",
+        "lvm-pool",
+        "--lib",
+        "--message-format",
+        "json",
+    ];
+    let told = sh::output(&mut cargo_static(&args))?;
+    let messages = told
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let executable = messages
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back();
+    let path = sh::target().join(TARGET).join("release").join(HOST_TESTS);
+    fs::copy(
+        executable.context("cargo names no test program of lvm-pool")?,
+        &path,
+    )?;
+    Ok(path)
 }
 
 /// The names of the example programs, sorted.

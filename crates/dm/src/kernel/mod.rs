@@ -60,6 +60,9 @@ impl Kernel {
             return Ok(file);
         }
         let file = open_control(&self.dev)?;
+        if self.mode == NodeMode::Udev {
+            udev::remove_cookies_of_the_dead();
+        }
         Ok(self.control.get_or_init(|| file))
     }
 

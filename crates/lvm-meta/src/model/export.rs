@@ -156,8 +156,12 @@ impl Printer<'_> {
         }
         if !vg.pr.is_empty() {
             // The one list that LVM writes with blanks inside its brackets.
-            let words: Vec<_> = vg.pr.iter().map(|word| format!("\"{word}\"")).collect();
-            self.line(&format!("pr = [ {} ]", words.join(", ")));
+            self.out.push_str("pr = [ ");
+            for (at, word) in vg.pr.iter().enumerate() {
+                self.out.push_str(if at == 0 { "" } else { ", " });
+                push_quoted(&mut self.out, word);
+            }
+            self.line(" ]");
         }
         self.number("extent_size", u64::from(vg.extent_size.sectors()));
         self.number("max_lv", u64::from(vg.max_lv));
@@ -291,11 +295,10 @@ impl Printer<'_> {
         if let Some(count) = rare.map(|rare| rare.reshape_count).filter(|count| *count != 0) {
             self.number("reshape_count", u64::from(count));
         }
-        self.out.push_str("type = \"");
-        self.out.push_str(segment.type_name());
-        self.out
-            .push_str(rare.map(|rare| &*rare.suffix).unwrap_or_default());
-        self.line("\"");
+        match rare.map(|rare| &*rare.suffix).unwrap_or_default() {
+            "" => self.text("type", segment.type_name()),
+            suffix => self.text("type", &format!("{}{suffix}", segment.type_name())),
+        }
         if let Some(rare) = rare {
             self.tags(&rare.tags);
         }

@@ -409,6 +409,20 @@ fn vgs_that_are_not_ours_to_change_say_why() {
 }
 
 #[test]
+fn quotes_and_backslashes_in_any_word_are_written_as_what_they_are() {
+    let text = vg(&[shown("data", 8, "type = odd\"\\+X")])
+        .replacen(
+            "extent_size",
+            "tags = ['a\"\\b']\nsystem_id = n\"1\npr = ['\"', \"\\\\\"]\nextent_size",
+            1,
+        )
+        .replacen("[\"ALLOCATABLE\"]", "['\"\\']", 1)
+        .replacen("\"/dev/sd0\"", "'\"\\'", 1);
+    let first = parse(&text);
+    assert_eq!(parse(&print(&first)), first);
+}
+
+#[test]
 fn every_optional_key_has_its_place() {
     let text = with_head(
         "status = [\"RESIZEABLE\", \"READ\"]\nflags = [\"WRITE_LOCKED\", \"NOAUTOACTIVATE\"]\ntags = [\"a\", \"b\"]\n\

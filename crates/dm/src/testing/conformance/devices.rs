@@ -1,6 +1,6 @@
 //! The life of devices: names, tables, states.
 
-use super::{Bench, Check, MIB, Outcome, refused, refuses, same};
+use super::{Bench, Check, MIB, Outcome, becomes, refused, refuses, same};
 use crate::{DeviceId, DmName, DmUuid, NodeMode, OpenMode, SuspendFlags, UdevFlags};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -349,11 +349,10 @@ fn deferred(bench: &Bench) -> Outcome {
     same!(byte, [0]);
     drop(opened);
     // The kernel removes it from a work queue of its own.
-    let end = crate::deadline::Deadline::after(super::LONG);
-    while bench.mapper.info(device.id())?.is_some() {
-        same!(end.left().is_zero(), false);
-        std::thread::yield_now();
-    }
+    becomes("gone", || {
+        let there = bench.mapper.info(device.id())?.is_some();
+        Ok(if there { "there" } else { "gone" }.into())
+    })?;
     // Nobody uses it: deferring changes nothing.
     let device = bench.device("idle", "0 8 zero")?;
     bench.batch(|cookie| bench.mapper.remove(device.id(), true, UdevFlags::empty(), cookie))?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::deadline::Deadline;
 use crate::{
     BlockIo, Cookie, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid, Error, OpenMode,
     Table, UdevFlags,
@@ -213,6 +214,21 @@ macro_rules! refused {
             },
         }
     };
+}
+
+/// Waits until something is what it should become.
+fn becomes(expected: &str, look: impl Fn() -> Result<String, Error>) -> Outcome {
+    let end = Deadline::after(LONG);
+    loop {
+        let found = look()?;
+        if found == expected {
+            return Ok(());
+        }
+        if end.left().is_zero() {
+            return Err(format!("{found:?} does not become {expected:?}").into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Fails unless a table is refused with `EINVAL`: when it is loaded or, as the kernel does with all but a device's first,
