@@ -33,7 +33,7 @@ const SUITES: [&str; 2] = ["bookworm", "trixie"];
 /// VMs at once: two take one and a half times as long as one.
 const AT_ONCE: usize = 2;
 /// Longest run of a VM.
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_secs(1200);
 
 /// Runs the VM suites, or the part that `words` select: names of suites, `udev`, `noudev`, names of scenarios.
 pub(crate) fn test(words: &[&str]) -> Result<()> {
@@ -50,7 +50,8 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
     let mut machines = VecDeque::new();
     for (suite, base) in &bases {
         for udev in selection.udev.iter().copied() {
-            let name = format!("{suite}-{}", if udev { "udev" } else { "noudev" });
+            let word = if udev { "udev" } else { "noudev" };
+            let name = format!("{suite}-{word}");
             let machine = |name, scenarios, boots| Machine {
                 name,
                 base,
@@ -60,9 +61,9 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
                 boots,
                 limit: LIMIT,
             };
-            let (alone, together): (Vec<&Scenario>, Vec<&Scenario>) = selection
-                .scenarios
-                .iter()
+            let chosen = selection.scenarios.iter().copied();
+            let (alone, together): (Vec<&Scenario>, Vec<&Scenario>) = chosen
+                .filter(|scenario| selection.by_name || scenario.is_for(suite, word))
                 .partition(|scenario| scenario.boots().is_some());
             if !together.is_empty() {
                 machines.push_back(machine(name.clone(), together, 1));
@@ -159,6 +160,8 @@ struct Selection<'a> {
     suites: Vec<&'static str>,
     udev: Vec<bool>,
     scenarios: Vec<&'a Scenario>,
+    /// Were scenarios named?  Then they run wherever they are asked to.
+    by_name: bool,
 }
 
 impl<'a> Selection<'a> {
@@ -167,13 +170,17 @@ impl<'a> Selection<'a> {
             suites: Vec::new(),
             udev: Vec::new(),
             scenarios: Vec::new(),
+            by_name: false,
         };
         for word in words {
             let suite = SUITES.iter().find(|suite| *suite == word);
             let scenario = scenarios.iter().find(|scenario| scenario.name == *word);
             match (word, suite, scenario) {
                 (_, Some(suite), _) => selection.suites.push(suite),
-                (_, _, Some(scenario)) => selection.scenarios.push(scenario),
+                (_, _, Some(scenario)) => {
+                    selection.scenarios.push(scenario);
+                    selection.by_name = true;
+                }
                 (&"udev", ..) => selection.udev.push(true),
                 (&"noudev", ..) => selection.udev.push(false),
                 _ => bail!(

@@ -40,6 +40,16 @@ impl Scenario {
         })
     }
 
+    /// `# on: WORD...`: it need not run on machines of another suite, or with or without udevd, than these words say.
+    pub(crate) fn is_for(&self, suite: &str, udev: &str) -> bool {
+        let words = self
+            .text
+            .lines()
+            .take(10)
+            .find_map(|line| line.strip_prefix("# on: "));
+        words.is_none_or(|words| words.split(' ').all(|word| word == suite || word == udev))
+    }
+
     /// `# boots: N`: it needs a VM of its own that is started N times.
     pub(crate) fn boots(&self) -> Option<u32> {
         self.text
