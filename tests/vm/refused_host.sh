@@ -73,6 +73,7 @@ good "its replica" replica create p "$A" 16M
 quiet vgchange -q -an p
 cd /usr/lib/modules/*/kernel/drivers/md || exit 1
 mkdir "$W/modules"
+for module in $(awk '$1 ~ /^dm_/ && $1 != "dm_mod" { print $1 }' /proc/modules); do modprobe -r "$module"; done
 quiet modprobe -r dm_mod
 mv dm-mod.ko "$W/modules/"
 rm -f /dev/mapper/control

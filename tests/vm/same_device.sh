@@ -2,8 +2,9 @@
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc)
 
-compare() { # NAME VG LV: active by us at first
+compare() { # NAME VG LV
     local ours
+    quiet poolctl replica activate "$3"
     ours=$(face "$2" "$3")
     quiet vgchange -q -an "$2"
     quiet lvchange -q -ay "$2/$3"
@@ -12,19 +13,21 @@ compare() { # NAME VG LV: active by us at first
     quiet poolctl replica activate "$3"
     same_face "$1, activated by us" "$(face "$2" "$3")" "$ours"
 }
-good "a pool with dashes in its name" pool create my--pool-1 /dev/vda /dev/vdb
+good "a pool with dashes in its name" pool create my--pool-1 /dev/vda /dev/vdb /dev/vdc
 good "a linear replica" replica create my--pool-1 "$A" 12M
 good "a striped replica" replica create my--pool-1 "$B" 16M --layout striped:2:128K
 compare "a linear replica is the same device" my--pool-1 "$A"
 compare "a striped replica is the same device" my--pool-1 "$B"
 good "something behind it" replica create my--pool-1 "$C" 4M
 good "it grows into a second segment" replica resize "$A" 300M
+good "it is activated" replica activate "$A"
 is "it has several segments" "$(($(dmsetup table "$(dmname my--pool-1 "$A")" | wc -l) > 1))" 1
 compare "a replica of several segments is the same device" my--pool-1 "$A"
 good "the striped one grows" replica resize "$B" 64M
 compare "a resized striped replica is the same device" my--pool-1 "$B"
 
 # After a resize by either side, before any reactivation.
+good "the last is activated" replica activate "$C"
 good "we resize" replica resize "$C" 8M
 ours=$(dmsetup table "$(dmname my--pool-1 "$C")")
 quiet lvchange -q --refresh "my--pool-1/$C"

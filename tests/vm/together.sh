@@ -32,7 +32,7 @@ wait $readers; is "readers were never disturbed" $? 0
 want=$({ for n in 1 2; do for i in 0 2 4 6; do uuid $((n * 16 + i)); done; done; for i in 0 2 4 6; do echo lv$i; done; } | sort)
 is "every LV that was made is there, and no other" "$(lvs --noheadings -o lv_name p | tr -d ' ' | sort)" "$want"
 is "every size is right" "$(lvs --noheadings -o lv_size --units m --nosuffix p | tr -d ' ' | sort | uniq -c | tr -s ' ' | tr '\n' ';')" " 4 4.00; 8 8.00;"
-is "every tag is there" "$(lvs --noheadings -o lv_tags p | tr ',' '\n' | grep -c '^ *t[0246]$')" 4
+is "every tag is there" "$(lvs --noheadings -o lv_tags p | tr -d ' ' | tr ',' '\n' | grep -c '^t[0246]$')" 4
 is "every change has its own sequence number" "$(field vgs vg_seqno p)" $((seqno + 2 * (8 + 8 + 4) + 8 + 8 + 4))
 leaks
 is "nothing is left over" "$REPLY" ""

@@ -143,7 +143,7 @@ def mapped_devices():
 def leaks():
     found = []
     devices = dict(mapped_devices())
-    nodes = set(os.listdir("/dev/mapper")) - {"control"}
+    nodes = set(os.listdir("/dev/mapper") if os.path.isdir("/dev/mapper") else []) - {"control"}
     found += [f"{name} is suspended" for name, suspended in devices.items() if suspended]
     found += [f"{name} has no node" for name in devices.keys() - nodes]
     found += [f"/dev/mapper/{name} has no device" for name in nodes - devices.keys()]
