@@ -17,12 +17,25 @@ const TOOLS: &[(&str, &str)] = &[
     ("mkfs.ext4", "e2fsprogs"),
 ];
 
+/// What the crate `devicemapper` is built with.
+const DEVICEMAPPER: &[&str] = &["libclang-dev", "libdevmapper-dev", "pkg-config"];
+
 /// The rules of the source tree, then all unit, integration and documentation tests, the examples, and the oldest compiler.
 pub(crate) fn test() -> Result<()> {
     tidy::check()?;
     vm::install(TOOLS)?;
     let features = ["--features", "lvm-meta/testing,lvm-dm/testing"];
     sh::run(sh::cargo(&["test", "--quiet", "--workspace"]).args(features))?;
+    vm::install_libraries(DEVICEMAPPER)?;
+    let stratis = [
+        "test",
+        "--quiet",
+        "-p",
+        "lvm-dm",
+        "--features",
+        "testing,devicemapper",
+    ];
+    sh::run(&mut sh::cargo(&stratis))?;
     sh::run(&mut sh::cargo(&["run", "--quiet", "--example", "quickstart"]))?;
     oldest_compiler()
 }

@@ -23,7 +23,7 @@ use report::Line;
 pub(crate) use report::Report;
 use scenario::Scenario;
 
-pub(crate) use debian::install;
+pub(crate) use debian::{install, install_libraries};
 pub(crate) use programs::names as example_names;
 
 use crate::sh;
