@@ -67,6 +67,7 @@ const MODULES: &[&str] = &[
     "dm-raid",
     "dm-snapshot",
     "dm-thin-pool",
+    "dm-zero",
     "raid0",
     "raid1",
     "raid10",
