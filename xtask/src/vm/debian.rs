@@ -17,6 +17,31 @@ pub(crate) fn install(tools: &Tools) -> Result<()> {
     let mut packages: Vec<&str> = missing().map(|(_, package)| *package).collect();
     packages.sort_unstable();
     packages.dedup();
+    install_packages(&packages)?;
+    match missing().next() {
+        Some((program, package)) => {
+            bail!("the Debian package {package} is installed, but there is no {program}")
+        }
+        None => Ok(()),
+    }
+}
+
+/// As [`install`], for packages that bring no program.
+pub(crate) fn install_libraries(packages: &[&str]) -> Result<()> {
+    let is_installed = |package: &&str| {
+        let status =
+            sh::output(Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", package]));
+        status.is_ok_and(|status| status == "installed")
+    };
+    let missing: Vec<&str> = packages
+        .iter()
+        .copied()
+        .filter(|package| !is_installed(package))
+        .collect();
+    install_packages(&missing)
+}
+
+fn install_packages(packages: &[&str]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
@@ -31,14 +56,9 @@ pub(crate) fn install(tools: &Tools) -> Result<()> {
         Command::new("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
             .args(options)
-            .args(&packages),
+            .args(packages),
     )?;
-    match missing().next() {
-        Some((program, package)) => {
-            bail!("the Debian package {package} is installed, but there is no {program}")
-        }
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// A package manager's state of its own for one Debian suite: this machine's is neither used nor changed.

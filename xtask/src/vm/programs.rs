@@ -18,12 +18,15 @@ const TOOLS: &Tools = &[("cc", "gcc")];
 
 /// The tests of the layer that knows hosts, of which those that are marked as ignored want a host of their own.
 const HOST_TESTS: &str = "host_tests";
+/// What the crate `devicemapper` is built with.
+const DEVICEMAPPER: &[&str] = &["libclang-dev", "libdevmapper-dev", "pkg-config"];
 /// What tries every call of a mapper on real devices.
 const SELFTEST: &str = "mapper_selftest";
 
 /// Builds them all; gives their paths.
 pub(crate) fn build() -> Result<Vec<PathBuf>> {
     debian::install(TOOLS)?;
+    debian::install_libraries(DEVICEMAPPER)?;
     sh::run(&mut cargo_static(&["build", "--quiet", "--examples"]))?;
     let selftest = [
         "build",
@@ -31,7 +34,7 @@ pub(crate) fn build() -> Result<Vec<PathBuf>> {
         "-p",
         "lvm-dm",
         "--features",
-        "testing",
+        "testing,devicemapper",
         "--example",
         SELFTEST,
     ];

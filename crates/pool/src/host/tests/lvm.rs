@@ -75,8 +75,10 @@ fn both_sides_read_and_write_one_devices_file() {
     let path = DevicesFile::path(&lvm.paths, "system.devices");
     fs::write(&path, "").unwrap();
     lvm.run(&["pvcreate", "-y", a.node.to_str().unwrap()]);
+    // LVM 2.03.16 writes no hash yet.
+    let hashes = fs::read_to_string(&path).unwrap().contains("# HASH=");
     let mut file = lvm.devices_file();
-    assert!(!file.was_edited(), "the hash is the same");
+    assert_eq!(file.was_edited(), !hashes, "the hash is the same");
     assert_eq!(file.entry(&device(&a.node)), file.entries().first());
     assert_eq!(file.entry(&device(&b.node)), None);
 
@@ -98,17 +100,16 @@ fn both_sides_read_and_write_one_devices_file() {
     let hash = |text: &str| {
         text.lines()
             .find(|line| line.starts_with("# HASH"))
-            .unwrap()
-            .to_owned()
+            .map(str::to_owned)
     };
     assert!(
-        hash(&kept) == hash(&written) || kept.contains("PVID=.\n"),
+        !hashes || hash(&kept) == hash(&written) || kept.contains("PVID=.\n"),
         "{written}\n{kept}"
     );
 
     lvm.run(&["lvmdevices", "--deldev", b.node.to_str().unwrap()]);
     let file = lvm.devices_file();
-    assert!(!file.was_edited());
+    assert_eq!(file.was_edited(), !hashes);
     assert_eq!(file.entry(&device(&b.node)), None);
 }
 
