@@ -20,8 +20,8 @@ unchanged "after export, activated by LVM"
 quiet vgchange -q -an p
 good "import" pool import p /dev/vda /dev/vdb
 unchanged "after import"
-poolctl replica read "$A" 0 16M | sha256sum | cut -d' ' -f1 >"$W/read"
-is "poolctl reads the same" "$(<"$W/read")" "$a"
+poolctl replica read "$A" 0 16M >"$W/read"
+runs "poolctl reads the same" cmp -n $((16 << 20)) "$W/read" "/dev/p/$A"
 quiet vgchange -q -an p
 good "activate" replica activate "$A"
 good "activate the striped one" replica activate "$B"

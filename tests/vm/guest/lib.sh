@@ -19,7 +19,7 @@
 #   rep CMD ARGS...              an LVM report in bytes, into $R (then `q EXPR $R`; `d` is the list of its rows)
 #   field CMD FIELD ARGS...      the first row's field of an LVM report
 #   face VG LV                   what the kernel and /dev hold of an LV
-#   fill DEV SEED [MIB]          writes recognisable data;  sum DEV [MIB]  its digest; both past the page cache
+#   fill DEV SEED [MIB]          writes recognisable data;  sum DEV [MIB]  its checksum; both past the page cache
 #   uuid N, hex UUID, dmname VG LV, loops N MIB (sets LOOPS), settle, quiet CMD...
 W=$(mktemp -d /tmp/w.XXXXXX) || exit 1
 O=$W/out E=$W/err R=$W/report
