@@ -70,7 +70,7 @@ runs "inspect prints the text that pvck finds" cmp "$W/ours" "$W/theirs"
 quiet lvcreate -q -y -n pool -T -L 16m other
 quiet lvcreate -q -y -n thin -V 32m -T other/pool
 quiet lvcreate -q -y -Wn -n origin -L 8m other
-quiet lvcreate -q -y -Wn -n snap -s -L 4m other/origin
+quiet lvcreate -q -y -n snap -s -L 4m other/origin
 agrees "inspect agrees about LVs of other kinds" /dev/vda /dev/vdb /dev/vdc /dev/vdd /dev/vde
 
 both() { # NAME: the good pools are listed, whatever the bad one is
