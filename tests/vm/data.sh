@@ -1,3 +1,4 @@
+# on: bookworm-noudev trixie-udev
 # Data is read back unchanged after a resize, an export and import, activation by the other side, a move, and under I/O.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

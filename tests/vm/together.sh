@@ -1,3 +1,4 @@
+# on: bookworm-noudev trixie-udev
 # Several at once on one VG: nothing is lost.
 . /opt/vm/lib.sh
 good "a pool" pool create p /dev/vda /dev/vdb /dev/vdc

@@ -16,6 +16,7 @@ usage: cargo xtask TASK
   test host            tidy and this machine's tests alone
   vm [bookworm|trixie] [udev|noudev] [SCENARIO]...
                        the VM suites, or the part that the words select; scenarios are in tests/vm
+  vm all               every scenario on every machine, also where it tells little new
   bench [udev]         the library against the LVM tools, in a VM: times, ratios, system calls
   tidy                 the rules of the source tree that no compiler checks
   fuzz [SECONDS]       each fuzz target for a minute, or for SECONDS

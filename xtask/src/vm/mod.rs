@@ -35,7 +35,8 @@ const AT_ONCE: usize = 2;
 /// Longest run of a VM.
 const LIMIT: Duration = Duration::from_secs(1200);
 
-/// Runs the VM suites, or the part that `words` select: names of suites, `udev`, `noudev`, names of scenarios.
+/// Runs the VM suites, or the part that `words` select: names of suites, `udev`, `noudev`, names of scenarios;
+/// `all` runs every scenario on every machine, whatever its `# on:` line says.
 pub(crate) fn test(words: &[&str]) -> Result<()> {
     let scenarios = Scenario::all()?;
     let selection = Selection::parse(words, &scenarios)?;
@@ -50,8 +51,7 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
     let mut machines = VecDeque::new();
     for (suite, base) in &bases {
         for udev in selection.udev.iter().copied() {
-            let word = if udev { "udev" } else { "noudev" };
-            let name = format!("{suite}-{word}");
+            let name = format!("{suite}-{}", if udev { "udev" } else { "noudev" });
             let machine = |name, scenarios, boots| Machine {
                 name,
                 base,
@@ -63,7 +63,7 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
             };
             let chosen = selection.scenarios.iter().copied();
             let (alone, together): (Vec<&Scenario>, Vec<&Scenario>) = chosen
-                .filter(|scenario| selection.by_name || scenario.is_for(suite, word))
+                .filter(|scenario| selection.everywhere || scenario.is_for(&name))
                 .partition(|scenario| scenario.boots().is_some());
             if !together.is_empty() {
                 machines.push_back(machine(name.clone(), together, 1));
@@ -160,8 +160,8 @@ struct Selection<'a> {
     suites: Vec<&'static str>,
     udev: Vec<bool>,
     scenarios: Vec<&'a Scenario>,
-    /// Were scenarios named?  Then they run wherever they are asked to.
-    by_name: bool,
+    /// Scenarios that are named run on every machine that is asked for, as all do for the word `all`.
+    everywhere: bool,
 }
 
 impl<'a> Selection<'a> {
@@ -170,7 +170,7 @@ impl<'a> Selection<'a> {
             suites: Vec::new(),
             udev: Vec::new(),
             scenarios: Vec::new(),
-            by_name: false,
+            everywhere: false,
         };
         for word in words {
             let suite = SUITES.iter().find(|suite| *suite == word);
@@ -179,8 +179,9 @@ impl<'a> Selection<'a> {
                 (_, Some(suite), _) => selection.suites.push(suite),
                 (_, _, Some(scenario)) => {
                     selection.scenarios.push(scenario);
-                    selection.by_name = true;
+                    selection.everywhere = true;
                 }
+                (&"all", ..) => selection.everywhere = true,
                 (&"udev", ..) => selection.udev.push(true),
                 (&"noudev", ..) => selection.udev.push(false),
                 _ => bail!(

@@ -6,7 +6,7 @@ use std::path::Path;
 use lvm_dm::NodeMode;
 
 use crate::Error;
-use crate::host::{CivilTime, Devices, DevicesFile, HeldLocks, InvalidHints, LockMode, invalidate_hints};
+use crate::host::{CivilTime, Devices, DevicesFile, HeldLocks, InvalidHints, LockName, invalidate_hints};
 use crate::new_disk::NewDisk;
 use crate::system::Inner;
 
@@ -79,14 +79,12 @@ impl Inner {
         locks: &mut HeldLocks,
         edit: impl FnOnce(&mut DevicesFile, &Devices),
     ) -> Result<(), Error> {
-        if !self.has_devices_file() {
-            return Ok(());
-        }
         let config = &self.config.devices;
         let name = &config.devicesfile;
-        locks
-            .devices_file(name, LockMode::Exclusive, self.timeout)
-            .map_err(Error::Host)?;
+        // Locked from the start of the change, if it was in use then.
+        if locks.mode(&LockName::DevicesFile(name.clone())).is_none() {
+            return Ok(());
+        }
         let Some(mut file) = DevicesFile::read(&self.paths, name).map_err(Error::Host)? else {
             return Ok(());
         };
