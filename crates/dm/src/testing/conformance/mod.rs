@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Longest that a check waits for anything.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(300);
 /// Sectors of a mebibyte.
 const MIB: u64 = 2048;
 
