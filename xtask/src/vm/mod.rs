@@ -33,7 +33,7 @@ const SUITES: [&str; 2] = ["bookworm", "trixie"];
 /// VMs at once: two take one and a half times as long as one.
 const AT_ONCE: usize = 2;
 /// Longest run of a VM.
-const LIMIT: Duration = Duration::from_secs(1200);
+const LIMIT: Duration = Duration::from_secs(2400);
 
 /// Runs the VM suites, or the part that `words` select: names of suites, `udev`, `noudev`, names of scenarios;
 /// `all` runs every scenario on every machine, whatever its `# on:` line says.
