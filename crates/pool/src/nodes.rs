@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, symlink};
 use std::path::{Path, PathBuf};
 
 use lvm_dm::{DmName, NodeMode};
@@ -96,6 +96,48 @@ impl Nodes {
     }
 }
 
+impl Nodes {
+    /// The nodes and links of a VG's devices that are gone: a process was killed between removing the one and the other.
+    ///
+    /// `exists` knows the names of the devices there are.  Empty where udevd keeps the nodes.
+    pub(crate) fn stale(&self, vg: &str, exists: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
+        if self.mode != NodeMode::Own {
+            return Vec::new();
+        }
+        let prefix = format!("{}-", vg.replace('-', "--"));
+        let is_gone = |device: &str| {
+            let lv = device.strip_prefix(&prefix);
+            lv.is_some_and(|lv| !lv.is_empty() && !lv.starts_with('-')) && !exists(device)
+        };
+        let mapper = self.dev.join("mapper");
+        let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+        let nodes = entries(&mapper).filter(|entry| {
+            let is_node = entry.file_type().is_ok_and(|kind| kind.is_block_device());
+            is_node && entry.file_name().to_str().is_some_and(is_gone)
+        });
+        let links = entries(&self.dev.join(vg)).filter(|entry| {
+            let target = fs::read_link(entry.path()).ok();
+            let device = target.filter(|target| target.parent() == Some(&*mapper));
+            device.and_then(|path| path.file_name()?.to_str().map(is_gone)) == Some(true)
+        });
+        links.chain(nodes).map(|entry| entry.path()).collect()
+    }
+
+    /// Removes what [`Nodes::stale`] finds, and the VG's folder with its last link.  The caller holds the VG's lock.
+    pub(crate) fn sweep(&self, vg: &str, exists: &dyn Fn(&str) -> bool) -> Result<(), Error> {
+        for path in self.stale(vg, exists) {
+            let fail = |source| Error::Io {
+                what: "unlink",
+                path: path.clone(),
+                source,
+            };
+            fs::remove_file(&path).map_err(fail)?;
+            remove_empty(&self.dev.join(vg));
+        }
+        Ok(())
+    }
+}
+
 /// Removes a directory that holds nothing; one that holds something stays.
 fn remove_empty(dir: &Path) {
     let _ = fs::remove_dir(dir);
@@ -134,6 +176,29 @@ mod tests {
         assert!(nodes.link("vg0", "a", &DmName::new("vg0-a").unwrap()).is_err());
         nodes.unlink("vg0", "a").unwrap();
         assert_eq!(fs::read(dev.path().join("vg0/a")).unwrap(), b"theirs");
+    }
+
+    #[test]
+    fn links_of_devices_that_are_gone_are_swept_and_others_stay() {
+        let dev = tempfile::tempdir().unwrap();
+        let nodes = own(dev.path());
+        for (vg, lv, device) in [
+            ("vg0", "a", "vg0-a"),
+            ("vg0", "b", "vg0-b"),
+            ("vg0-b", "c", "vg0--b-c"),
+        ] {
+            nodes.link(vg, lv, &DmName::new(device).unwrap()).unwrap();
+        }
+        symlink("/elsewhere/vg0-d", dev.path().join("vg0/d")).unwrap();
+        let exists = |device: &str| device == "vg0-b";
+        assert_eq!(nodes.stale("vg0", &exists), [dev.path().join("vg0/a")]);
+        nodes.sweep("vg0", &exists).unwrap();
+        assert!(nodes.stale("vg0", &exists).is_empty());
+        for kept in ["vg0/b", "vg0/d", "vg0-b/c"] {
+            assert!(fs::symlink_metadata(dev.path().join(kept)).is_ok(), "{kept}");
+        }
+        nodes.sweep("vg0-b", &|_| false).unwrap();
+        assert!(!dev.path().join("vg0-b").exists());
     }
 
     #[test]

@@ -45,6 +45,7 @@ impl StoragePool {
             !cut_devices(&self.inner, &open)?.is_empty()
                 || cut_lvs(&open).next().is_some()
                 || !open.mdas.agrees()
+                || self.inner.has_stale_nodes(self.name())?
         };
         if !suspicious {
             return Ok(());
@@ -59,6 +60,7 @@ impl StoragePool {
             return Ok(());
         }
         let inner = &*self.inner;
+        inner.sweep_nodes(self.name())?;
         let mut open = self.fresh()?;
         let cut = cut_devices(inner, &open)?;
         open.change(inner, "", |change| {

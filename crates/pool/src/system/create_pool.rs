@@ -99,6 +99,7 @@ impl System {
                 id: uuid.to_string(),
             });
         }
+        inner.sweep_nodes(name.as_str())?;
         inner.nodes.check_vg_name_free(name.as_str())?;
         let check = |disk: &std::path::PathBuf| {
             NewDisk::check(

@@ -1,6 +1,9 @@
 //! The files by which the LVM tools know which disks are theirs.
 
+use std::collections::HashSet;
 use std::path::Path;
+
+use lvm_dm::NodeMode;
 
 use crate::Error;
 use crate::host::{CivilTime, Devices, DevicesFile, HeldLocks, InvalidHints, LockName, invalidate_hints};
@@ -8,6 +11,29 @@ use crate::new_disk::NewDisk;
 use crate::system::Inner;
 
 impl Inner {
+    /// Are there nodes of the VG's devices that are gone?
+    pub(crate) fn has_stale_nodes(&self, vg: &str) -> Result<bool, Error> {
+        let devices = self.device_names()?;
+        Ok(!self.nodes.stale(vg, &|name| devices.contains(name)).is_empty())
+    }
+
+    /// Removes the nodes of the VG's devices that are gone.  The caller holds the VG's lock.
+    pub(crate) fn sweep_nodes(&self, vg: &str) -> Result<(), Error> {
+        let devices = self.device_names()?;
+        self.nodes.sweep(vg, &|name| devices.contains(name))
+    }
+
+    fn device_names(&self) -> Result<HashSet<String>, Error> {
+        let devices = match self.mapper.node_mode() {
+            NodeMode::Own => self.mapper.list().map_err(Error::Dm)?,
+            _ => Vec::new(),
+        };
+        Ok(devices
+            .into_iter()
+            .map(|device| device.name.to_string())
+            .collect())
+    }
+
     /// Makes the tools look at all disks again, until the result is dropped and after.
     pub(crate) fn invalidate_hints(&self) -> Result<Option<InvalidHints>, Error> {
         if self.images {

@@ -148,7 +148,8 @@ impl System {
         for disk in &open.disks {
             lvm_meta::erase_pv(&*disk.disk).map_err(Error::Meta)?;
         }
-        inner.leave_devices_file(&mut locks, open.disks.iter().map(|disk| &*disk.path))
+        inner.leave_devices_file(&mut locks, open.disks.iter().map(|disk| &*disk.path))?;
+        inner.sweep_nodes(open.vg.name())
     }
 }
 

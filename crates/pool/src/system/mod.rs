@@ -218,22 +218,18 @@ impl Inner {
         self.config.lock_timeout(self.timeout)
     }
 
-    /// Takes the global lock, that of the devices file if one is in use, and that of one VG, as LVM does when PVs or
-    /// VG names change.
+    /// Takes the global lock and that of one VG, as LVM does when PVs or VG names change; between them that of the
+    /// devices file, if one is in use.
     pub(crate) fn lock_global(&self, vg: &str) -> Result<HeldLocks, Error> {
-        let mut locks = self.locks.hold();
-        locks
-            .global(LockMode::Exclusive, self.lock_timeout())
-            .map_err(Error::Host)?;
+        let (mut locks, timeout) = (self.locks.hold(), self.lock_timeout());
+        locks.global(LockMode::Exclusive, timeout).map_err(Error::Host)?;
         if self.has_devices_file() {
-            let name = &self.config.devices.devicesfile;
+            let file = &self.config.devices.devicesfile;
             locks
-                .devices_file(name, LockMode::Exclusive, self.lock_timeout())
+                .devices_file(file, LockMode::Exclusive, timeout)
                 .map_err(Error::Host)?;
         }
-        locks
-            .vg(vg, LockMode::Exclusive, self.lock_timeout())
-            .map_err(Error::Host)?;
+        locks.vg(vg, LockMode::Exclusive, timeout).map_err(Error::Host)?;
         Ok(locks)
     }
 
