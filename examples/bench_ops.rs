@@ -99,7 +99,9 @@ fn round(pool: &StoragePool, mark: bool) -> Result<[Duration; OPERATIONS.len()],
     };
     let mut times = [Duration::ZERO; OPERATIONS.len()];
     let mut time = |at: usize, operation: &dyn Fn() -> Result<(), Error>| -> Result<(), Error> {
-        let say = |edge| mark.then(|| writeln!(io::stderr(), "{edge} {}", OPERATIONS[at]));
+        // In one write, so that a trace shows it as one.
+        let say =
+            |edge| mark.then(|| io::stderr().write_all(format!("{edge} {}\n", OPERATIONS[at]).as_bytes()));
         say("begin");
         let start = Instant::now();
         operation()?;

@@ -116,13 +116,17 @@ impl BlockDevice {
         id.filter(|id| !id.is_empty())
     }
 
-    /// The id that LVM would choose for a new entry: the most stable one there is.
+    /// The id for a new entry: the most stable one there is that every LVM with a devices file can find again.
+    ///
+    /// That leaves out the serial number of a virtio disk, which lvm2 2.03.16 does not read: it would not find the disk.
+    /// By its name and the id of its PV it does.
     pub fn preferred_id(&self) -> (DeviceIdType, String) {
         use DeviceIdType::*;
         let order: &[DeviceIdType] = match self.kind {
             DeviceKind::Mapped { .. } => &[MpathUuid, CryptUuid, LvmLvUuid],
             DeviceKind::Loop { .. } => &[LoopFile],
             DeviceKind::Md { .. } => &[MdUuid],
+            _ if self.kernel_name.starts_with("vd") => &[SysWwid],
             _ => &[SysWwid, WwidNaa, WwidEui, WwidT10, SysSerial],
         };
         let found = order.iter().find_map(|kind| Some((kind.clone(), self.id(kind)?)));
@@ -381,9 +385,12 @@ mod tests {
                 .contain(&DeviceIdType::SysWwid, "eui.00112233445566778899aabbccddeeff"),
             "an id of a younger kernel"
         );
+        let vda = device(&host, "vda");
+        assert_eq!(vda.id(&DeviceIdType::SysSerial).as_deref(), Some("disk-7"));
         assert_eq!(
-            device(&host, "vda").preferred_id(),
-            (DeviceIdType::SysSerial, "disk-7".into())
+            vda.preferred_id().0,
+            DeviceIdType::DevName,
+            "lvm2 2.03.16 would not find it by its serial"
         );
     }
 
