@@ -29,6 +29,8 @@ import zlib
 
 MIB = 1 << 20
 COOKIE_MAGIC = 0x0D4D
+# Folders of /dev that are no VG's.
+OTHER_FOLDERS = ("mapper", "disk", "block", "char", "bsg", "input", "pts", "shm", "fd")
 # Seconds after which a poolctl counts as hung.
 LIMIT = 60
 OUT, ERR = (os.path.join(sys.argv[1], name) for name in ("out", "err"))
@@ -136,7 +138,7 @@ def written(devices):
 def mapped_devices():
     for name in os.listdir("/sys/class/block"):
         folder = f"/sys/class/block/{name}/dm"
-        if os.path.isdir(folder):
+        if name.startswith("dm-") and os.path.isdir(folder):
             with open(f"{folder}/name") as file, open(f"{folder}/suspended") as suspended:
                 yield file.read().strip(), suspended.read().strip() == "1"
 
@@ -148,10 +150,10 @@ def leaks():
     found += [f"{name} is suspended" for name, suspended in devices.items() if suspended]
     found += [f"{name} has no node" for name in devices.keys() - nodes]
     found += [f"/dev/mapper/{name} has no device" for name in nodes - devices.keys()]
-    for folder, _, names in os.walk("/dev"):
-        if os.path.dirname(folder) == "/dev" and os.path.basename(folder) not in ("mapper", "disk", "block", "char"):
-            links = (os.path.join(folder, name) for name in names)
-            found += [f"{link} points nowhere" for link in links if os.path.islink(link) and not os.path.exists(link)]
+    for folder in os.scandir("/dev"):
+        if folder.is_dir(follow_symlinks=False) and folder.name not in OTHER_FOLDERS:
+            links = (link.path for link in os.scandir(folder.path) if link.is_symlink())
+            found += [f"{link} points nowhere" for link in links if not os.path.exists(link)]
     with open("/proc/sysvipc/sem") as file:
         keys = [int(line.split()[0]) & 0xFFFFFFFF for line in list(file)[1:]]
     found += [f"cookie {key:#x}" for key in keys if key >> 16 == COOKIE_MAGIC]
