@@ -1,6 +1,9 @@
 //! The steps that map an LV, unmap it, and change its table.
 
-use lvm_dm::{DeviceInfo, SuspendFlags, UdevFlags};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lvm_dm::{DeviceId, DeviceInfo, NodeMode, SuspendFlags, UdevFlags};
 use lvm_meta::Lv;
 
 use crate::apply::Step;
@@ -74,7 +77,8 @@ pub(crate) fn reload(open: &OpenVg, lv: &Lv) -> Result<[Step; 2], Error> {
 ///
 /// # Errors
 /// [`Error::Busy`]; [`Error::Unsupported`] for what this crate does not map.
-pub(crate) fn deactivate(open: &OpenVg, lv: &Lv, device: &DeviceInfo) -> Result<Step, Error> {
+pub(crate) fn deactivate(inner: &Inner, open: &OpenVg, lv: &Lv, device: &DeviceInfo) -> Result<Step, Error> {
+    let device = &once_unused(inner, device)?;
     if device.open_count > 0 {
         return Err(Error::Busy {
             replica: lv.name().into(),
@@ -89,4 +93,27 @@ pub(crate) fn deactivate(open: &OpenVg, lv: &Lv, device: &DeviceInfo) -> Result<
         flags: UdevFlags::empty(),
         link: open.link(lv)?,
     })
+}
+
+/// Longest wait for udevd to close a device that it looks into: as long as LVM tries again.
+const UDEV_LOOKS: Duration = Duration::from_secs(5);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The device as soon as nobody has it open, or after a bounded time: where udevd runs, it opens devices for moments.
+fn once_unused(inner: &Inner, device: &DeviceInfo) -> Result<DeviceInfo, Error> {
+    let mut device = device.clone();
+    if inner.mapper.node_mode() != NodeMode::Udev {
+        return Ok(device);
+    }
+    let end = Instant::now() + UDEV_LOOKS.min(inner.timeout);
+    while device.open_count > 0 && Instant::now() < end {
+        thread::sleep(PAUSE);
+        let now = inner
+            .mapper
+            .info(DeviceId::Number(device.number))
+            .map_err(Error::Dm)?;
+        device = now.filter(|now| now.uuid == device.uuid).unwrap_or(device);
+    }
+    Ok(device)
 }

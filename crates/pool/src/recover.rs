@@ -85,7 +85,7 @@ impl StoragePool {
                     // Its creator lives and is zeroing it.
                     Some(device) if device.open_count > 0 => continue,
                     Some(device) => {
-                        let remove = activate::deactivate(open, lv, &device)?;
+                        let remove = activate::deactivate(inner, open, lv, &device)?;
                         [remove, Step::Settle]
                             .into_iter()
                             .for_each(|step| change.step(step));

@@ -84,7 +84,7 @@ impl StoragePool {
             let open = change.open();
             let lv = replica::find(open, uuid)?;
             if let Some(device) = open.kernel_device(&self.inner, lv)? {
-                let remove = activate::deactivate(open, lv, &device)?;
+                let remove = activate::deactivate(&self.inner, open, lv, &device)?;
                 [remove, Step::Settle]
                     .into_iter()
                     .for_each(|step| change.step(step));
@@ -127,7 +127,7 @@ impl StoragePool {
             .lv(name)
             .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
         if let Some(device) = open.kernel_device(&self.inner, lv)? {
-            let remove = activate::deactivate(open, lv, &device)?;
+            let remove = activate::deactivate(&self.inner, open, lv, &device)?;
             [remove, Step::Settle]
                 .into_iter()
                 .for_each(|step| change.step(step));

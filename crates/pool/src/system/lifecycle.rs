@@ -166,7 +166,7 @@ fn deactivate_all(system: &System, change: &mut Change<'_>) -> Result<(), Error>
         if LvTags::read(lv.tags()).is_ours()
             && let Some(device) = open.kernel_device(&system.inner, lv)?
         {
-            steps.push(activate::deactivate(open, lv, &device)?);
+            steps.push(activate::deactivate(&system.inner, open, lv, &device)?);
         }
     }
     steps.push(Step::Settle);
