@@ -39,7 +39,7 @@ is "nodes have the same owner and mode" "$(stat -c '%U %G %a %F' "/dev/mapper/$(
 if [ "$UDEV" = udev ]; then
     for name in "$C" theirs; do
         node=$(basename "$(readlink -f "/dev/my--pool-1/$name")")
-        udevadm info --query=symlink "/dev/$node" | tr ' ' '\n' | sed -E "s/$name|${name//-/--}/LV/; s/uuid-.*/uuid/; s/$node/dm-N/" | sort >"$W/links.$name"
+        udevadm info --query=symlink "/dev/$node" | tr ' ' '\n' | sed -E "s/$name|${name//-/--}/LV/; s/uuid-.*/uuid/; s/diskseq.*/diskseq/; s/$node/dm-N/" | sort >"$W/links.$name"
         # Whether the last event was an activation is no property of the device.
         udevadm info --query=property "/dev/$node" | grep -oE '^DM_[A-Z0-9_]+' | grep -vx DM_ACTIVATION | sort >"$W/properties.$name"
     done
