@@ -6,8 +6,7 @@ good "a replica with data" replica create p "$(uuid 1)" 16M
 fill "/dev/p/$(uuid 1)" keep 16
 keep=$(sum "/dev/p/$(uuid 1)" 16)
 
-# A client that is killed while it waits for udevd leaves its semaphore, LVM's tools too: nobody can tell whose it was.
-drop_cookies() { [ "$UDEV" = noudev ] || { settle; dmsetup udevcomplete_all -y; } >/dev/null; }
+# What a killed process leaves of udev's cookies, too, the next one removes.
 # Opens the pool again as a restarted program does, and looks that all is sound.
 recovers() { # NAME
     ask good pool import p /dev/vda /dev/vdb
@@ -28,7 +27,7 @@ cut_all() { # WHAT UNDO ARGS...
     for part in 50 70 85 95; do
         ask cut "$whole" $part "$@"
         [ "$REPLY" = killed ] && cuts=$((cuts + 1))
-        drop_cookies
+        settle
         recovers "$what killed at $part % of its time recovers"
         $undo
     done
@@ -52,13 +51,14 @@ ask duration pool destroy p; destroy=$REPLY
 ask duration pool create p /dev/vda /dev/vdb; create=$REPLY
 for part in 50 70 90; do
     ask cut "$destroy" $part pool destroy p
-    drop_cookies
+    settle
     pc pool destroy p
     [ "$RC" = 0 ] || [ "$(q "d['error']['kind']")" = PoolNotFound ] || no "pool destroy killed at $part % is repeated" "$(said)"
+    ask leaks; is "pool destroy killed at $part % and repeated leaves nothing" "$REPLY" ""
     is "pool destroy killed at $part % ends with blank disks" "$(blkid -p -o value -s TYPE /dev/vda /dev/vdb)" ""
     is "pool destroy killed at $part % leaves no device" "$(dmsetup ls | grep -c '^p-')" 0
     ask cut "$create" $part pool create p /dev/vda /dev/vdb
-    drop_cookies
+    settle
     good "pool create killed at $part % is repeated" pool create p /dev/vda /dev/vdb
     lvm_ok "pool create killed at $part % ends with a sound pool" p
     quiet poolctl replica create p "$(uuid 1)" 8M --zero none
@@ -72,7 +72,7 @@ for delay in 0.4 0.8; do
     sleep $delay
     kill -9 $! 2>/dev/null
     wait $! 2>/dev/null
-    drop_cookies
+    settle
     recovers "create-many killed after $delay s recovers"
     is "all or none of them are there after $delay s" "$(($(lvs --noheadings p | wc -l) % 20))" 0
     poolctl pool destroy p >/dev/null && poolctl pool create p /dev/vda /dev/vdb >/dev/null

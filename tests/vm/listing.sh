@@ -42,16 +42,18 @@ for vg in named:
         same(f"{vg['name']} {ours}", vg[ours], theirs[name])
     same(f"{vg['name']} tags", ",".join(vg["tags"]), theirs["vg_tags"])
     for lv in vg["lvs"]:
-        # LVM reports a snapshot by what its users see of it, and the LV that ties it to its origin not at all.
-        if lv["name"].startswith("snap"):
+        # Not reported: what ties a snapshot to its origin.
+        if lv["name"].startswith("snapshot"):
             continue
         theirs = lvs[vg["name"], lv["name"]]
-        for ours, name in (("id", "lv_uuid"), ("size", "lv_size")):
+        # The tools report a snapshot as what its users see: of the origin's size, and visible.
+        is_snapshot = lv["name"] == "snap"
+        for ours, name in (("id", "lv_uuid"), *([] if is_snapshot else [("size", "lv_size")])):
             same(f"{lv['name']} {ours}", lv[ours], theirs[name])
         same(f"{lv['name']} segments", len(lv["segments"]), theirs["seg_count"])
         same(f"{lv['name']} tags", sorted(lv["tags"]), sorted(filter(None, theirs["lv_tags"].split(","))))
         hidden = next(row for row in rows("lvs", "lv") if row["lv_name"].strip("[]") == lv["name"])["lv_name"].startswith("[")
-        same(f"{lv['name']} visible", lv["visible"], not hidden)
+        same(f"{lv['name']} visible", lv["visible"] or is_snapshot, not hidden)
 for vg in seen:
     for pv in vg["pvs"]:
         theirs = pvs[pv["path"]]

@@ -52,13 +52,14 @@ quiet vgchange -q -y --config "$other" --systemid "" p
 # No lvmlockd runs here, so the text is written by hand: LVM's own lock type for shared VGs.
 quiet vgcfgbackup -q -f "$W/private" p
 sed 's/^\tseqno = \([0-9]*\)$/\tseqno = \1\n\tlock_type = "sanlock"\n\tlock_args = "1.0.0:lvmlock"/' "$W/private" >"$W/shared"
-quiet vgcfgrestore -q -y -f "$W/shared" p --config 'global/use_lvmlockd=0' || note "vgcfgrestore of a shared VG"
+for disk in vda vdb; do dd if=/dev/$disk of="$W/$disk.head" bs=1M count=1 iflag=direct status=none; done
+quiet vgcfgrestore -q -y -f "$W/shared" p
 listed "shared"
 changes "shared" Shared/EBUSY
 bad "shared: import" Shared/EBUSY pool import p /dev/vda /dev/vdb
 bad "shared: activate" Shared/EBUSY replica activate "$A"
-quiet vgchange -q -y --lock-type none --lock-opt force p
-
+# Without lvmlockd the newer tools let no shared VG go: what was on the disks before is put back.
+for disk in vda vdb; do dd if="$W/$disk.head" of=/dev/$disk bs=1M oflag=direct status=none; done
 quiet vgchange -q -y --addtag back p
 good "private: it can be changed again" replica resize "$A" 20M
 good "private: back to its size" replica resize "$A" 16M --allow-shrink

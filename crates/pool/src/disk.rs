@@ -70,15 +70,19 @@ impl UndoDisk {
     }
 
     /// Puts back what the writes since [`UndoDisk::new`] replaced, the last write first, and makes it durable.
+    ///
+    /// # Errors
+    /// The first failure; the others were put back all the same.
     pub(crate) fn undo(&self) -> io::Result<()> {
         let replaced = std::mem::take(&mut *self.replaced.lock().unwrap_or_else(PoisonError::into_inner));
         if replaced.is_empty() {
             return Ok(());
         }
+        let mut first = Ok(());
         for (at, bytes) in replaced.into_iter().rev() {
-            self.disk.write_at(at, &bytes)?;
+            first = first.and(self.disk.write_at(at, &bytes));
         }
-        self.disk.sync()
+        first.and(self.disk.sync())
     }
 }
 

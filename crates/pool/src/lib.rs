@@ -25,6 +25,7 @@ mod info;
 mod layout;
 mod naming;
 mod new_disk;
+mod new_disks;
 mod nodes;
 mod open_vg;
 mod recover;

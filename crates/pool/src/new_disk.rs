@@ -4,13 +4,14 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lvm_meta::{Disk, ExtentSize, MakePv, MdaSet, NewPv, PvId, PvLayout, Sectors};
+use lvm_meta::{Disk, MakePv, MdaSet, NewPv, PvId, PvLayout, Sectors};
 
 use crate::disk::UndoDisk;
 use crate::error::DiskProblem;
 use crate::host::{
     self, BlockDisk, DeviceIdType, Devices, InUse, OnSignature, OpenMode, SignatureKind, Skip,
 };
+use crate::new_disks::NewDisksRequest;
 use crate::scan::Scan;
 use crate::system::Inner;
 use crate::{Error, identity};
@@ -32,22 +33,6 @@ pub(crate) struct NewDisk {
     disk: Arc<UndoDisk>,
 }
 
-/// Refuses a list that names one disk twice, under whatever names.
-pub(crate) fn check_given_once(disks: &[PathBuf]) -> Result<(), Error> {
-    for (at, disk) in disks.iter().enumerate() {
-        if disks[..at]
-            .iter()
-            .any(|other| host::same_device(disk, other).unwrap_or(false))
-        {
-            return Err(Error::Disk {
-                disk: disk.clone(),
-                why: DiskProblem::GivenTwice,
-            });
-        }
-    }
-    Ok(())
-}
-
 impl NewDisk {
     /// Checks that a disk may be taken, plans its PV, and holds it open for nobody else.  Nothing is written.
     ///
@@ -57,10 +42,14 @@ impl NewDisk {
         inner: &Inner,
         scan: &Scan,
         path: &Path,
-        extent_size: ExtentSize,
-        metadata_size: Option<u64>,
-        force: bool,
+        request: &NewDisksRequest<'_>,
     ) -> Result<Self, Error> {
+        let NewDisksRequest {
+            extent_size,
+            metadata_size,
+            force,
+            ..
+        } = *request;
         let refuse = |why| Error::Disk {
             disk: path.into(),
             why,

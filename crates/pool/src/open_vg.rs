@@ -24,6 +24,8 @@ pub(crate) struct VgDisk {
     pub(crate) number: DeviceNumber,
     /// A metadata area lies behind its extents, so they cannot become more.
     pub(crate) has_end_area: bool,
+    /// Its label says that it is a VG's.
+    pub(crate) is_marked: bool,
 }
 
 /// A VG as it was read, with what is needed to write it.
@@ -57,7 +59,7 @@ impl OpenVg {
                 continue;
             };
             let number = inner.mapper.backing(&disk.path).map_err(Error::Dm)?;
-            let has_end_area = read.mdas.len() > 1;
+            let (has_end_area, is_marked) = (read.mdas.len() > 1, read.header.is_used());
             // As LVM: areas out of use are left alone, and so are broken ones, which only a repair rewrites.
             for header in read
                 .mdas
@@ -73,6 +75,7 @@ impl OpenVg {
                 disk: disk.disk.clone(),
                 number,
                 has_end_area,
+                is_marked,
             });
         }
         let problems = found.problems.iter().map(ToString::to_string).collect();

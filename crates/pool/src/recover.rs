@@ -2,8 +2,13 @@
 //!
 //! The metadata on disk is whole, old or new: the commit saw to that.  What a cut change leaves is in the kernel
 //! (devices suspended, staged, or made for an LV that was never committed), metadata areas that still commit to the
-//! old text beside those with the new one and, for long work, LVs with the tag that says they are not ready.  All of it is found by the VG's id in the devices' uuids, under the VG's lock, so that a
-//! change of another process that is still under way is not taken for a cut one.
+//! old text beside those with the new one, labels that do not yet say that their PV is the VG's, nodes of devices that
+//! are gone and, for long work, LVs with the tag that says they are not ready.  Devices are found by the VG's id in
+//! their uuids; all of it is judged under the VG's lock, so that a change of another process that is still under way is
+//! not taken for a cut one.
+//!
+//! Devices of an embedded mapper die with their process, and whether another process still works on an LV shows in none
+//! of them: with such a mapper only the disks are mended.
 
 use lvm_dm::{DeviceId, DeviceInfo, DmUuid, UdevFlags};
 use lvm_meta::Lv;
@@ -34,17 +39,15 @@ enum Mend {
 impl StoragePool {
     /// Finishes or undoes what a crash cut; takes the VG's lock only if something looks cut.
     pub(crate) fn recover(&self) -> Result<(), Error> {
-        if self.inner.has_own_devices() {
-            return Ok(());
-        }
         let suspicious = {
             let open = self.fresh()?;
             if open.check_writable(&self.inner).is_err() {
                 return Ok(());
             }
             !cut_devices(&self.inner, &open)?.is_empty()
-                || cut_lvs(&open).next().is_some()
+                || cut_lvs(&self.inner, &open).next().is_some()
                 || !open.mdas.agrees()
+                || open.disks.iter().any(|disk| !disk.is_marked)
                 || self.inner.has_stale_nodes(self.name())?
         };
         if !suspicious {
@@ -56,9 +59,6 @@ impl StoragePool {
 
     /// As [`StoragePool::recover`]; the caller holds the VG's lock.
     pub(crate) fn recover_locked(&self) -> Result<(), Error> {
-        if self.inner.has_own_devices() {
-            return Ok(());
-        }
         let inner = &*self.inner;
         inner.sweep_nodes(self.name())?;
         let mut open = self.fresh()?;
@@ -72,7 +72,7 @@ impl StoragePool {
             steps.into_iter().for_each(|step| change.step(step));
             Ok(())
         })?;
-        let names: Vec<String> = cut_lvs(&open).map(|lv| lv.name().to_string()).collect();
+        let names: Vec<String> = cut_lvs(inner, &open).map(|lv| lv.name().to_string()).collect();
         open.change(inner, "finish what was cut", |change| {
             // A commit that reached some areas only: the next one reaches all.
             if !change.open().mdas.agrees() {
@@ -96,17 +96,28 @@ impl StoragePool {
             }
             change.step(Step::Commit);
             Ok(())
-        })
+        })?;
+        for disk in open.disks.iter_mut().filter(|disk| !disk.is_marked) {
+            lvm_meta::set_pv_used(&*disk.disk, true).map_err(Error::Meta)?;
+            disk.is_marked = true;
+        }
+        Ok(())
     }
 }
 
 /// LVs whose creation was begun.
-fn cut_lvs(open: &OpenVg) -> impl Iterator<Item = &Lv> {
-    open.vg.lvs().filter(|lv| LvTags::read(lv.tags()).creating)
+fn cut_lvs<'a>(inner: &Inner, open: &'a OpenVg) -> impl Iterator<Item = &'a Lv> {
+    let is_seen = !inner.has_own_devices();
+    open.vg
+        .lvs()
+        .filter(move |lv| is_seen && LvTags::read(lv.tags()).creating)
 }
 
 /// The plain LV devices of the VG that look cut.  Devices of layers, whose uuid has a suffix, are LVM's business.
 fn cut_devices(inner: &Inner, open: &OpenVg) -> Result<Vec<Cut>, Error> {
+    if inner.has_own_devices() {
+        return Ok(Vec::new());
+    }
     let prefix = format!("LVM-{}", open.vg.id().as_str());
     let is_ours = |uuid: &DmUuid| {
         uuid.as_str()

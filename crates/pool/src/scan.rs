@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lvm_meta::{Assembly, Disk, FoundVg, VgId};
+use lvm_meta::{Assembly, Disk, FoundPv, FoundVg, Vg, VgId};
 
 use crate::Error;
 use crate::disk::LazyDisk;
@@ -29,6 +29,8 @@ pub(crate) struct ScannedDisk {
 pub(crate) struct Scan {
     pub(crate) disks: Vec<ScannedDisk>,
     pub(crate) assembly: Assembly,
+    /// Disks that LVM would not use as they are, although they carry a free PV.
+    excluded: Vec<usize>,
 }
 
 impl Inner {
@@ -75,7 +77,7 @@ impl Inner {
                 paths.push(path.clone());
             }
         }
-        let (mut disks, mut scans, mut denied) = (Vec::new(), Vec::new(), None);
+        let (mut disks, mut scans, mut excluded, mut denied) = (Vec::new(), Vec::new(), Vec::new(), None);
         for path in paths {
             let disk = match LazyDisk::open(&self.paths, &path) {
                 Ok(disk) => disk,
@@ -86,12 +88,15 @@ impl Inner {
                 }
             };
             let disk = self.wrap(&path, Arc::new(disk));
-            if let Ok(Some(pv)) = lvm_meta::scan(&*disk)
-                && host
+            if let Ok(Some(pv)) = lvm_meta::scan(&*disk) {
+                if host
                     .as_ref()
                     .is_none_or(|host| is_usable(host, &path, &*disk, &pv))
-            {
-                scans.push((disks.len(), pv));
+                {
+                    scans.push((disks.len(), pv));
+                } else if is_free(&pv) {
+                    excluded.push(disks.len());
+                }
             }
             disks.push(ScannedDisk { path, disk });
         }
@@ -102,6 +107,7 @@ impl Inner {
         Ok(Scan {
             assembly: lvm_meta::assemble(scans),
             disks,
+            excluded,
         })
     }
 }
@@ -126,6 +132,11 @@ fn is_usable(
         && host::find_signatures(disk).is_ok_and(|found| rules.skip_content(device, &found).is_none())
 }
 
+/// Is it a PV of no VG?  A text in an area whose VG does not list the PV is one that is not here, or cannot be read.
+fn is_free(pv: &lvm_meta::PvScan) -> bool {
+    !pv.header.is_used() && pv.mdas.iter().all(|mda| mda.text.is_none())
+}
+
 impl Scan {
     /// Takes out the VG of this id.
     pub(crate) fn take_vg(&mut self, id: &VgId) -> Option<FoundVg> {
@@ -144,14 +155,32 @@ impl Scan {
                 return Some(Label::OfVg(vg.name.clone()));
             }
         }
+        if self.excluded.iter().any(|disk| is_it(Some(*disk))) {
+            return Some(Label::Free);
+        }
         let orphan = self.assembly.orphans.iter().find(|pv| is_it(pv.disk))?;
-        let scan = orphan.scan.as_ref()?;
-        // A text in an area that names no VG here: its newest text does not list this PV, or cannot be read.
-        let has_text = scan.mdas.iter().any(|mda| mda.text.is_some());
-        Some(if scan.header.is_used() || has_text {
-            Label::OfUnknownVg
-        } else {
-            Label::Free
+        Some(match is_free(orphan.scan.as_ref()?) {
+            true => Label::Free,
+            false => Label::OfUnknownVg,
         })
+    }
+
+    /// A disk that left this VG and still carries its label.
+    pub(crate) fn left_behind(&self, path: &Path, vg: &Vg) -> Option<Arc<dyn Disk>> {
+        let had = |pv: &FoundPv, text: &[u8]| {
+            Vg::parse(text)
+                .is_ok_and(|old| old.id() == vg.id() && old.seqno() < vg.seqno() && old.pv(pv.id).is_some())
+        };
+        let pv = self.assembly.orphans.iter().find(|pv| {
+            let disk = pv.disk.and_then(|index| self.disks.get(index));
+            disk.is_some_and(|disk| host::same_device(&disk.path, path).unwrap_or(false))
+        })?;
+        let mut texts = pv
+            .scan
+            .iter()
+            .flat_map(|scan| &scan.mdas)
+            .filter_map(|mda| mda.text.as_ref());
+        let was_member = texts.any(|text| text.as_ref().is_ok_and(|text| had(pv, text)));
+        was_member.then(|| self.disks.get(pv.disk?).map(|disk| disk.disk.clone()))?
     }
 }

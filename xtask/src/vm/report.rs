@@ -40,6 +40,11 @@ impl Report {
         }
     }
 
+    /// Adds what is worth reading beside what the scenarios say.
+    pub(super) fn note(&mut self, text: &str) {
+        self.lines.push(Line::Note(text.to_owned()));
+    }
+
     /// Takes in what one start of the VM said.  That a scenario, or the VM, did not come to its end is a failed check.
     pub(super) fn add_boot(&mut self, text: &str, end: End, console: &str) {
         let mut scenario = String::new();

@@ -194,6 +194,12 @@ impl DevicesFile {
         self.entries.len() < before
     }
 
+    /// Makes the device's entry what it was in `before`, or takes it off the list if it was not there.  In memory only.
+    pub fn restore(&mut self, device: &BlockDevice, before: &Self) {
+        self.remove(device);
+        self.entries.extend(before.entry(device).cloned());
+    }
+
     /// The lines that the hash is of.
     fn body(&self, version: Version) -> String {
         let mut text = String::new();

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use lvm_meta::{Extents, Pv, Sectors, Vg};
+use lvm_meta::{Disk, Extents, Pv, Sectors, Vg};
 
 use super::StoragePool;
 use crate::apply::Step;
 use crate::error::DiskProblem;
+use crate::host::HeldLocks;
 use crate::info::PoolInfo;
-use crate::new_disk::{NewDisk, check_given_once};
-use crate::open_vg::OpenVg;
+use crate::new_disks::{NewDisks, NewDisksRequest, check_given_once};
+use crate::system::Inner;
 use crate::{Error, host};
 
 impl StoragePool {
@@ -21,7 +22,7 @@ impl StoragePool {
         let inner = &*self.inner;
         let _lock = inner.lock_vg(self.name())?;
         let mut open = self.changeable()?;
-        let grown = open.change(inner, "grow pool", |change| {
+        open.change(inner, "grow pool", |change| {
             let open = change.open();
             let mut grown = Vec::new();
             for disk in &open.disks {
@@ -34,23 +35,25 @@ impl StoragePool {
                 let Some(pv) = open.vg.pv(disk.pv) else { continue };
                 let pe_count = pe_count(&open.vg, pv, dev_size);
                 if !disk.has_end_area && dev_size > pv.dev_size() && pe_count > pv.pe_count() {
-                    grown.push((disk.clone(), dev_size, pe_count));
+                    grown.push((disk.pv, dev_size, pe_count));
                 }
-            }
-            for (disk, dev_size, pe_count) in &grown {
-                change
-                    .edit()
-                    .resize_pv(disk.pv, *dev_size, *pe_count)
-                    .map_err(Error::Meta)?;
             }
             if !grown.is_empty() {
                 change.step(Step::Commit);
             }
-            Ok(grown)
+            for (pv, dev_size, pe_count) in grown {
+                change
+                    .edit()
+                    .resize_pv(pv, dev_size, pe_count)
+                    .map_err(Error::Meta)?;
+            }
+            Ok(())
         })?;
-        // In a VG its text counts, not the label: the label may follow the commit.
-        for (disk, dev_size, _) in grown {
-            lvm_meta::set_pv_size(&*disk.disk, dev_size).map_err(Error::Meta)?;
+        // In a VG its text counts, not the label: the label may follow the commit, and that of an earlier call too.
+        for disk in &open.disks {
+            if let Some(pv) = open.vg.pv(disk.pv) {
+                lvm_meta::set_pv_size(&*disk.disk, pv.dev_size()).map_err(Error::Meta)?;
+            }
         }
         Ok(super::info(inner, &open))
     }
@@ -58,7 +61,8 @@ impl StoragePool {
     /// Adds disks in one commit.  Durable when this returns.
     ///
     /// # Errors
-    /// [`Error::Disk`] for each disk that may not be taken; every disk is as it was then.
+    /// [`Error::Disk`] for each disk that may not be taken.  Every disk is as it was then, unless a commit was cut so
+    /// that it made them the pool's ([`Error::AfterCommit`]) or, with a disk failing, may have.
     pub fn add_disks(&self, disks: &[PathBuf], force: bool) -> Result<PoolInfo, Error> {
         let inner = &*self.inner;
         check_given_once(disks)?;
@@ -67,25 +71,46 @@ impl StoragePool {
         let scan = inner.scan_also(disks)?;
         // New areas are as large as the pool's: the text must fit them all.
         let metadata_size = open.mdas.area_size();
-        let check =
-            |disk: &PathBuf| NewDisk::check(inner, &scan, disk, open.vg.extent_size(), metadata_size, force);
-        let new: Vec<NewDisk> = disks.iter().map(check).collect::<Result<_, _>>()?;
+        let request = NewDisksRequest {
+            paths: disks,
+            extent_size: open.vg.extent_size(),
+            metadata_size,
+            force,
+        };
+        let mut new = NewDisks::check(inner, &scan, &request)?;
         let _hints = inner.invalidate_hints()?;
-        let result = add(&mut open, inner, &new);
-        if result.is_err() {
-            new.iter().for_each(NewDisk::undo);
-            open.forget();
+        if let Err(error) = new.format(&mut locks) {
+            new.undo(&mut locks);
+            return Err(error);
         }
-        result?;
-        inner.enter_devices_file(&mut locks, &new)?;
-        drop(new);
-        // The disks were opened for their making alone; from now on they are the pool's.
+        let added = open.change(inner, "add disks", |change| {
+            let open = change.open_mut();
+            new.join(&mut open.vg, &mut open.mdas)?;
+            change.step(Step::Commit);
+            Ok(())
+        });
+        let result = added.and_then(|()| {
+            new.mark_used()
+                .map_err(|error| Error::AfterCommit(Box::new(error)))
+        });
+        // The disks were opened for their making alone; from now on they are the pool's, or not.
         open.forget();
+        if let Err(error) = result {
+            // Never taken back from a VG that lists them, or that may on a disk that cannot be read.
+            let is_whole = open.refresh(inner).is_ok() && open.problems.is_empty();
+            if is_whole && !new.are_any_in(&open.vg) {
+                new.undo(&mut locks);
+            }
+            return Err(error);
+        }
+        drop(new);
         open.refresh(inner)?;
         Ok(super::info(inner, &open))
     }
 
     /// Removes a disk that holds no data and takes its label off.  Durable when this returns.
+    ///
+    /// A call that was cut is finished by the next one.
     ///
     /// # Errors
     /// [`Error::Disk`]: it is not the pool's, holds data, or is the last one.
@@ -98,8 +123,12 @@ impl StoragePool {
             why,
         };
         let same = |disk: &&crate::open_vg::VgDisk| host::same_device(&disk.path, path).unwrap_or(false);
-        let disk = open.disks.iter().find(same).cloned();
-        let disk = disk.ok_or_else(|| refuse(DiskProblem::NotInPool(self.name().into())))?;
+        let Some(disk) = open.disks.iter().find(same).cloned() else {
+            let left = inner.scan_also(&[path.into()])?.left_behind(path, &open.vg);
+            let left = left.ok_or_else(|| refuse(DiskProblem::NotInPool(self.name().into())))?;
+            take_label_off(inner, &mut locks, path, &*left)?;
+            return Ok(super::info(inner, &open));
+        };
         let used = open.vg.pv_used(disk.pv).get();
         if used > 0 {
             return Err(refuse(DiskProblem::Used(used)));
@@ -116,24 +145,15 @@ impl StoragePool {
             change.step(Step::Commit);
             Ok(())
         })?;
-        lvm_meta::erase_pv(&*disk.disk).map_err(Error::Meta)?;
-        inner.leave_devices_file(&mut locks, std::iter::once(&*disk.path))?;
+        take_label_off(inner, &mut locks, &disk.path, &*disk.disk)?;
         Ok(super::info(inner, &open))
     }
 }
 
-/// Makes the PVs, commits a VG that has them, and says so in their labels.
-fn add(open: &mut OpenVg, inner: &crate::system::Inner, new: &[NewDisk]) -> Result<(), Error> {
-    new.iter().try_for_each(NewDisk::format)?;
-    open.change(inner, "add disks", |change| {
-        for disk in new {
-            change.edit().add_pv(disk.pv(inner)).map_err(Error::Meta)?;
-            disk.join(&mut change.open_mut().mdas)?;
-        }
-        change.step(Step::Commit);
-        Ok(())
-    })?;
-    new.iter().try_for_each(NewDisk::mark_used)
+/// Makes a disk that left the pool a blank one.  The label goes last: by it a repeated call knows the disk.
+fn take_label_off(inner: &Inner, locks: &mut HeldLocks, path: &Path, disk: &dyn Disk) -> Result<(), Error> {
+    inner.leave_devices_file(locks, std::iter::once(path))?;
+    lvm_meta::erase_pv(disk).map_err(Error::Meta)
 }
 
 /// Whole extents that fit a device of this size.

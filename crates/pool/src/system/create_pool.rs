@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::apply::{NewText, Step};
 use crate::disk::same_disks;
 use crate::host::HeldLocks;
-use crate::new_disk::{NewDisk, check_given_once};
+use crate::new_disks::{NewDisks, NewDisksRequest, check_given_once};
 use crate::open_vg::OpenVg;
 use crate::request::CreatePool;
 use crate::scan::Scan;
@@ -101,17 +101,13 @@ impl System {
         }
         inner.sweep_nodes(name.as_str())?;
         inner.nodes.check_vg_name_free(name.as_str())?;
-        let check = |disk: &std::path::PathBuf| {
-            NewDisk::check(
-                inner,
-                scan,
-                disk,
-                extent_size,
-                request.metadata_size,
-                request.force,
-            )
+        let wanted = NewDisksRequest {
+            paths: &request.disks,
+            extent_size,
+            metadata_size: request.metadata_size,
+            force: request.force,
         };
-        let disks: Vec<NewDisk> = request.disks.iter().map(check).collect::<Result<_, _>>()?;
+        let mut disks = NewDisks::check(inner, scan, &wanted)?;
         // A host without device-mapper shall not end up with a pool that nobody can use.
         inner.mapper.version().map_err(Error::Dm)?;
 
@@ -122,16 +118,13 @@ impl System {
             tags: vec![Tag::parse(tags::OWNER)?],
             system_id: inner.system_id.as_str().map(Into::into),
         });
-        for disk in &disks {
-            vg.add_pv(disk.pv(inner)).map_err(Error::Meta)?;
-        }
-        vg.bump_seqno().map_err(Error::Meta)?;
-        let text = vg.print_raw(&inner.provenance(&format!("create pool {}", request.name)));
         let _hints = inner.invalidate_hints()?;
-        let write = || -> Result<(), Error> {
-            disks.iter().try_for_each(NewDisk::format)?;
+        let mut write = || -> Result<(), Error> {
+            disks.format(locks)?;
             let mut mdas = MdaSet::new();
-            disks.iter().try_for_each(|disk| disk.join(&mut mdas))?;
+            disks.join(&mut vg, &mut mdas)?;
+            vg.bump_seqno().map_err(Error::Meta)?;
+            let text = vg.print_raw(&inner.provenance(&format!("create pool {}", request.name)));
             inner.kernel().apply(
                 Some(NewText {
                     mdas: &mut mdas,
@@ -139,10 +132,11 @@ impl System {
                 }),
                 &[Step::Commit],
             )?;
-            disks.iter().try_for_each(NewDisk::mark_used)
+            disks.mark_used()
         };
-        if let Err(error) = write().and_then(|()| inner.enter_devices_file(locks, &disks)) {
-            disks.iter().for_each(NewDisk::undo);
+        // All disks of the VG are new: even a commit that reached some of them can be taken back.
+        if let Err(error) = write() {
+            disks.undo(locks);
             return Err(error);
         }
         Ok(id)

@@ -50,13 +50,34 @@ impl Inner {
         !self.images && config.use_devicesfile && DevicesFile::path(&self.paths, &config.devicesfile).exists()
     }
 
-    /// Lists new disks in the devices file, if one is in use.
-    pub(crate) fn enter_devices_file(&self, locks: &mut HeldLocks, disks: &[NewDisk]) -> Result<(), Error> {
+    /// Lists new disks in the devices file, if one is in use, and returns the file as it was.
+    pub(crate) fn enter_devices_file(
+        &self,
+        locks: &mut HeldLocks,
+        disks: &[NewDisk],
+    ) -> Result<Option<DevicesFile>, Error> {
+        let mut before = None;
         self.edit_devices_file(locks, |file, devices| {
+            before = Some(file.clone());
             for disk in disks {
                 if let Some(device) = devices.by_path(&disk.path) {
                     file.add(device, disk.id);
                 }
+            }
+        })?;
+        Ok(before)
+    }
+
+    /// Takes back what [`Inner::enter_devices_file`] wrote.
+    pub(crate) fn restore_devices_file(
+        &self,
+        locks: &mut HeldLocks,
+        before: &DevicesFile,
+        disks: &[NewDisk],
+    ) -> Result<(), Error> {
+        self.edit_devices_file(locks, |file, devices| {
+            for device in disks.iter().filter_map(|disk| devices.by_path(&disk.path)) {
+                file.restore(device, before);
             }
         })
     }

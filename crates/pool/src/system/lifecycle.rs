@@ -144,12 +144,13 @@ impl System {
                 Ok(())
             })?;
         }
+        // While the labels are there a repeated call comes here again: what a killed one left of nodes goes first.
+        inner.sweep_nodes(open.vg.name())?;
         let _hints = inner.invalidate_hints()?;
-        for disk in &open.disks {
-            lvm_meta::erase_pv(&*disk.disk).map_err(Error::Meta)?;
-        }
         inner.leave_devices_file(&mut locks, open.disks.iter().map(|disk| &*disk.path))?;
-        inner.sweep_nodes(open.vg.name())
+        open.disks
+            .iter()
+            .try_for_each(|disk| lvm_meta::erase_pv(&*disk.disk).map_err(Error::Meta))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The process dies at every step of every operation; the next one finds the old state or the new one and goes on.
 
+use std::fs::File;
+
 use lvm_dm::testing::Fault;
-use lvm_pool::{CreateReplica, ReplicaInfo, SetReplica, Shrink, StoragePool, System, Zeroing};
+use lvm_pool::{CreateReplica, SetReplica, Shrink, StoragePool, System, Zeroing};
 
 use crate::lab::{Cut, Lab, POOL, UNIT, forced, request as pool_request, uuid};
 
@@ -61,7 +63,34 @@ const OPERATIONS: &[Operation] = &[
         name: "export",
         run: |system| system.export_pool(POOL),
     },
+    Operation {
+        name: "grow the pool",
+        run: |system| {
+            let pool = system.open_pool(POOL)?;
+            for disk in pool.info()?.disks {
+                let image = File::options().write(true).open(&disk).unwrap();
+                image.set_len(80 * UNIT).unwrap();
+            }
+            pool.grow().map(drop)
+        },
+    },
 ];
+
+/// A disk that joins the pool, and one that leaves it.
+const ADD: usize = 2;
+const REMOVE: usize = 1;
+const DISK_OPERATIONS: &[(&str, usize, DiskOperation)] = &[
+    ("add a disk", 3, |lab, system| {
+        system
+            .open_pool(POOL)?
+            .add_disks(&lab.images[ADD..], false)
+            .map(drop)
+    }),
+    ("remove a disk", 1, |lab, system| {
+        system.open_pool(POOL)?.remove_disk(&lab.images[REMOVE]).map(drop)
+    }),
+];
+type DiskOperation = fn(&Lab, &System) -> Result<(), lvm_pool::Error>;
 
 fn create(system: &System, zeroing: Zeroing) -> Result<(), lvm_pool::Error> {
     let mut request = CreateReplica::new(uuid(2), 12 * UNIT);
@@ -76,9 +105,11 @@ fn resize(system: &System, size: u64) -> Result<(), lvm_pool::Error> {
         .map(drop)
 }
 
-/// A pool on two disks with one replica that holds data.
+/// A pool on two of three disks with one replica that holds data, all of it on the first.
 fn prepared() -> (Lab, Vec<u8>) {
-    let lab = Lab::with_pool(2);
+    let lab = Lab::new(3);
+    let request = pool_request(POOL, &lab.images[..ADD]);
+    lab.system().create_pool(&request).unwrap();
     let pool = lab.pool();
     pool.create_replica(&CreateReplica::new(uuid(1), 20 * UNIT))
         .unwrap();
@@ -94,26 +125,25 @@ fn reopen(lab: &Lab) -> StoragePool {
     let system = lab.system();
     match system.open_pool(POOL) {
         Ok(pool) => pool,
-        Err(_) => system.import_pool(POOL, &lab.images, None).unwrap(),
+        Err(_) => system.import_pool(POOL, &lab.images[..ADD], None).unwrap(),
     }
 }
 
 /// The properties that a cut may not leave half way.
-type State = Vec<(uuid::Uuid, u64, Option<String>)>;
+type State = (u64, Vec<(uuid::Uuid, u64, Option<String>)>);
 
-fn state(replicas: &[ReplicaInfo]) -> State {
-    replicas
-        .iter()
-        .map(|replica| (replica.uuid, replica.size, replica.entity_id.clone()))
-        .collect()
+fn state(pool: &StoragePool) -> State {
+    let replicas = pool.replicas().unwrap().into_iter();
+    let replicas = replicas.map(|replica| (replica.uuid, replica.size, replica.entity_id));
+    (pool.info().unwrap().capacity, replicas.collect())
 }
 
 /// The states before and after an operation that nothing cuts.
 fn states(operation: &Operation) -> [State; 2] {
     let (lab, _) = prepared();
-    let old = state(&lab.pool().replicas().unwrap());
+    let old = state(&lab.pool());
     (operation.run)(&lab.system()).unwrap();
-    [old, state(&reopen(&lab).replicas().unwrap())]
+    [old, state(&reopen(&lab))]
 }
 
 /// Runs an operation that death cuts where `arm` says, and looks at what the next process finds.
@@ -126,8 +156,7 @@ fn check_cut(operation: &Operation, [old, new]: &[State; 2], arm: &dyn Fn(&Lab),
     drop(system);
     let context = format!("{}, death at {context}", operation.name);
     let pool = reopen(&lab);
-    let replicas = pool.replicas().unwrap();
-    let found = state(&replicas);
+    let (replicas, found) = (pool.replicas().unwrap(), state(&pool));
     assert!(
         found == *old || found == *new,
         "{context}: {found:?} is neither old nor new"
@@ -137,26 +166,29 @@ fn check_cut(operation: &Operation, [old, new]: &[State; 2], arm: &dyn Fn(&Lab),
         "{context}: what was reported done is lost"
     );
     lab.check_devices(&replicas, &context);
-    let reasons = lab.system().pool_info(POOL).unwrap().reasons;
-    assert!(reasons.is_empty(), "{context}: {reasons:?}");
-    if let Some(replica) = replicas.iter().find(|replica| replica.uuid == uuid(1)) {
-        pool.activate_replica(uuid(1)).unwrap();
-        let mut read = vec![0; data.len()];
-        pool.open_replica(uuid(1))
-            .unwrap()
-            .read_at(UNIT, &mut read)
-            .unwrap();
-        assert!(
-            read == data,
-            "{context}: data of a replica of {} bytes changed",
-            replica.size
-        );
+    check_sound(&lab, &context);
+    if replicas.iter().any(|replica| replica.uuid == uuid(1)) {
+        check_data(&pool, &data, &context);
     }
     // The next writer goes on.
     pool.create_replica(&CreateReplica::new(uuid(99), 4 * UNIT))
         .unwrap_or_else(|error| panic!("{context}: {error}"));
     lab.check_devices(&pool.replicas().unwrap(), &context);
     struck
+}
+
+/// Nothing is left for another to mend.
+fn check_sound(lab: &Lab, context: &str) {
+    let reasons = lab.system().pool_info(POOL).unwrap().reasons;
+    assert!(reasons.is_empty(), "{context}: {reasons:?}");
+}
+
+fn check_data(pool: &StoragePool, data: &[u8], context: &str) {
+    pool.activate_replica(uuid(1)).unwrap();
+    let mut read = vec![0; data.len()];
+    let device = pool.open_replica(uuid(1)).unwrap();
+    device.read_at(UNIT, &mut read).unwrap();
+    assert!(read == data, "{context}: the data changed");
 }
 
 #[test]
@@ -214,6 +246,7 @@ fn death_while_a_pool_is_made_leaves_disks_that_a_repeated_call_takes() {
         });
         let pool = pool.unwrap_or_else(|error| panic!("disk change {at}: {error}"));
         assert_eq!(pool.info().unwrap().disks.len(), 2, "disk change {at}");
+        check_sound(&lab, &format!("disk change {at}"));
         pool.create_replica(&CreateReplica::new(uuid(1), 80 * UNIT))
             .unwrap();
         if done {
@@ -222,6 +255,74 @@ fn death_while_a_pool_is_made_leaves_disks_that_a_repeated_call_takes() {
         at += 1;
     }
     assert!(at > 8, "{at}");
+}
+
+#[test]
+fn death_while_a_disk_joins_or_leaves_a_pool_is_made_good_by_a_repeated_call() {
+    for (name, disks, run) in DISK_OPERATIONS {
+        let mut at = 1;
+        loop {
+            let (lab, data) = prepared();
+            let system = lab.system();
+            lab.arm(Cut::Death { at });
+            let done = run(&lab, &system).is_ok();
+            let context = format!("{name}, disk change {at}");
+            let pool = lab.pool();
+            check_data(&pool, &data, &context);
+            let in_pool = pool.info().unwrap().disks.len();
+            assert!(in_pool == 2 || in_pool == *disks, "{context}");
+            if let Err(error) = run(&lab, &lab.system()) {
+                // All but the last word was done: there is nothing left to take in or to take out.
+                assert_eq!(in_pool, *disks, "{context}: {error}");
+            }
+            check_sound(&lab, &context);
+            let pool = lab.pool();
+            assert_eq!(pool.info().unwrap().disks.len(), *disks, "{context}");
+            check_data(&pool, &data, &context);
+            let free: Vec<_> = lab.images.iter().skip(*disks).cloned().collect();
+            if !free.is_empty() {
+                let other = lab.system().create_pool(&pool_request("other", &free));
+                other.unwrap_or_else(|error| panic!("{context}: {error}"));
+            }
+            if done {
+                break;
+            }
+            at += 1;
+        }
+        assert!(at > 8, "{name}: {at}");
+    }
+}
+
+#[test]
+fn a_disk_that_fails_while_one_joins_or_leaves_costs_the_pool_nothing() {
+    for (name, disks, run) in DISK_OPERATIONS {
+        let mut at = 1;
+        loop {
+            let (lab, data) = prepared();
+            let before = lab.bytes();
+            let system = lab.system();
+            lab.arm(Cut::Fault { at });
+            let result = run(&lab, &system);
+            let struck = lab.switch.has_struck();
+            let context = format!("{name}, disk operation {at}: {result:?}");
+            let pool = lab.pool();
+            check_data(&pool, &data, &context);
+            let in_pool = pool.info().unwrap().disks.len();
+            assert!(in_pool == 2 || in_pool == *disks, "{context}");
+            if in_pool == 2 && result.is_err() {
+                assert!(lab.bytes()[ADD] == before[ADD], "{context}: the new disk changed");
+            }
+            let again = run(&lab, &lab.system());
+            assert!(again.is_ok() || in_pool == *disks, "{context}, then {again:?}");
+            check_sound(&lab, &context);
+            if !struck {
+                result.unwrap();
+                break;
+            }
+            at += 1;
+        }
+        assert!(at > 8, "{name}: {at}");
+    }
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! The disks that one request takes into a pool: checked together, written together, and given back together.
+
+use std::path::PathBuf;
+
+use lvm_meta::{ExtentSize, MdaSet, Vg};
+
+use crate::Error;
+use crate::error::DiskProblem;
+use crate::host::{self, DevicesFile, HeldLocks};
+use crate::new_disk::NewDisk;
+use crate::scan::Scan;
+use crate::system::Inner;
+
+/// Disks on their way into a pool.
+pub(crate) struct NewDisks<'a> {
+    inner: &'a Inner,
+    disks: Vec<NewDisk>,
+    /// The devices file as it was, once they are listed in it.
+    before: Option<DevicesFile>,
+}
+
+/// What a request says of the disks it names.
+pub(crate) struct NewDisksRequest<'a> {
+    pub(crate) paths: &'a [PathBuf],
+    pub(crate) extent_size: ExtentSize,
+    /// Bytes of each metadata area, if not by the disk's size.
+    pub(crate) metadata_size: Option<u64>,
+    /// Take disks that carry a signature.
+    pub(crate) force: bool,
+}
+
+impl<'a> NewDisks<'a> {
+    /// Checks that all may be taken, and holds them open for nobody else.  Nothing is written.
+    ///
+    /// # Errors
+    /// As [`NewDisk::check`].
+    pub(crate) fn check(inner: &'a Inner, scan: &Scan, request: &NewDisksRequest<'_>) -> Result<Self, Error> {
+        let disks = request
+            .paths
+            .iter()
+            .map(|path| NewDisk::check(inner, scan, path, request));
+        Ok(Self {
+            inner,
+            disks: disks.collect::<Result<_, _>>()?,
+            before: None,
+        })
+    }
+
+    /// Lists them in the devices file and writes their PVs, not yet members of any VG.  Durable when this returns.
+    ///
+    /// Listed first: a PV that the tools do not see could be taken for a blank disk.
+    pub(crate) fn format(&mut self, locks: &mut HeldLocks) -> Result<(), Error> {
+        self.before = self.inner.enter_devices_file(locks, &self.disks)?;
+        self.disks.iter().try_for_each(NewDisk::format)
+    }
+
+    /// Adds the PVs to a VG and their metadata areas to the VG's.
+    pub(crate) fn join(&self, vg: &mut Vg, mdas: &mut MdaSet) -> Result<(), Error> {
+        self.disks.iter().try_for_each(|disk| {
+            vg.add_pv(disk.pv(self.inner)).map_err(Error::Meta)?;
+            disk.join(mdas)
+        })
+    }
+
+    /// Does this VG list any of them?
+    pub(crate) fn are_any_in(&self, vg: &Vg) -> bool {
+        self.disks.iter().any(|disk| vg.pv(disk.id).is_some())
+    }
+
+    /// Says in the labels that the PVs are a VG's.  Durable when this returns.
+    pub(crate) fn mark_used(&self) -> Result<(), Error> {
+        self.disks.iter().try_for_each(NewDisk::mark_used)
+    }
+
+    /// Puts back what was on the disks and in the devices file.  For as long as no VG on other disks lists them.
+    pub(crate) fn undo(self, locks: &mut HeldLocks) {
+        // Best effort: the error that led here is the one to report.
+        self.disks.iter().for_each(NewDisk::undo);
+        if let Some(before) = &self.before {
+            let _ = self.inner.restore_devices_file(locks, before, &self.disks);
+        }
+    }
+}
+
+/// Refuses a list that names one disk twice, under whatever names.
+pub(crate) fn check_given_once(disks: &[PathBuf]) -> Result<(), Error> {
+    for (at, disk) in disks.iter().enumerate() {
+        if disks[..at]
+            .iter()
+            .any(|other| host::same_device(disk, other).unwrap_or(false))
+        {
+            return Err(Error::Disk {
+                disk: disk.clone(),
+                why: DiskProblem::GivenTwice,
+            });
+        }
+    }
+    Ok(())
+}
