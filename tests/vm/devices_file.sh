@@ -73,5 +73,19 @@ bad "it is not changed" MissingPv/EBUSY replica resize "$A" 16M
 quiet lvmdevices -y --adddev /dev/vdb
 good "it is listed again" replica resize "$A" 16M
 good "it goes" pool destroy p
+quiet pvcreate -q --devicesfile "" /dev/vde
+good "a free PV that is not listed is taken" pool create p /dev/vde
+is "and is listed" "$(grep -c 'DEVNAME=/dev/vde ' $FILE)" 1
+cp $FILE "$W/listed"
+sectors=$(blockdev --getsz /dev/vdf)
+quiet dmsetup create frail --table "0 $sectors flakey /dev/vdf 0 0 60 1 error_writes"
+settle
+pc pool add-disk p /dev/vdd /dev/mapper/frail
+is "a disk that fails its first write is not added" "$RC $(q "d['error']['errno']")" "1 EIO"
+is "takes no other onto the list" "$(grep -v '^#\|VERSION' $FILE)" "$(grep -v '^#\|VERSION' "$W/listed")"
+is "and leaves the other blank" "$(blkid -p -o value -s TYPE /dev/vdd)" ""
+is "the pool has its one disk" "$(pvs --noheadings -o pv_name -S vg_name=p | tr -d ' ')" /dev/vde
+quiet dmsetup remove frail
+good "it goes, too" pool destroy p
 is "LVM has no complaint about the file at the end" "$(lvmdevices --check 2>&1 | grep -iE 'warn|error')" ""
 quiet vgremove -q theirs

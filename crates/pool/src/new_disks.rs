@@ -77,7 +77,7 @@ impl<'a> NewDisks<'a> {
         // Best effort: the error that led here is the one to report.
         self.disks.iter().for_each(NewDisk::undo);
         if let Some(before) = &self.before {
-            let _ = self.inner.restore_devices_file(locks, before, &self.disks);
+            let _ = self.inner.restore_devices_file(locks, before);
         }
     }
 }

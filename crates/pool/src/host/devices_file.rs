@@ -194,10 +194,9 @@ impl DevicesFile {
         self.entries.len() < before
     }
 
-    /// Makes the device's entry what it was in `before`, or takes it off the list if it was not there.  In memory only.
-    pub fn restore(&mut self, device: &BlockDevice, before: &Self) {
-        self.remove(device);
-        self.entries.extend(before.entry(device).cloned());
+    /// Lists what was listed in `before`.  In memory only.
+    pub fn restore(&mut self, before: &Self) {
+        self.entries.clone_from(&before.entries);
     }
 
     /// The lines that the hash is of.

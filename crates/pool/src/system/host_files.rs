@@ -68,18 +68,13 @@ impl Inner {
         Ok(before)
     }
 
-    /// Takes back what [`Inner::enter_devices_file`] wrote.
+    /// Takes back what [`Inner::enter_devices_file`] wrote; its lock was held since.
     pub(crate) fn restore_devices_file(
         &self,
         locks: &mut HeldLocks,
         before: &DevicesFile,
-        disks: &[NewDisk],
     ) -> Result<(), Error> {
-        self.edit_devices_file(locks, |file, devices| {
-            for device in disks.iter().filter_map(|disk| devices.by_path(&disk.path)) {
-                file.restore(device, before);
-            }
-        })
+        self.edit_devices_file(locks, |file, _| file.restore(before))
     }
 
     /// Notes in the devices file, if one is in use, that disks hold no PV any more.
