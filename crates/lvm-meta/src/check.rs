@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use crate::{
-    Area, ExtentSize, Lv, LvFlags, LvName, LvStatus, Segment, SegmentKind, Striped, Tag, Tags, Vg, VgName,
+    Area, ExtentSize, Lv, LvFlags, LvName, LvStatus, Segment, SegmentKind, Striped, Tags, Vg, VgName,
 };
 
 /// A rule that a VG breaks.
@@ -67,7 +67,7 @@ fn vg_name(vg: &Vg, findings: &mut Findings) {
 
 fn tags(vg: &Vg, findings: &mut Findings) {
     let mut each = |place: &str, tags: &Tags| {
-        for error in tags.iter().filter_map(|tag| Tag::parse(tag).err()) {
+        for error in tags.errors() {
             findings.add("tags", place, error.to_string());
         }
     };
@@ -108,7 +108,7 @@ fn pv_count(vg: &Vg, findings: &mut Findings) {
 
 fn lv_names(vg: &Vg, findings: &mut Findings) {
     for lv in vg.lvs() {
-        if let Err(error) = LvName::parse(lv.name()) {
+        if let Err(error) = LvName::check(lv.name()) {
             findings.add("lv-name", lv.name(), error.to_string());
         }
         if vg.name().len().saturating_add(lv.name().len()) > 124 {

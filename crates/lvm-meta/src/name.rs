@@ -67,6 +67,21 @@ const HEADER_KEYS: [&str; 6] = [
     "creation_time",
 ];
 
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+')
+}
+
+fn is_tag_byte(byte: u8) -> bool {
+    is_name_byte(byte) || matches!(byte, b'/' | b'=' | b'!' | b':' | b'&' | b'#')
+}
+
+/// The first character that holds an illegal byte.  A commit looks at every name and tag of the VG: by bytes it is fast.
+fn illegal_in(text: &str, is_legal: impl Fn(u8) -> bool) -> Option<char> {
+    let at = text.bytes().position(|byte| !is_legal(byte))?;
+    // Legal bytes are ASCII: the first that is not begins a character.
+    text.get(at..)?.chars().next()
+}
+
 fn shorten(text: &str) -> String {
     text.chars().take(140).collect()
 }
@@ -82,8 +97,7 @@ fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
             limit: NAME_LIMIT,
         });
     }
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
-    if let Some(bad) = text.chars().find(|c| !legal(*c)) {
+    if let Some(bad) = illegal_in(text, is_name_byte) {
         return Err(NameError::BadCharacter {
             what,
             text: shorten(text),
@@ -168,8 +182,13 @@ impl LvName {
     /// # Errors
     /// [`NameError`]: empty, too long, or an illegal character.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        check_name("LV name", text)?;
+        Self::check(text)?;
         Ok(Self(text.into()))
+    }
+
+    /// As [`LvName::parse`], without a copy.
+    pub(crate) fn check(text: &str) -> Result<(), NameError> {
+        check_name("LV name", text)
     }
 
     /// Checks a name that a user gives: the names that LVM keeps for its own sub-LVs are refused too.
@@ -204,6 +223,23 @@ impl Tag {
     /// # Errors
     /// [`NameError`]: empty, too long, or a character that makes LVM refuse every later write of the VG.
     pub fn parse(text: &str) -> Result<Self, NameError> {
+        Self::check(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// Are these tags, with a NUL between each, all legal?  Tells for all at once that they are, not which are not.
+    pub(crate) fn are_legal(joined: &str) -> bool {
+        let mut last = 0;
+        let all = joined.bytes().all(|byte| {
+            let ends_one = byte == 0 && last != 0;
+            last = byte;
+            ends_one || is_tag_byte(byte)
+        });
+        all && last != 0 && joined.len() <= TAG_LIMIT
+    }
+
+    /// As [`Tag::parse`], without a copy.
+    pub(crate) fn check(text: &str) -> Result<(), NameError> {
         let what = "tag";
         if text.is_empty() {
             return Err(NameError::Empty { what });
@@ -215,8 +251,7 @@ impl Tag {
                 limit: TAG_LIMIT,
             });
         }
-        let legal = |c: char| c.is_ascii_alphanumeric() || "._-+/=!:&#".contains(c);
-        if let Some(bad) = text.chars().find(|c| !legal(*c)) {
+        if let Some(bad) = illegal_in(text, is_tag_byte) {
             return Err(NameError::BadCharacter {
                 what,
                 text: shorten(text),
@@ -224,13 +259,21 @@ impl Tag {
                 legal: "a-z A-Z 0-9 . _ - + / = ! : & #",
             });
         }
-        Ok(Self(text.into()))
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn many_tags_are_legal_when_each_is(tags in proptest::collection::vec("[a-z=\u{e9} ]{0,3}", 1..4)) {
+            let each = tags.iter().all(|tag| Tag::check(tag).is_ok());
+            assert_eq!(Tag::are_legal(&tags.join("\0")), each);
+        }
+    }
 
     #[test]
     fn names_follow_lvms_characters_and_lengths() {

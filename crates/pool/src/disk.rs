@@ -7,26 +7,49 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use lvm_meta::Disk;
 
 use crate::Error;
-use crate::host::{self, OpenMode, Paths};
+use crate::host::{self, BlockDevice, BlockDisk, OpenMode, Paths};
 
 /// A disk that is read until the first write opens it for writing.
 ///
 /// Closing a device that was open for writing makes udevd look at it again; readers must not cause that.
 pub(crate) struct LazyDisk {
-    paths: Paths,
-    path: PathBuf,
+    source: Source,
     read: Box<dyn Disk>,
     write: OnceLock<Box<dyn Disk>>,
+}
+
+/// What a disk is opened by.
+enum Source {
+    /// A device that a scan found.
+    Device(BlockDevice),
+    /// Whatever is at a path.
+    Path(Paths, PathBuf),
+}
+
+impl Source {
+    fn open(&self, mode: OpenMode) -> Result<Box<dyn Disk>, host::Error> {
+        match self {
+            Self::Device(device) => Ok(Box::new(BlockDisk::open(device, mode)?)),
+            Self::Path(paths, path) => host::open_disk(paths, path, mode),
+        }
+    }
 }
 
 impl LazyDisk {
     /// Opens a block device or an image file for reading.
     pub(crate) fn open(paths: &Paths, path: &Path) -> Result<Self, host::Error> {
-        let read = host::open_disk(paths, path, OpenMode::ReadOnly)?;
+        Self::new(Source::Path(paths.clone(), path.into()))
+    }
+
+    /// Opens a device that a scan found for reading.
+    pub(crate) fn on(device: &BlockDevice) -> Result<Self, host::Error> {
+        Self::new(Source::Device(device.clone()))
+    }
+
+    fn new(source: Source) -> Result<Self, host::Error> {
         Ok(Self {
-            paths: paths.clone(),
-            path: path.into(),
-            read,
+            read: source.open(OpenMode::ReadOnly)?,
+            source,
             write: OnceLock::new(),
         })
     }
@@ -35,7 +58,7 @@ impl LazyDisk {
         if let Some(disk) = self.write.get() {
             return Ok(&**disk);
         }
-        let disk = host::open_disk(&self.paths, &self.path, OpenMode::ReadWrite).map_err(io::Error::other)?;
+        let disk = self.source.open(OpenMode::ReadWrite).map_err(io::Error::other)?;
         Ok(&**self.write.get_or_init(|| disk))
     }
 }

@@ -26,6 +26,19 @@ pub(crate) fn dm_uuid(vg: &VgId, lv: &LvId) -> DmUuid {
         .unwrap_or_else(|_| unreachable!("68 legal characters"))
 }
 
+/// The VG's name in an LV's device name: up to the first dash that is not doubled.
+pub(crate) fn vg_of_device(device: &DmName) -> Option<String> {
+    let name = device.as_str();
+    let mut dashes = name.match_indices('-').map(|(at, _)| at);
+    while let Some(at) = dashes.next() {
+        if name.as_bytes().get(at + 1) != Some(&b'-') {
+            return name.get(..at).map(|vg| vg.replace("--", "-"));
+        }
+        dashes.next();
+    }
+    None
+}
+
 /// The LV's name in a device's name, as far as it can be told.
 pub(crate) fn lv_of_device(device: &DmName, vg: &str) -> String {
     let prefix = format!("{}-", vg.replace('-', "--"));
@@ -34,4 +47,19 @@ pub(crate) fn lv_of_device(device: &DmName, vg: &str) -> String {
         .strip_prefix(&prefix)
         .unwrap_or(device.as_str())
         .replace("--", "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_devices_tell_their_vg_and_lv() {
+        for (vg, lv) in [("vg", "lv"), ("a-b", "c"), ("a", "b-c"), ("a-", "b")] {
+            let device = dm_name(vg, lv).unwrap();
+            assert_eq!(vg_of_device(&device).as_deref(), Some(vg), "{device}");
+            assert_eq!(lv_of_device(&device, vg), lv);
+        }
+        assert_eq!(vg_of_device(&DmName::new("a--b").unwrap()), None);
+    }
 }

@@ -9,7 +9,7 @@ use lvm_meta::{Disk, MakePv, MdaSet, NewPv, PvId, PvLayout, Sectors};
 use crate::disk::UndoDisk;
 use crate::error::DiskProblem;
 use crate::host::{
-    self, BlockDisk, DeviceIdType, Devices, InUse, OnSignature, OpenMode, SignatureKind, Skip,
+    self, BlockDisk, DeviceIdType, InUse, LeaveOut, OnSignature, OpenMode, SignatureKind, Skip,
 };
 use crate::new_disks::NewDisksRequest;
 use crate::scan::Scan;
@@ -174,12 +174,11 @@ fn claim(inner: &Inner, path: &Path, forgiven: &dyn Fn(&InUse) -> bool) -> Resul
         }
         return Ok((disk, None));
     }
-    let devices = Devices::scan(&inner.paths).map_err(Error::Host)?;
+    let (devices, rules) = inner.devices(&LeaveOut::default())?;
     let device = devices.by_path(path).ok_or_else(|| Error::Disk {
         disk: path.into(),
         why: DiskProblem::Missing,
     })?;
-    let rules = inner.config.device_rules(&inner.paths).map_err(Error::Host)?;
     let (kind, name) = device.preferred_id();
     // LVM writes no id into the metadata where all it has is the device's name.
     let device_id = (kind != DeviceIdType::DevName).then(|| (kind.as_str().to_owned(), name));

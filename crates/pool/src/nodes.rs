@@ -116,6 +116,13 @@ impl Nodes {
             is_node && entry.file_name().to_str().is_some_and(is_gone)
         });
         let links = entries(&self.dev.join(vg)).filter(|entry| {
+            let own = entry
+                .file_name()
+                .to_str()
+                .map(|lv| format!("{prefix}{}", lv.replace('-', "--")));
+            if own.is_some_and(|device| exists(&device)) {
+                return false;
+            }
             let target = fs::read_link(entry.path()).ok();
             let device = target.filter(|target| target.parent() == Some(&*mapper));
             device.and_then(|path| path.file_name()?.to_str().map(is_gone)) == Some(true)

@@ -10,7 +10,7 @@
 //! Devices of an embedded mapper die with their process, and whether another process still works on an LV shows in none
 //! of them: with such a mapper only the disks are mended.
 
-use lvm_dm::{DeviceId, DeviceInfo, DmUuid, UdevFlags};
+use lvm_dm::{DeviceEntry, DeviceId, DeviceInfo, DmUuid, UdevFlags};
 use lvm_meta::Lv;
 
 use crate::apply::{Link, Step};
@@ -44,11 +44,12 @@ impl StoragePool {
             if open.check_writable(&self.inner).is_err() {
                 return Ok(());
             }
-            !cut_devices(&self.inner, &open)?.is_empty()
+            let devices = self.inner.mapper.list().map_err(Error::Dm)?;
+            !cut_devices(&self.inner, &open, &devices)?.is_empty()
                 || cut_lvs(&self.inner, &open).next().is_some()
                 || !open.mdas.agrees()
                 || open.disks.iter().any(|disk| !disk.is_marked)
-                || self.inner.has_stale_nodes(self.name())?
+                || self.inner.has_stale_nodes(self.name(), &devices)
         };
         if !suspicious {
             return Ok(());
@@ -62,7 +63,7 @@ impl StoragePool {
         let inner = &*self.inner;
         inner.sweep_nodes(self.name())?;
         let mut open = self.fresh()?;
-        let cut = cut_devices(inner, &open)?;
+        let cut = cut_devices(inner, &open, &inner.mapper.list().map_err(Error::Dm)?)?;
         open.change(inner, "", |change| {
             let mut steps = Vec::new();
             for cut in &cut {
@@ -114,7 +115,7 @@ fn cut_lvs<'a>(inner: &Inner, open: &'a OpenVg) -> impl Iterator<Item = &'a Lv> 
 }
 
 /// The plain LV devices of the VG that look cut.  Devices of layers, whose uuid has a suffix, are LVM's business.
-fn cut_devices(inner: &Inner, open: &OpenVg) -> Result<Vec<Cut>, Error> {
+fn cut_devices(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<Cut>, Error> {
     if inner.has_own_devices() {
         return Ok(Vec::new());
     }
@@ -124,13 +125,16 @@ fn cut_devices(inner: &Inner, open: &OpenVg) -> Result<Vec<Cut>, Error> {
             .strip_prefix(&prefix)
             .is_some_and(|rest| rest.len() == 32)
     };
-    let devices = inner.mapper.list().map_err(Error::Dm)?;
     let mut cut = Vec::new();
-    for uuid in devices.into_iter().filter_map(|entry| entry.uuid).filter(is_ours) {
-        let Some(device) = inner.mapper.info(DeviceId::Uuid(&uuid)).map_err(Error::Dm)? else {
+    for uuid in devices.iter().filter_map(|entry| entry.uuid.as_ref()) {
+        if !is_ours(uuid) {
+            continue;
+        }
+        let Some(device) = inner.mapper.info(DeviceId::Uuid(uuid)).map_err(Error::Dm)? else {
             continue;
         };
-        if let Some(mend) = diagnose(open, lv_of(open, &uuid), &device) {
+        if let Some(mend) = diagnose(open, lv_of(open, uuid), &device) {
+            let uuid = uuid.clone();
             cut.push(Cut { uuid, device, mend });
         }
     }

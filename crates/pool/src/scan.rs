@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lvm_dm::DmUuid;
 use lvm_meta::{Assembly, Disk, FoundPv, FoundVg, Vg, VgId};
 
-use crate::Error;
 use crate::disk::LazyDisk;
-use crate::host::{self, DeviceRules, Devices};
+use crate::host::{self, DeviceRules, Devices, LeaveOut, SignatureKind};
 use crate::new_disk::Label;
 use crate::system::Inner;
+use crate::{Error, naming};
 
 /// Which disks are looked at.
 pub(crate) enum Scope {
@@ -44,17 +45,42 @@ impl Inner {
         self.scan_also(&[])
     }
 
+    /// The host's block devices, and the rules by which LVM uses or skips them.
+    pub(crate) fn devices(&self, leave_out: &LeaveOut) -> Result<(Devices, DeviceRules), Error> {
+        let rules = self.config.device_rules(&self.paths).map_err(Error::Host)?;
+        let mut devices = Devices::scan(&self.paths, leave_out).map_err(Error::Host)?;
+        if rules.need_aliases() {
+            devices.find_aliases(&self.paths.dev, leave_out);
+        }
+        Ok((devices, rules))
+    }
+
+    /// The LVs, if they are not to be searched for PVs: one call to the kernel names them all.
+    fn lvs_to_leave_out(&self) -> LeaveOut {
+        let mut leave_out = LeaveOut::default();
+        if self.config.devices.scan_lvs {
+            return leave_out;
+        }
+        // A kernel that does not tell the uuids in its list leaves nothing out; then sysfs does.
+        for device in self.mapper.list().unwrap_or_default() {
+            let is_lv = |uuid: DmUuid| uuid.as_str().starts_with("LVM-");
+            if device.uuid.is_some_and(is_lv) {
+                let name = device.name.as_str();
+                leave_out
+                    .kernel_names
+                    .insert(format!("dm-{}", device.number.minor));
+                leave_out.folders.extend(naming::vg_of_device(&device.name));
+                leave_out.dm_names.insert(name.to_owned());
+            }
+        }
+        leave_out
+    }
+
     /// As [`Inner::scan`], with `more` disks in scope.
     pub(crate) fn scan_also(&self, more: &[PathBuf]) -> Result<Scan, Error> {
         let host = match self.images {
             true => None,
-            false => {
-                let devices = Devices::scan(&self.paths).map_err(Error::Host)?;
-                Some((
-                    devices,
-                    self.config.device_rules(&self.paths).map_err(Error::Host)?,
-                ))
-            }
+            false => Some(self.devices(&self.lvs_to_leave_out())?),
         };
         let mut paths: Vec<PathBuf> = match (&self.scope, &host) {
             (Scope::Host, Some((devices, rules))) => rules
@@ -79,7 +105,12 @@ impl Inner {
         }
         let (mut disks, mut scans, mut excluded, mut denied) = (Vec::new(), Vec::new(), Vec::new(), None);
         for path in paths {
-            let disk = match LazyDisk::open(&self.paths, &path) {
+            let device = host.as_ref().and_then(|(devices, _)| devices.by_path(&path));
+            let opened = match device {
+                Some(device) => LazyDisk::on(device),
+                None => LazyDisk::open(&self.paths, &path),
+            };
+            let disk = match opened {
                 Ok(disk) => disk,
                 Err(error) => {
                     let is_denied = matches!(&error, host::Error::Io { source, .. } if is_permission(source));
@@ -116,6 +147,16 @@ fn is_permission(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
+/// What on a disk, beside a label, makes LVM leave it alone.
+const FORBIDDING: [SignatureKind; 6] = [
+    SignatureKind::Mbr,
+    SignatureKind::Gpt,
+    SignatureKind::Md,
+    SignatureKind::DdfRaid,
+    SignatureKind::IntelRaid,
+    SignatureKind::Lvm1,
+];
+
 /// Is a disk with a label one that LVM would use: not excluded, no leg of an array, listed for this PV?
 fn is_usable(
     (devices, rules): &(Devices, DeviceRules),
@@ -129,7 +170,7 @@ fn is_usable(
     let listed = rules.devices_file.as_ref().and_then(|file| file.entry(device));
     rules.skip(devices, device).is_none()
         && listed.is_none_or(|entry| entry.allows_pv(pv.header.id))
-        && host::find_signatures(disk).is_ok_and(|found| rules.skip_content(device, &found).is_none())
+        && host::find_kinds(disk, &FORBIDDING).is_ok_and(|found| rules.skip_content(device, &found).is_none())
 }
 
 /// Is it a PV of no VG?  A text in an area whose VG does not list the PV is one that is not here, or cannot be read.

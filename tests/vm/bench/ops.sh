@@ -19,15 +19,15 @@ lap() {
 # The backend's commands: it looks the objects up before and after each change.
 vgs_() { vgs --units=b --nosuffix -q --options=vg_name,vg_uuid,vg_size,vg_free,vg_tags,pv_name --reportformat=json --select "vg_name=$VG"; }
 lvs_() { lvs --units=b --nosuffix -q --options=lv_name,vg_name,lv_path,lv_size,lv_uuid,lv_tags,vg_tags,lv_attr --reportformat=json --select "lv_name=$1"; }
-tools_create() { vgs_ && lvcreate -y -q -L 512k -n "$1" --addtag "mayastor.lv.name=$1" --addtag mayastor.lv.share=off --addtag mayastor $VG && lvs_ "$1"; }
+tools_create() { vgs_ && lvcreate -y -q -L 128k -n "$1" --addtag "mayastor.lv.name=$1" --addtag mayastor.lv.share=off --addtag mayastor $VG && lvs_ "$1"; }
 tools_settag() { lvs_ "$1" && lvchange -q --deltag mayastor.lv.share=off --addtag mayastor.lv.share=off --addtag "mayastor.lv.entity_id=$1" $VG/"$1"; }
-tools_resize() { lvs_ "$1" && lvresize -y -q -L 1m $VG/"$1"; }
+tools_resize() { lvs_ "$1" && lvresize -y -q -L 256k $VG/"$1"; }
 tools_list() { lvs --units=b --nosuffix -q --options=lv_name,vg_name,lv_path,lv_size,lv_uuid,lv_tags,vg_tags,lv_attr --reportformat=json --select 'vg_tags=mayastor'; }
 tools_destroy() { lvs_ "$1" && lvremove -y -q $VG/"$1"; }
 
-ours_create() { poolctl --json replica create $VG "$1" 512K; }
+ours_create() { poolctl --json replica create $VG "$1" 128K; }
 ours_settag() { poolctl --json replica set "$1" --entity-id "$1"; }
-ours_resize() { poolctl --json replica resize "$1" 1M; }
+ours_resize() { poolctl --json replica resize "$1" 256K; }
 ours_list() { poolctl --json replica list; }
 ours_destroy() { poolctl --json replica destroy "$1"; }
 
@@ -40,7 +40,8 @@ traced() {
     done
 }
 
-good "a pool" pool create $VG $DISKS --extent-size 512K --metadata-size 4M
+# One disk, as most pools have.
+good "a pool" pool create $VG /dev/vda --extent-size 128K --metadata-size 4M
 for lvs in ${LVS:-1 100 1000}; do
     # Fills up to the number of LVs, and times the long-lived process.
     bench_ops --rounds 11 $VG "$lvs" >"$W/ours" 2>>"$OUT/stderr" || no "bench_ops at $lvs" "$(tail -n 2 "$OUT/stderr")"

@@ -48,6 +48,7 @@ const PACKAGES: &[&str] = &[
     "psmisc",
     "python3",
     "sed",
+    "strace",
     "tar",
     "thin-provisioning-tools",
     "udev",

@@ -251,8 +251,9 @@ impl DeviceMapper for Kernel {
     }
 
     fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
+        // Kernels since 5.13 add the uuids, when asked.
         let listed = self
-            .call(&Message::new(Command::ListDevices), "devices")?
+            .call(&Message::new(Command::ListDevices).flags(flag::UUID), "devices")?
             .devices()?;
         let with_uuid = |Listed {
                              mut entry,

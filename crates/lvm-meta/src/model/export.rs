@@ -66,20 +66,19 @@ impl Printer<'_> {
         self.out.push('\n');
     }
 
+    /// A line `KEY = NUMBER`; `key` ends in the equals sign and its blanks, as in all of these.
     fn number(&mut self, key: &str, number: u64) {
         self.out.push_str(key);
-        self.out.push_str(" = ");
         push_u64(&mut self.out, number);
         self.out.push('\n');
     }
 
     fn signed(&mut self, key: &str, number: i64) {
-        self.line(&format!("{key} = {number}"));
+        self.line(&format!("{key}{number}"));
     }
 
     fn text(&mut self, key: &str, text: &str) {
         self.out.push_str(key);
-        self.out.push_str(" = ");
         push_quoted(&mut self.out, text);
         self.out.push('\n');
     }
@@ -93,20 +92,17 @@ impl Printer<'_> {
     /// 32 characters in their groups; faster than through `Display`.
     fn id(&mut self, id: &str) {
         self.out.push_str("id = \"");
-        let mut rest = id;
-        for length in [6, 4, 4, 4, 4, 4] {
-            let (group, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
-            self.out.push_str(group);
+        for range in [0..6, 6..10, 10..14, 14..18, 18..22, 22..26] {
+            self.out.push_str(id.get(range).unwrap_or_default());
             self.out.push('-');
-            rest = after;
         }
-        self.out.push_str(rest);
+        self.out.push_str(id.get(26..).unwrap_or_default());
         self.line("\"");
     }
 
     fn list<'a>(&mut self, key: &str, words: impl IntoIterator<Item = &'a str>) {
         self.out.push_str(key);
-        self.out.push_str(" = [");
+        self.out.push('[');
         for (at, word) in words.into_iter().enumerate() {
             self.out.push_str(if at == 0 { "" } else { ", " });
             push_quoted(&mut self.out, word);
@@ -122,7 +118,9 @@ impl Printer<'_> {
 
     fn tags(&mut self, tags: &Tags) {
         if !tags.is_empty() {
-            self.list("tags", tags.iter());
+            self.out.push_str("tags = ");
+            tags.print(&mut self.out);
+            self.out.push('\n');
         }
     }
 
@@ -143,16 +141,16 @@ impl Printer<'_> {
         self.out.push_str(&vg.name);
         self.line(" {");
         self.id(vg.id.as_str());
-        self.number("seqno", u64::from(vg.seqno));
+        self.number("seqno = ", u64::from(vg.seqno));
         self.line("format = \"lvm2\"");
-        self.words("status", status.words(), &vg.unknown_status);
+        self.words("status = ", status.words(), &vg.unknown_status);
         let locked = locked.then_some(WRITE_LOCKED).into_iter();
-        self.words("flags", locked.chain(vg.flags.words()), &vg.unknown_flags);
+        self.words("flags = ", locked.chain(vg.flags.words()), &vg.unknown_flags);
         self.tags(&vg.tags);
-        self.optional("system_id", vg.system_id());
-        self.optional("lock_type", vg.lock_type());
+        self.optional("system_id = ", vg.system_id());
+        self.optional("lock_type = ", vg.lock_type());
         if vg.lock_type.is_some() {
-            self.optional("lock_args", vg.lock_args.as_deref());
+            self.optional("lock_args = ", vg.lock_args.as_deref());
         }
         if !vg.pr.is_empty() {
             // The one list that LVM writes with blanks inside its brackets.
@@ -163,15 +161,15 @@ impl Printer<'_> {
             }
             self.line(" ]");
         }
-        self.number("extent_size", u64::from(vg.extent_size.sectors()));
-        self.number("max_lv", u64::from(vg.max_lv));
-        self.number("max_pv", u64::from(vg.max_pv));
+        self.number("extent_size = ", u64::from(vg.extent_size.sectors()));
+        self.number("max_lv = ", u64::from(vg.max_lv));
+        self.number("max_pv = ", u64::from(vg.max_pv));
         if !matches!(vg.allocation_policy(), "normal" | "inherit") {
             self.line("");
-            self.text("allocation_policy", vg.allocation_policy());
+            self.text("allocation_policy = ", vg.allocation_policy());
         }
-        self.optional("profile", vg.profile.as_deref());
-        self.number("metadata_copies", u64::from(vg.metadata_copies));
+        self.optional("profile = ", vg.profile.as_deref());
+        self.number("metadata_copies = ", u64::from(vg.metadata_copies));
         self.extras(&vg.extras);
         self.line("\nphysical_volumes {");
         for pv in &vg.pvs {
@@ -195,23 +193,23 @@ impl Printer<'_> {
         self.out.push_str(pv.key());
         self.line(" {");
         self.id(pv.id.as_str());
-        self.text("device", pv.device_hint().unwrap_or_default());
+        self.text("device = ", pv.device_hint().unwrap_or_default());
         self.line("");
         if let Some((kind, name)) = pv.device_id() {
-            self.text("device_id_type", kind);
-            self.text("device_id", name);
+            self.text("device_id_type = ", kind);
+            self.text("device_id = ", name);
         }
-        self.words("status", pv.status.words(), &pv.unknown_status);
-        self.words("flags", pv.flags.words(), &pv.unknown_flags);
+        self.words("status = ", pv.status.words(), &pv.unknown_status);
+        self.words("flags = ", pv.flags.words(), &pv.unknown_flags);
         self.tags(&pv.tags);
         if let Some(size) = pv.dev_size {
-            self.number("dev_size", size.get());
+            self.number("dev_size = ", size.get());
         }
-        self.number("pe_start", pv.pe_start.get());
-        self.number("pe_count", u64::from(pv.pe_count.get()));
+        self.number("pe_start = ", pv.pe_start.get());
+        self.number("pe_count = ", u64::from(pv.pe_count.get()));
         if let Some((start, size)) = pv.bootloader {
-            self.number("ba_start", start.get());
-            self.number("ba_size", size.get());
+            self.number("ba_start = ", start.get());
+            self.number("ba_size = ", size.get());
         }
         self.extras(&pv.extras);
         self.line("}");
@@ -250,25 +248,25 @@ impl Printer<'_> {
         self.out.push_str(&lv.name);
         self.line(" {");
         self.id(lv.id.as_str());
-        self.words("status", status.words(), unknown_status);
+        self.words("status = ", status.words(), unknown_status);
         let locked = locked.then_some(WRITE_LOCKED).into_iter();
-        self.words("flags", locked.chain(lv.flags.words()), unknown_flags);
+        self.words("flags = ", locked.chain(lv.flags.words()), unknown_flags);
         self.tags(&lv.tags);
         if let Some((time, host)) = lv.creation().filter(|(time, _)| *time != 0) {
-            self.number("creation_time", time);
-            self.text("creation_host", host);
+            self.number("creation_time = ", time);
+            self.text("creation_host = ", host);
         }
         if let Some(rare) = rare {
-            self.optional("lock_args", rare.lock_args.as_deref());
+            self.optional("lock_args = ", rare.lock_args.as_deref());
             self.optional(
-                "allocation_policy",
+                "allocation_policy = ",
                 lv.allocation_policy().filter(|word| *word != "inherit"),
             );
-            self.optional("profile", rare.profile.as_deref());
+            self.optional("profile = ", rare.profile.as_deref());
             if let Some(sectors) = rare.read_ahead.filter(|sectors| *sectors != 0) {
-                self.signed("read_ahead", sectors);
+                self.signed("read_ahead = ", sectors);
             }
-            for (key, number) in [("major", rare.major), ("minor", rare.minor)] {
+            for (key, number) in [("major = ", rare.major), ("minor = ", rare.minor)] {
                 if let Some(number) = number.filter(|number| *number >= 0) {
                     self.signed(key, number);
                 }
@@ -276,7 +274,7 @@ impl Printer<'_> {
             self.extras(&rare.extras);
         }
         let count = u64::try_from(lv.segments.len()).unwrap_or(u64::MAX);
-        self.number("segment_count", count);
+        self.number("segment_count = ", count);
         self.line("");
         for (number, segment) in (1..).zip(&lv.segments) {
             self.segment(number, segment);
@@ -288,25 +286,25 @@ impl Printer<'_> {
         self.out.push_str("segment");
         push_u64(&mut self.out, number);
         self.line(" {");
-        self.number("start_extent", u64::from(segment.start));
-        self.number("extent_count", u64::from(segment.extents.get()));
+        self.number("start_extent = ", u64::from(segment.start));
+        self.number("extent_count = ", u64::from(segment.extents.get()));
         self.line("");
         let rare: Option<&SegmentRare> = segment.rare.as_deref();
         if let Some(count) = rare.map(|rare| rare.reshape_count).filter(|count| *count != 0) {
-            self.number("reshape_count", u64::from(count));
+            self.number("reshape_count = ", u64::from(count));
         }
         match rare.map(|rare| &*rare.suffix).unwrap_or_default() {
-            "" => self.text("type", segment.type_name()),
-            suffix => self.text("type", &format!("{}{suffix}", segment.type_name())),
+            "" => self.text("type = ", segment.type_name()),
+            suffix => self.text("type = ", &format!("{}{suffix}", segment.type_name())),
         }
         if let Some(rare) = rare {
             self.tags(&rare.tags);
         }
         match &segment.kind {
             SegmentKind::Striped(striped) => {
-                self.number("stripe_count", u64::from(striped.stripe_count()));
+                self.number("stripe_count = ", u64::from(striped.stripe_count()));
                 if !striped.is_linear() {
-                    self.number("stripe_size", striped.stripe_size().get());
+                    self.number("stripe_size = ", striped.stripe_size().get());
                 }
                 if let Some(rare) = rare {
                     self.extras(&rare.extras);
@@ -352,14 +350,14 @@ impl Printer<'_> {
         } = provenance;
         let (tool, time) = (one_line(tool_version), one_line(creation_ctime));
         self.line(&format!("# Generated by {tool}: {time}\n"));
-        self.text("contents", CONTENTS);
+        self.text("contents = ", CONTENTS);
         self.line("version = 1\n");
-        self.text("description", &one_line(description));
+        self.text("description = ", &one_line(description));
         self.out.push_str("\ncreation_host = ");
         push_quoted(&mut self.out, &one_line(creation_host));
         self.line(&format!("\t# {}", one_line(host_uname)));
         self.optional(
-            "creation_host_system_id",
+            "creation_host_system_id = ",
             system_id.as_deref().map(one_line).as_deref(),
         );
         self.line(&format!("creation_time = {creation_time}\t# {time}\n"));

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::Tag;
+use crate::text::{needs_escapes, push_quoted};
+use crate::{NameError, Tag};
 
 /// A list of tags in the order of the text, each once.
 ///
@@ -56,6 +57,33 @@ impl Tags {
     /// The tags, in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.joined.iter().flat_map(|joined| joined.split('\0'))
+    }
+
+    /// Why tags are not legal; most are.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = NameError> {
+        let suspects = self.joined.as_deref().filter(|joined| !Tag::are_legal(joined));
+        let suspects = suspects.into_iter().flat_map(|joined| joined.split('\0'));
+        suspects.filter_map(|tag| Tag::check(tag).err())
+    }
+
+    /// Appends them as a list of quoted words.
+    pub(crate) fn print(&self, out: &mut String) {
+        let joined = self.joined.as_deref().unwrap_or_default();
+        out.push('[');
+        if needs_escapes(joined) {
+            for (at, tag) in joined.split('\0').enumerate() {
+                out.push_str(if at == 0 { "" } else { ", " });
+                push_quoted(out, tag);
+            }
+        } else {
+            out.push('"');
+            for (at, tag) in joined.split('\0').enumerate() {
+                out.push_str(if at == 0 { "" } else { "\", \"" });
+                out.push_str(tag);
+            }
+            out.push('"');
+        }
+        out.push(']');
     }
 
     /// Tells whether a tag is in the list.

@@ -4,10 +4,16 @@ use std::fmt;
 
 use super::node::{Body, Node, Section, Value};
 
+/// Does a string hold what stands escaped in quotes?
+pub(crate) fn needs_escapes(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.contains(&b'"') || bytes.contains(&b'\\')
+}
+
 /// Appends a string in double quotes with LVM's two escapes.
 pub(crate) fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
-    if text.bytes().any(|byte| matches!(byte, b'"' | b'\\')) {
+    if needs_escapes(text) {
         for c in text.chars() {
             if matches!(c, '"' | '\\') {
                 out.push('\\');

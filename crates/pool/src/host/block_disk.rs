@@ -80,7 +80,7 @@ impl BlockDisk {
                 found,
             });
         }
-        let block = usize::try_from(device.logical_block_size).unwrap_or(MEMORY_ALIGNMENT);
+        let block = usize::try_from(device.logical_block_size()).unwrap_or(MEMORY_ALIGNMENT);
         Ok(Self {
             blocks: Blocks::new(file, block),
             device: device.clone(),
@@ -139,7 +139,11 @@ pub fn open_disk(paths: &Paths, path: &Path, mode: OpenMode) -> Result<Box<dyn D
 fn device_at(paths: &Paths, node: &Path, number: DeviceNumber) -> Result<BlockDevice> {
     let link: PathBuf = paths.sys.join("dev/block").join(number.to_string());
     let dir = link.canonicalize().map_err(Error::io("look up", &link))?;
-    let device = BlockDevice::read(&dir, &paths.dev).ok_or_else(|| Error::NotADisk {
+    let device = match dir.join("partition").exists() {
+        true => BlockDevice::read_partition(&dir, &paths.dev),
+        false => BlockDevice::read(&dir, &paths.dev),
+    };
+    let device = device.ok_or_else(|| Error::NotADisk {
         path: node.to_owned(),
     })?;
     Ok(BlockDevice {
@@ -391,7 +395,7 @@ mod tests {
         let host = crate::host::testing::FakeHost::new();
         host.mapped("dm-0", "253:0", "x", "")
             .attribute("dm-0", "dm/suspended", "1");
-        let devices = crate::host::Devices::scan(&host.paths).unwrap();
+        let devices = crate::host::Devices::scan(&host.paths, &Default::default()).unwrap();
         let device = devices.by_kernel_name("dm-0").unwrap();
         assert!(matches!(
             BlockDisk::open(device, OpenMode::ReadOnly),

@@ -180,25 +180,29 @@ impl DeviceRules {
         {
             return Some(Skip::Driver);
         }
-        if device.size == 0 || device.kind == (DeviceKind::Loop { file: None }) {
+        if device.kind == (DeviceKind::Loop { file: None }) {
             return Some(Skip::Empty);
         }
         if !self.scan_lvs && device.dm_uuid().is_some_and(|uuid| has_prefix(uuid, "LVM-")) {
             return Some(Skip::Lv);
         }
-        if device.size < self.pv_min_size {
-            return Some(Skip::TooSmall {
-                size: device.size,
-                least: self.pv_min_size,
-            });
+        let (size, least) = (device.size(), self.pv_min_size);
+        if size == 0 {
+            return Some(Skip::Empty);
         }
+        if size < least {
+            return Some(Skip::TooSmall { size, least });
+        }
+        let holders = holders(devices, device);
         if self.multipath_detection
-            && let Some(skip) = self.multipath_leg(devices, device)
+            && let Some(skip) = self.multipath_leg(device, &holders)
         {
             return Some(skip);
         }
         if self.md_detection {
-            let array = holders(devices, device).find(|holder| matches!(holder.kind, DeviceKind::Md { .. }));
+            let array = holders
+                .iter()
+                .find(|holder| matches!(holder.kind, DeviceKind::Md { .. }));
             if let Some(array) = array {
                 return Some(Skip::RaidMember {
                     of: Some(array.kernel_name.clone()),
@@ -248,12 +252,23 @@ impl DeviceRules {
             .collect()
     }
 
-    fn multipath_leg(&self, devices: &Devices, device: &BlockDevice) -> Option<Skip> {
+    /// Whether a device's other names matter: `filter` looks at all of them.
+    pub fn need_aliases(&self) -> bool {
+        match &self.devices_file {
+            Some(file) => file
+                .entries()
+                .iter()
+                .any(|entry| entry.id_type == DeviceIdType::DevName),
+            None => !self.filter.is_empty() || !self.global_filter.is_empty(),
+        }
+    }
+
+    fn multipath_leg(&self, device: &BlockDevice, holders: &[&BlockDevice]) -> Option<Skip> {
         if matches!(device.kind, DeviceKind::Mapped { .. }) {
             return None;
         }
-        let is_map = |holder: &&BlockDevice| holder.dm_uuid().is_some_and(|uuid| has_prefix(uuid, "mpath-"));
-        if let Some(map) = holders(devices, device).find(is_map) {
+        let is_map = |holder: &&&BlockDevice| holder.dm_uuid().is_some_and(|uuid| has_prefix(uuid, "mpath-"));
+        if let Some(map) = holders.iter().find(is_map) {
             return Some(Skip::MultipathLeg {
                 of: Some(map.kernel_name.clone()),
             });
@@ -320,16 +335,17 @@ impl DeviceRules {
 }
 
 /// The devices that are built on this one or, for a partition, on its disk.
-fn holders<'a>(devices: &'a Devices, device: &'a BlockDevice) -> impl Iterator<Item = &'a BlockDevice> {
-    let disk = match &device.kind {
-        DeviceKind::Partition { of, .. } => devices.by_kernel_name(of),
-        _ => None,
-    };
-    let names = device
-        .holders
+fn holders<'a>(devices: &'a Devices, device: &BlockDevice) -> Vec<&'a BlockDevice> {
+    let mut names = device.holders();
+    if let DeviceKind::Partition { of, .. } = &device.kind
+        && let Some(disk) = devices.by_kernel_name(of)
+    {
+        names.extend(disk.holders());
+    }
+    names
         .iter()
-        .chain(disk.into_iter().flat_map(|disk| &disk.holders));
-    names.filter_map(|name| devices.by_kernel_name(name))
+        .filter_map(|name| devices.by_kernel_name(name))
+        .collect()
 }
 
 #[cfg(test)]
@@ -340,7 +356,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn skip(host: &FakeHost, rules: &DeviceRules, name: &str) -> Option<Skip> {
-        let devices = Devices::scan(&host.paths).unwrap();
+        let devices = Devices::scan(&host.paths, &Default::default()).unwrap();
         rules.skip(&devices, devices.by_kernel_name(name).unwrap())
     }
 
@@ -352,7 +368,7 @@ mod tests {
             .partition("sdb", "sdb1", "8:17", GIB / 2);
         host.mapped("dm-0", "253:0", "mpatha", "mpath-1")
             .mapped("dm-1", "253:1", "secret", "CRYPT-1");
-        let devices = Devices::scan(&host.paths).unwrap();
+        let devices = Devices::scan(&host.paths, &Default::default()).unwrap();
         let rules = DeviceRules::default();
         let names: Vec<_> = rules
             .candidates(&devices)
@@ -516,7 +532,7 @@ mod tests {
         host.disk("sda", "8:0", GIB).partition("sda", "sda1", "8:1", GIB);
         host.disk("loop1", "7:1", GIB)
             .attribute("loop1", "loop/backing_file", "/image");
-        let devices = Devices::scan(&host.paths).unwrap();
+        let devices = Devices::scan(&host.paths, &Default::default()).unwrap();
         let rules = DeviceRules::default();
         let check = |name: &str, kind| {
             let found = FoundSignature {

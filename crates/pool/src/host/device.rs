@@ -59,8 +59,6 @@ pub enum DeviceKind {
         name: String,
         /// Its device-mapper uuid; empty when it has none.
         uuid: String,
-        /// Whether its I/O is stopped: an open or a read could hang.
-        suspended: bool,
     },
     /// A file as a device.
     Loop {
@@ -83,51 +81,84 @@ pub struct BlockDevice {
     pub kernel_name: String,
     /// Its node in the devices folder.
     pub node: PathBuf,
-    /// Every other name of it below the devices folder, in order.
+    /// Other names of it below the devices folder, in order: `mapper/NAME`, and all others once
+    /// [`Devices::find_aliases`](super::Devices::find_aliases) has looked.
     pub aliases: Vec<PathBuf>,
     /// Its folder in sysfs.
     pub sysfs: PathBuf,
-    /// Its size in bytes; 0 without a medium.
-    pub size: u64,
-    /// The bytes of its smallest request.
-    pub logical_block_size: u32,
-    /// Whether it refuses writes.
-    pub read_only: bool,
     /// What drives it.
     pub kind: DeviceKind,
-    /// Kernel names of the devices that are built on it.
-    pub holders: Vec<String>,
     /// Kernel names of its partitions.
     pub partitions: Vec<String>,
 }
 
 impl BlockDevice {
-    /// Reads the device whose sysfs folder is `dir`; `None` when it is gone or is no block device.
+    /// Reads the disk whose sysfs folder is `dir`; `None` when it is gone or is no block device.
     pub(crate) fn read(dir: &Path, dev: &Path) -> Option<Self> {
-        let kernel_name = dir.file_name()?.to_str()?.to_owned();
-        let number = DeviceNumber::parse(&sysfs::text(&dir.join("dev"))?)?;
-        let partition = sysfs::number(&dir.join("partition")).and_then(|number| u32::try_from(number).ok());
-        let whole = if partition.is_some() { dir.parent()? } else { dir };
-        let logical_block_size = sysfs::number(&whole.join("queue/logical_block_size"))
-            .and_then(|size| u32::try_from(size).ok())
-            .filter(|size| size.is_power_of_two() && (512..=1 << 20).contains(size))
-            .unwrap_or(512);
+        let kernel_name = dir.file_name()?.to_str()?;
+        let kind = kind(dir, kernel_name);
+        // The kernel names a partition after its disk.
         let partitions = sysfs::names(dir)
             .into_iter()
-            .filter(|name| dir.join(name).join("partition").is_file());
+            .filter(|name| name.starts_with(kernel_name) && dir.join(name).join("partition").is_file());
+        let mapper = match &kind {
+            DeviceKind::Mapped { name, .. } => Some(dev.join("mapper").join(name)),
+            _ => None,
+        };
+        let device = Self::with_kind(dir, dev, kind)?;
         Some(Self {
-            number,
+            partitions: partitions.collect(),
+            aliases: mapper.into_iter().filter(|path| path.exists()).collect(),
+            ..device
+        })
+    }
+
+    /// Reads the partition whose sysfs folder is `dir`; `None` when it is gone or is none.
+    pub(crate) fn read_partition(dir: &Path, dev: &Path) -> Option<Self> {
+        let number = sysfs::number(&dir.join("partition"))?;
+        let kind = DeviceKind::Partition {
+            of: dir.parent()?.file_name()?.to_string_lossy().into_owned(),
+            number: u32::try_from(number).ok()?,
+        };
+        Self::with_kind(dir, dev, kind)
+    }
+
+    fn with_kind(dir: &Path, dev: &Path, kind: DeviceKind) -> Option<Self> {
+        let kernel_name = dir.file_name()?.to_str()?.to_owned();
+        Some(Self {
+            number: DeviceNumber::parse(&sysfs::text(&dir.join("dev"))?)?,
             node: dev.join(kernel_name.replace('!', "/")),
             aliases: Vec::new(),
-            size: sysfs::number(&dir.join("size")).unwrap_or(0).saturating_mul(512),
-            logical_block_size,
-            read_only: sysfs::flag(&dir.join("ro")),
-            kind: kind(dir, &kernel_name, partition),
-            holders: sysfs::names(&dir.join("holders")),
-            partitions: partitions.collect(),
+            kind,
+            partitions: Vec::new(),
             sysfs: dir.to_owned(),
             kernel_name,
         })
+    }
+
+    /// Its size in bytes now; 0 without a medium.
+    pub fn size(&self) -> u64 {
+        sysfs::number(&self.sysfs.join("size"))
+            .unwrap_or(0)
+            .saturating_mul(512)
+    }
+
+    /// The bytes of its smallest request.
+    pub fn logical_block_size(&self) -> u32 {
+        sysfs::number(&self.whole_sysfs().join("queue/logical_block_size"))
+            .and_then(|size| u32::try_from(size).ok())
+            .filter(|size| size.is_power_of_two() && (512..=1 << 20).contains(size))
+            .unwrap_or(512)
+    }
+
+    /// Whether it refuses writes now.
+    pub fn is_read_only(&self) -> bool {
+        sysfs::flag(&self.sysfs.join("ro"))
+    }
+
+    /// Kernel names of the devices that are built on it now.
+    pub fn holders(&self) -> Vec<String> {
+        sysfs::names(&self.sysfs.join("holders"))
     }
 
     /// The name to show and to store: `/dev/mapper/NAME` of a mapped device where that exists, else the node.
@@ -161,7 +192,7 @@ impl BlockDevice {
     ///
     /// Opening or reading a suspended device can hang for ever: ask before, every time.
     pub fn is_suspended(&self) -> bool {
-        sysfs::flag(&self.sysfs.join("dm/suspended"))
+        matches!(self.kind, DeviceKind::Mapped { .. }) && sysfs::flag(&self.sysfs.join("dm/suspended"))
     }
 
     /// The partition's number, or 0.
@@ -181,31 +212,26 @@ impl BlockDevice {
     }
 }
 
-fn kind(dir: &Path, kernel_name: &str, partition: Option<u32>) -> DeviceKind {
-    if let Some(number) = partition {
-        let of = dir.parent().and_then(Path::file_name).unwrap_or_default();
-        return DeviceKind::Partition {
-            of: of.to_string_lossy().into_owned(),
-            number,
-        };
-    }
-    if dir.join("dm").is_dir() {
+/// What drives a whole device: the kernel's drivers name theirs.
+fn kind(dir: &Path, kernel_name: &str) -> DeviceKind {
+    let is_numbered = |prefix: &str| {
+        kernel_name
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.parse::<u32>().is_ok())
+    };
+    if is_numbered("dm-") {
         return DeviceKind::Mapped {
             name: sysfs::text(&dir.join("dm/name")).unwrap_or_default(),
             uuid: sysfs::text(&dir.join("dm/uuid")).unwrap_or_default(),
-            suspended: sysfs::flag(&dir.join("dm/suspended")),
         };
     }
-    if dir.join("md").is_dir() {
+    if kernel_name.starts_with("md") && dir.join("md").is_dir() {
         return DeviceKind::Md {
             uuid: sysfs::text(&dir.join("md/uuid")),
         };
     }
     // `loop/` is there only while a file is attached.
-    let numbered = kernel_name
-        .strip_prefix("loop")
-        .is_some_and(|rest| rest.parse::<u32>().is_ok());
-    if numbered {
+    if is_numbered("loop") {
         return DeviceKind::Loop {
             file: sysfs::text(&dir.join("loop/backing_file")).map(PathBuf::from),
         };

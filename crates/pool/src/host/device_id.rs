@@ -339,7 +339,7 @@ mod tests {
     use crate::host::testing::FakeHost;
 
     fn device(host: &FakeHost, name: &str) -> BlockDevice {
-        Devices::scan(&host.paths)
+        Devices::scan(&host.paths, &Default::default())
             .unwrap()
             .by_kernel_name(name)
             .unwrap()

@@ -1,11 +1,11 @@
-//! All block devices of the host, found in sysfs, with every name they have in the devices folder.
+//! The block devices of the host, found in sysfs, and the names they have in the devices folder.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::{BlockDevice, DeviceNumber, Error, Paths, Result, sysfs};
+use super::{BlockDevice, DeviceNumber, Error, Paths, Result};
 
 /// Folders of the devices folder that hold no block devices but may hold much else.
 const SKIPPED_DIRS: [&str; 7] = ["bus", "char", "fd", "hugepages", "mqueue", "pts", "shm"];
@@ -22,21 +22,39 @@ pub struct Devices {
     by_name: HashMap<PathBuf, usize>,
 }
 
+/// Mapped devices that a scan leaves alone, with what leads to them: a host has few disks and may have thousands of LVs.
+#[derive(Clone, Debug, Default)]
+pub struct LeaveOut {
+    /// Their kernel names.
+    pub kernel_names: HashSet<String>,
+    /// Their device-mapper names.
+    pub dm_names: HashSet<String>,
+    /// The folders of their links, right below the devices folder.
+    pub folders: HashSet<String>,
+}
+
 impl Devices {
-    /// Lists all block devices and partitions.  Opens none of them.
+    /// Lists all block devices and partitions but those to leave out.  Opens none of them.
+    ///
+    /// Of their names it finds only those that follow from the kernel's; see [`Devices::find_aliases`].
     ///
     /// # Errors
     /// [`Error::Io`] when sysfs cannot be listed.  A device that goes away meanwhile is left out.
-    pub fn scan(paths: &Paths) -> Result<Self> {
+    pub fn scan(paths: &Paths, leave_out: &LeaveOut) -> Result<Self> {
         let block = paths.sys.join("block");
         let mut list = Vec::new();
         for entry in fs::read_dir(&block).map_err(Error::io("list", &block))? {
-            let dir = entry.map_err(Error::io("list", &block))?.path();
+            let entry = entry.map_err(Error::io("list", &block))?;
+            let is_left_out = |name: &str| leave_out.kernel_names.contains(name);
+            if entry.file_name().to_str().is_some_and(is_left_out) {
+                continue;
+            }
+            let dir = entry.path();
             let Some(device) = BlockDevice::read(&dir, &paths.dev) else {
                 continue;
             };
             let partitions = device.partitions.iter().map(|name| dir.join(name));
-            list.extend(partitions.filter_map(|dir| BlockDevice::read(&dir, &paths.dev)));
+            list.extend(partitions.filter_map(|dir| BlockDevice::read_partition(&dir, &paths.dev)));
             list.push(device);
         }
         list.sort_by(|a, b| a.kernel_name.cmp(&b.kernel_name));
@@ -50,13 +68,10 @@ impl Devices {
             .enumerate()
             .map(|(at, device)| (device.number, at))
             .collect();
-        devices.by_name = devices
-            .list
-            .iter()
-            .enumerate()
-            .map(|(at, device)| (device.node.clone(), at))
-            .collect();
-        devices.find_aliases(&paths.dev);
+        for (at, device) in devices.list.iter().enumerate() {
+            let names = device.names().into_iter().map(|name| (name.to_owned(), at));
+            devices.by_name.extend(names);
+        }
         Ok(devices)
     }
 
@@ -92,24 +107,33 @@ impl Devices {
         }
     }
 
-    fn find_aliases(&mut self, dev: &Path) {
+    /// Finds every name of the devices by a walk through the devices folder, past what leads to those left out.
+    pub fn find_aliases(&mut self, dev: &Path, leave_out: &LeaveOut) {
         let mut open = vec![(dev.to_owned(), 0)];
         let mut seen = 0_usize;
         while let Some((dir, depth)) = open.pop() {
-            for name in sysfs::names(&dir) {
-                seen = seen.saturating_add(1);
-                let path = dir.join(&name);
-                let Ok(meta) = fs::symlink_metadata(&path) else {
+            let is_mapper = depth == 1 && dir.ends_with("mapper");
+            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+                let Ok(name) = entry.file_name().into_string() else {
                     continue;
                 };
-                if meta.is_dir() {
+                let leads_out = match depth {
+                    0 => leave_out.kernel_names.contains(&name) || leave_out.folders.contains(&name),
+                    _ => is_mapper && leave_out.dm_names.contains(&name),
+                };
+                // Read with the folder: it costs no look at the file.
+                let (false, Ok(kind)) = (leads_out, entry.file_type()) else {
+                    continue;
+                };
+                seen = seen.saturating_add(1);
+                if kind.is_dir() {
                     let skipped =
                         name.starts_with('.') || depth == 0 && SKIPPED_DIRS.contains(&name.as_str());
                     if !skipped && depth < DEPTH_LIMIT {
-                        open.push((path, depth + 1));
+                        open.push((entry.path(), depth + 1));
                     }
-                } else if seen <= NAME_LIMIT && (meta.is_symlink() || meta.file_type().is_block_device()) {
-                    self.add_alias(path);
+                } else if seen <= NAME_LIMIT && (kind.is_symlink() || kind.is_block_device()) {
+                    self.add_alias(entry.path());
                 }
             }
         }
@@ -167,12 +191,13 @@ mod tests {
         host.link("disk/by-id/wwn-1-part1", "sda1")
             .link("disk/by-id/wwn-1", "sda")
             .link("dangling", "gone");
-        let devices = Devices::scan(&host.paths).unwrap();
+        let mut devices = Devices::scan(&host.paths, &LeaveOut::default()).unwrap();
+        devices.find_aliases(&host.paths.dev, &LeaveOut::default());
         assert_eq!(names(&devices), ["sda", "sda1"]);
 
         let disk = devices.by_kernel_name("sda").unwrap();
         assert_eq!(
-            (disk.size, disk.logical_block_size, disk.read_only),
+            (disk.size(), disk.logical_block_size(), disk.is_read_only()),
             (1 << 30, 512, false)
         );
         assert_eq!(disk.partitions, ["sda1"]);
@@ -196,13 +221,35 @@ mod tests {
         host.mapped("dm-0", "253:0", "mpatha", "mpath-3600")
             .link("mapper/mpatha", "dm-0")
             .link("mapper/x", "dm-0");
-        let devices = Devices::scan(&host.paths).unwrap();
+        let devices = Devices::scan(&host.paths, &Default::default()).unwrap();
         let device = devices.by_kernel_name("dm-0").unwrap();
         assert_eq!(device.preferred_name(), host.paths.dev.join("mapper/mpatha"));
         assert_eq!(device.dm_uuid(), Some("mpath-3600"));
         assert!(!device.is_suspended());
         host.attribute("dm-0", "dm/suspended", "1");
         assert!(device.is_suspended(), "asked anew each time");
+    }
+
+    #[test]
+    fn what_is_left_out_is_no_device_and_nothing_that_leads_to_it_is_a_name() {
+        let host = FakeHost::new();
+        host.disk("sda", "8:0", 1 << 30)
+            .mapped("dm-0", "253:0", "vg-lv", "LVM-1");
+        // These lead to the disk, to tell whether they are looked at.
+        for name in ["mapper/vg-lv", "vg/lv", "mapper/other", "vg2/lv"] {
+            host.link(name, "sda");
+        }
+        let set = |name: &str| HashSet::from([name.to_owned()]);
+        let leave_out = LeaveOut {
+            kernel_names: set("dm-0"),
+            dm_names: set("vg-lv"),
+            folders: set("vg"),
+        };
+        let mut devices = Devices::scan(&host.paths, &leave_out).unwrap();
+        assert_eq!(names(&devices), ["sda"]);
+        devices.find_aliases(&host.paths.dev, &leave_out);
+        let kept = ["mapper/other", "vg2/lv"].map(|name| host.paths.dev.join(name));
+        assert_eq!(devices.by_kernel_name("sda").unwrap().aliases, kept);
     }
 
     #[test]
@@ -216,10 +263,10 @@ mod tests {
             "queue/logical_block_size",
             "3",
         );
-        let devices = Devices::scan(&host.paths).unwrap();
+        let devices = Devices::scan(&host.paths, &Default::default()).unwrap();
         assert_eq!(names(&devices), ["sda", "sdc"]);
         let disk = devices.by_kernel_name("sda").unwrap();
-        assert_eq!((disk.size, disk.logical_block_size), (u64::MAX, 512));
+        assert_eq!((disk.size(), disk.logical_block_size()), (u64::MAX, 512));
     }
 
     #[test]

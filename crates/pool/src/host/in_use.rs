@@ -203,18 +203,21 @@ pub fn uses(paths: &Paths, devices: &Devices, device: &BlockDevice) -> Result<Ve
             device: device.kernel_name.clone(),
         }));
     }
-    for device in all.iter().filter(|device| !device.holders.is_empty()) {
-        reasons.push(InUse::Held {
-            device: device.kernel_name.clone(),
-            by: device.holders.clone(),
-        });
+    for device in all {
+        let by = device.holders();
+        if !by.is_empty() {
+            reasons.push(InUse::Held {
+                device: device.kernel_name.clone(),
+                by,
+            });
+        }
     }
     if !device.partitions.is_empty() {
         reasons.push(InUse::Partitions {
             names: device.partitions.clone(),
         });
     }
-    if device.read_only {
+    if device.is_read_only() {
         reasons.push(InUse::ReadOnly);
     }
     Ok(reasons)
@@ -273,7 +276,7 @@ mod tests {
     use lvm_meta::MemDisk;
 
     fn check(host: &FakeHost, name: &str) -> Vec<String> {
-        let devices = Devices::scan(&host.paths).unwrap();
+        let devices = Devices::scan(&host.paths, &Default::default()).unwrap();
         let device = devices.by_kernel_name(name).unwrap();
         uses(&host.paths, &devices, device)
             .unwrap()

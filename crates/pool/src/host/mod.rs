@@ -33,7 +33,7 @@ pub use config::{
 };
 pub use device::{BlockDevice, DeviceKind, DeviceNumber};
 pub use device_id::DeviceIdType;
-pub use devices::{Devices, same_device};
+pub use devices::{Devices, LeaveOut, same_device};
 pub use devices_file::{DeviceEntry, DevicesFile};
 pub use error::{Error, LockName};
 pub use filter::Filter;
@@ -42,7 +42,7 @@ pub use in_use::{ClaimedDisk, InUse, OnSignature, claim_disk, empty_disk, uses};
 pub use lock::{HeldLocks, LockMode, Locks};
 pub use lock_holder::LockHolder;
 pub use paths::Paths;
-pub use signature::{FoundSignature, SignatureKind, erase_signatures, find_signatures};
+pub use signature::{FoundSignature, SignatureKind, erase_signatures, find_kinds, find_signatures};
 pub use stats::{IoCounter, IoStats};
 pub use system_id::SystemId;
 

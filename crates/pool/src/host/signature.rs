@@ -81,9 +81,21 @@ impl fmt::Display for FoundSignature {
 /// # Errors
 /// [`Error::DiskIo`] when the disk cannot be read: then nothing is known about it.
 pub fn find_signatures(disk: &dyn Disk) -> Result<Vec<FoundSignature>> {
+    find(disk, |_| true)
+}
+
+/// As [`find_signatures`], for some kinds alone: reads no more than their places.
+///
+/// # Errors
+/// As [`find_signatures`].
+pub fn find_kinds(disk: &dyn Disk, kinds: &[SignatureKind]) -> Result<Vec<FoundSignature>> {
+    find(disk, |kind| kinds.contains(&kind))
+}
+
+fn find(disk: &dyn Disk, is_wanted: impl Fn(SignatureKind) -> bool) -> Result<Vec<FoundSignature>> {
     let mut window = Window::new(disk)?;
     let mut found = Vec::new();
-    for magic in MAGICS {
+    for magic in MAGICS.iter().filter(|magic| is_wanted(magic.kind)) {
         if let Some(offset) = magic.place(window.size)
             && window.holds(offset, magic.bytes)?
             && checks(&mut window, magic, offset)?
@@ -95,7 +107,9 @@ pub fn find_signatures(disk: &dyn Disk) -> Result<Vec<FoundSignature>> {
             });
         }
     }
-    zfs(&mut window, &mut found)?;
+    if is_wanted(SignatureKind::ZfsMember) {
+        zfs(&mut window, &mut found)?;
+    }
     found.sort_by_key(|found| (found.offset, found.length));
     found.dedup_by_key(|found| (found.offset, found.kind));
     found.truncate(FOUND_LIMIT);

@@ -6,8 +6,12 @@ use std::path::Path;
 
 use super::{Error, Result};
 
-/// Longest attribute that is read: sysfs itself ends them at a page.
+/// Longest attribute that is read: sysfs itself ends them at a page, but for a few binary ones.
 const ATTRIBUTE_LIMIT: u64 = 64 << 10;
+/// Sysfs gives an attribute in one read; less than this is all of it.
+const PAGE: usize = 4096;
+/// Room for a text file before its length is known.
+const TEXT_START: usize = 16 << 10;
 /// Longest text file that is read whole.
 const TEXT_LIMIT: u64 = 64 << 20;
 
@@ -20,12 +24,13 @@ pub(crate) fn text(path: &Path) -> Option<String> {
 
 /// An attribute's bytes as they are; `None` when it is absent or unreadable.
 pub(crate) fn bytes(path: &Path) -> Option<Vec<u8>> {
-    let mut raw = Vec::new();
-    File::open(path)
-        .ok()?
-        .take(ATTRIBUTE_LIMIT)
-        .read_to_end(&mut raw)
-        .ok()?;
+    let mut file = File::open(path).ok()?;
+    let mut page = [0; PAGE];
+    let length = file.read(&mut page).ok()?;
+    let mut raw = page.get(..length)?.to_vec();
+    if length == PAGE {
+        file.take(ATTRIBUTE_LIMIT).read_to_end(&mut raw).ok()?;
+    }
     Some(raw)
 }
 
@@ -51,7 +56,7 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
 
 /// A whole text file, or `None` when there is none.
 pub(crate) fn optional_file(path: &Path) -> Result<Option<Vec<u8>>> {
-    let mut raw = Vec::new();
+    let mut raw = Vec::with_capacity(TEXT_START);
     match File::open(path).and_then(|file| file.take(TEXT_LIMIT).read_to_end(&mut raw)) {
         Ok(_) => Ok(Some(raw)),
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -50,7 +50,7 @@ fn run(tool: &str, args: &[&str]) -> String {
 
 fn claim(node: &Path, on_signature: OnSignature) -> Result<ClaimedDisk> {
     let paths = Paths::default();
-    let devices = Devices::scan(&paths).unwrap();
+    let devices = Devices::scan(&paths, &Default::default()).unwrap();
     let device = devices.by_path(node).unwrap();
     claim_disk(&paths, &devices, &DeviceRules::default(), device, on_signature)
 }
@@ -62,7 +62,7 @@ fn a_device_with_large_blocks_is_found_claimed_and_written_in_any_length() {
     let claimed = claim(&device.node, OnSignature::Refuse).unwrap();
     let disk = claimed.disk;
     assert_eq!(
-        (disk.device().logical_block_size, disk.size().unwrap()),
+        (disk.device().logical_block_size(), disk.size().unwrap()),
         (4096, 64 << 20)
     );
     disk.write_at(512, b"LABELONE").unwrap();
@@ -87,7 +87,7 @@ fn a_device_with_large_blocks_is_found_claimed_and_written_in_any_length() {
 }
 
 fn again_number(node: &Path) -> DeviceNumber {
-    Devices::scan(&Paths::default())
+    Devices::scan(&Paths::default(), &Default::default())
         .unwrap()
         .by_path(node)
         .unwrap()

@@ -37,7 +37,7 @@ impl StoragePool {
             return self.create_zeroed(request, name, tags, progress);
         }
         let description = format!("create replica {}", request.uuid);
-        self.change(&description, |change| {
+        self.change_replica(&description, request.uuid, |change| {
             replica::check_name_free(change.open(), &request.display_name(), None)?;
             self.add(change, request, name, tags)?;
             let open = change.open();
@@ -71,8 +71,7 @@ impl StoragePool {
             };
             steps.into_iter().for_each(|step| change.step(step));
             Ok(())
-        })?;
-        self.replica(request.uuid)
+        })
     }
 
     /// Makes many replicas in one commit and activates them, with one wait for all their nodes.  Nothing is zeroed.

@@ -116,6 +116,20 @@ impl StoragePool {
         self.changeable()?.change(&self.inner, description, plan)
     }
 
+    /// As [`StoragePool::change`], with what the replica is afterwards: what was committed is not read again.
+    pub(crate) fn change_replica(
+        &self,
+        description: &str,
+        uuid: Uuid,
+        plan: impl FnOnce(&mut Change<'_>) -> Result<(), Error>,
+    ) -> Result<ReplicaInfo, Error> {
+        let lock = self.inner.lock_vg(&self.name)?;
+        let mut open = self.changeable()?;
+        open.change(&self.inner, description, plan)?;
+        drop(lock);
+        self.describe(&open, uuid)
+    }
+
     /// The open VG, if it may be changed.  The caller holds its lock.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ impl StoragePool {
                 tags::property(key::ENTITY_ID, checked_value("entity id", id)?)?,
             ));
         }
-        self.change(&format!("set properties of replica {uuid}"), |change| {
+        self.change_replica(&format!("set properties of replica {uuid}"), uuid, |change| {
             let open = change.open();
             let lv = replica::find(open, uuid)?;
             if let Some(wanted) = &new.name {
@@ -51,8 +51,7 @@ impl StoragePool {
                 change.step(Step::Commit);
             }
             Ok(())
-        })?;
-        self.replica(uuid)
+        })
     }
 
     /// Makes the replica's device; success if it is there.
@@ -60,7 +59,7 @@ impl StoragePool {
     /// # Errors
     /// [`Error::ReplicaNotFound`], [`Error::MissingDisk`], [`Error::Dm`].
     pub fn activate_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
-        self.change("", |change| {
+        self.change_replica("", uuid, |change| {
             let open = change.open();
             let lv = replica::find(open, uuid)?;
             if open.kernel_device(&self.inner, lv)?.is_none() {
@@ -71,8 +70,7 @@ impl StoragePool {
                     .for_each(|step| change.step(step));
             }
             Ok(())
-        })?;
-        self.replica(uuid)
+        })
     }
 
     /// Removes the replica's device; success if there is none.
@@ -80,7 +78,7 @@ impl StoragePool {
     /// # Errors
     /// [`Error::Busy`] while somebody has it open.
     pub fn deactivate_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
-        self.change("", |change| {
+        self.change_replica("", uuid, |change| {
             let open = change.open();
             let lv = replica::find(open, uuid)?;
             if let Some(device) = open.kernel_device(&self.inner, lv)? {
@@ -90,8 +88,7 @@ impl StoragePool {
                     .for_each(|step| change.step(step));
             }
             Ok(())
-        })?;
-        self.replica(uuid)
+        })
     }
 
     /// Destroys a replica: its device, then its LV.  Durable when this returns.

@@ -18,63 +18,66 @@ impl StoragePool {
     /// [`Error::NoSpace`], [`Error::ShrinkRefused`], [`Error::ReplicaNotFound`]; the replica is unchanged then.
     pub fn resize_replica(&self, uuid: Uuid, size: u64, shrink: Shrink) -> Result<ReplicaInfo, Error> {
         check_size(size)?;
-        self.change(&format!("resize replica {uuid} to {size} bytes"), |change| {
-            let open = change.open();
-            let lv = replica::find(open, uuid)?;
-            let (name, now) = (lv.name().to_string(), lv.extent_count());
-            let layout = last_layout(lv)?;
-            let (alloc_layout, wanted) = extents(&open.vg, layout, size)?;
-            if wanted == now {
-                return Ok(());
-            }
-            let active = open.kernel_device(&self.inner, lv)?.is_some();
-            if wanted < now {
-                let size_now = open.vg.extent_size().to_bytes(now).unwrap_or(u64::MAX);
-                if shrink == Shrink::Refuse {
-                    return Err(Error::ShrinkRefused {
-                        replica: name,
-                        size: size_now,
-                        asked: size,
-                    });
+        self.change_replica(
+            &format!("resize replica {uuid} to {size} bytes"),
+            uuid,
+            |change| {
+                let open = change.open();
+                let lv = replica::find(open, uuid)?;
+                let (name, now) = (lv.name().to_string(), lv.extent_count());
+                let layout = last_layout(lv)?;
+                let (alloc_layout, wanted) = extents(&open.vg, layout, size)?;
+                if wanted == now {
+                    return Ok(());
                 }
-                change.edit().reduce_lv(&name, wanted).map_err(Error::Meta)?;
-            } else {
-                let more = wanted.checked_sub(now).unwrap_or(Extents::ZERO);
-                let plan = lvm_meta::allocate(
-                    &open.vg,
-                    &AllocRequest {
-                        extents: more,
-                        layout: alloc_layout,
-                        policy: AllocPolicy::Normal,
-                        extend: Some(&name),
-                        pvs: PvFilter::All,
-                        max_per_pv: None,
-                    },
-                );
-                let segments = plan.map_err(|error| {
-                    alloc_error(
+                let active = open.kernel_device(&self.inner, lv)?.is_some();
+                if wanted < now {
+                    let size_now = open.vg.extent_size().to_bytes(now).unwrap_or(u64::MAX);
+                    if shrink == Shrink::Refuse {
+                        return Err(Error::ShrinkRefused {
+                            replica: name,
+                            size: size_now,
+                            asked: size,
+                        });
+                    }
+                    change.edit().reduce_lv(&name, wanted).map_err(Error::Meta)?;
+                } else {
+                    let more = wanted.checked_sub(now).unwrap_or(Extents::ZERO);
+                    let plan = lvm_meta::allocate(
                         &open.vg,
-                        open.vg.extent_size().to_bytes(more).unwrap_or(u64::MAX),
-                        error,
-                    )
-                })?;
-                change.edit().extend_lv(&name, segments).map_err(Error::Meta)?;
-            }
-            let open = change.open();
-            let lv = replica::find(open, uuid)?;
-            let steps = if active {
-                let ([load, suspend], resume) = (
-                    activate::reload(open, lv)?,
-                    activate::resume(open, lv, UdevFlags::empty())?,
-                );
-                vec![load, suspend, Step::Commit, resume, Step::Settle]
-            } else {
-                vec![Step::Commit]
-            };
-            steps.into_iter().for_each(|step| change.step(step));
-            Ok(())
-        })?;
-        self.replica(uuid)
+                        &AllocRequest {
+                            extents: more,
+                            layout: alloc_layout,
+                            policy: AllocPolicy::Normal,
+                            extend: Some(&name),
+                            pvs: PvFilter::All,
+                            max_per_pv: None,
+                        },
+                    );
+                    let segments = plan.map_err(|error| {
+                        alloc_error(
+                            &open.vg,
+                            open.vg.extent_size().to_bytes(more).unwrap_or(u64::MAX),
+                            error,
+                        )
+                    })?;
+                    change.edit().extend_lv(&name, segments).map_err(Error::Meta)?;
+                }
+                let open = change.open();
+                let lv = replica::find(open, uuid)?;
+                let steps = if active {
+                    let ([load, suspend], resume) = (
+                        activate::reload(open, lv)?,
+                        activate::resume(open, lv, UdevFlags::empty())?,
+                    );
+                    vec![load, suspend, Step::Commit, resume, Step::Settle]
+                } else {
+                    vec![Step::Commit]
+                };
+                steps.into_iter().for_each(|step| change.step(step));
+                Ok(())
+            },
+        )
     }
 }
 

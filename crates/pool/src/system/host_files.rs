@@ -3,35 +3,30 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use lvm_dm::NodeMode;
+use lvm_dm::{DeviceEntry, NodeMode};
 
 use crate::Error;
-use crate::host::{CivilTime, Devices, DevicesFile, HeldLocks, InvalidHints, LockName, invalidate_hints};
+use crate::host::{
+    CivilTime, Devices, DevicesFile, HeldLocks, InvalidHints, LeaveOut, LockName, invalidate_hints,
+};
 use crate::new_disk::NewDisk;
 use crate::system::Inner;
 
 impl Inner {
-    /// Are there nodes of the VG's devices that are gone?
-    pub(crate) fn has_stale_nodes(&self, vg: &str) -> Result<bool, Error> {
-        let devices = self.device_names()?;
-        Ok(!self.nodes.stale(vg, &|name| devices.contains(name)).is_empty())
+    /// Are there nodes of the VG's devices that are gone?  `devices` are those that are there.
+    pub(crate) fn has_stale_nodes(&self, vg: &str, devices: &[DeviceEntry]) -> bool {
+        let names = names(devices);
+        !self.nodes.stale(vg, &|name| names.contains(name)).is_empty()
     }
 
     /// Removes the nodes of the VG's devices that are gone.  The caller holds the VG's lock.
     pub(crate) fn sweep_nodes(&self, vg: &str) -> Result<(), Error> {
-        let devices = self.device_names()?;
-        self.nodes.sweep(vg, &|name| devices.contains(name))
-    }
-
-    fn device_names(&self) -> Result<HashSet<String>, Error> {
-        let devices = match self.mapper.node_mode() {
-            NodeMode::Own => self.mapper.list().map_err(Error::Dm)?,
-            _ => Vec::new(),
-        };
-        Ok(devices
-            .into_iter()
-            .map(|device| device.name.to_string())
-            .collect())
+        if self.mapper.node_mode() != NodeMode::Own {
+            return Ok(());
+        }
+        let devices = self.mapper.list().map_err(Error::Dm)?;
+        let names = names(&devices);
+        self.nodes.sweep(vg, &|name| names.contains(name))
     }
 
     /// Makes the tools look at all disks again, until the result is dropped and after.
@@ -104,7 +99,7 @@ impl Inner {
         let Some(mut file) = DevicesFile::read(&self.paths, name).map_err(Error::Host)? else {
             return Ok(());
         };
-        edit(&mut file, &Devices::scan(&self.paths).map_err(Error::Host)?);
+        edit(&mut file, &self.devices(&LeaveOut::default())?.0);
         file.write(
             locks,
             "lvm-native",
@@ -113,4 +108,8 @@ impl Inner {
         )
         .map_err(Error::Host)
     }
+}
+
+fn names(devices: &[DeviceEntry]) -> HashSet<&str> {
+    devices.iter().map(|device| device.name.as_str()).collect()
 }

@@ -1,5 +1,7 @@
 //! The grammar of LVM's configuration files: nested sections of `key = value`.
 
+use std::borrow::Cow;
+
 /// Deepest nesting of sections, as LVM's own parser has it.
 const DEPTH_LIMIT: usize = 32;
 
@@ -30,10 +32,10 @@ pub(super) struct SyntaxError {
 
 /// Reads a whole file.  Never panics; memory is bounded by the input.
 pub(super) fn parse(text: &[u8]) -> Result<Vec<Node>, SyntaxError> {
-    let text = String::from_utf8_lossy(text);
+    let text = decode(text);
     let mut parser = Parser {
+        text: &text,
         rest: &text,
-        line: 1,
         nodes: Vec::new(),
         path: Vec::new(),
     };
@@ -41,17 +43,27 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Node>, SyntaxError> {
     Ok(parser.nodes)
 }
 
+/// A file's text.  Distributions ship a hundred kilobytes of comments that every process reads: the lossy way is slow.
+pub(super) fn decode(text: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(text) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(text),
+    }
+}
+
 struct Parser<'a> {
+    text: &'a str,
     rest: &'a str,
-    line: usize,
     nodes: Vec<Node>,
     path: Vec<String>,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     fn error<T>(&self, why: impl Into<String>) -> Result<T, SyntaxError> {
+        let read = self.text.len().saturating_sub(self.rest.len());
+        let lines = self.text.get(..read).unwrap_or_default().matches('\n');
         Err(SyntaxError {
-            line: self.line,
+            line: lines.count() + 1,
             why: why.into(),
         })
     }
@@ -59,24 +71,20 @@ impl Parser<'_> {
     /// The next character that is neither white space nor comment; `None` at the end, which a NUL is too.
     fn peek(&mut self) -> Option<char> {
         loop {
+            self.rest = self.rest.trim_ascii_start();
             let c = self.rest.chars().next().filter(|c| *c != '\0')?;
-            if c == '#' {
-                let end = self.rest.find('\n').unwrap_or(self.rest.len());
-                self.advance(end);
-            } else if c.is_ascii_whitespace() {
-                self.advance(1);
-            } else {
+            if c != '#' {
                 return Some(c);
             }
+            let end = self.rest.find('\n').unwrap_or(self.rest.len());
+            self.advance(end);
         }
     }
 
     /// Takes this many bytes, which end at a character's end.
-    fn advance(&mut self, len: usize) -> String {
+    fn advance(&mut self, len: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at_checked(len).unwrap_or((self.rest, ""));
-        let taken = taken.to_owned();
         self.rest = rest;
-        self.line += taken.matches('\n').count();
         taken
     }
 
@@ -140,6 +148,7 @@ impl Parser<'_> {
             _ => {
                 let end = |c: char| c.is_ascii_whitespace() || matches!(c, '#' | '=' | '{' | '}' | '\0');
                 self.advance(self.rest.find(end).unwrap_or(self.rest.len()))
+                    .to_owned()
             }
         };
         if key.is_empty() {
@@ -180,9 +189,9 @@ impl Parser<'_> {
                     .skip(1)
                     .find(|(_, c)| !c.is_ascii_digit() && *c != '.');
                 let text = self.advance(end.map_or(self.rest.len(), |(at, _)| at));
-                match number(&text) {
+                match number(text) {
                     Some(number) => Ok(Value::Int(number)),
-                    None if text.contains('.') => Ok(Value::Float(text)),
+                    None if text.contains('.') => Ok(Value::Float(text.to_owned())),
                     None => self.error(format!("{text} is no number of 64 bits")),
                 }
             }
@@ -190,9 +199,8 @@ impl Parser<'_> {
                 let end = |c: char| {
                     c.is_ascii_whitespace() || matches!(c, '#' | '=' | '{' | '}' | ',' | ']' | '\0')
                 };
-                Ok(Value::Text(
-                    self.advance(self.rest.find(end).unwrap_or(self.rest.len())),
-                ))
+                let text = self.advance(self.rest.find(end).unwrap_or(self.rest.len()));
+                Ok(Value::Text(text.to_owned()))
             }
         }
     }

@@ -219,14 +219,19 @@ impl Tree {
 
 /// The default that a packaged `lvm.conf` shows as `# use_devicesfile = 1`, which is how its LVM was built.
 pub(super) fn default_in_comment(text: &[u8]) -> Option<bool> {
-    let text = String::from_utf8_lossy(text);
-    text.lines().find_map(|line| {
-        let setting = line
+    const NAME: &str = "use_devicesfile";
+    let text = parse::decode(text);
+    let mut found = text.match_indices(NAME);
+    found.find_map(|(at, _)| {
+        let (before, after) = (text.get(..at)?, text.get(at + NAME.len()..)?);
+        let is_comment = before.lines().next_back()?.trim() == "#";
+        let value = after
+            .lines()
+            .next()?
             .trim_start()
-            .strip_prefix('#')?
-            .trim_start()
-            .strip_prefix("use_devicesfile")?;
-        match setting.trim_start().strip_prefix('=')?.trim() {
+            .strip_prefix('=')
+            .filter(|_| is_comment)?;
+        match value.trim() {
             "0" => Some(false),
             "1" => Some(true),
             _ => None,

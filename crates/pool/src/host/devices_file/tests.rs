@@ -25,7 +25,7 @@ fn host_with(text: &str) -> FakeHost {
 }
 
 fn device(host: &FakeHost, name: &str) -> BlockDevice {
-    Devices::scan(&host.paths)
+    Devices::scan(&host.paths, &Default::default())
         .unwrap()
         .by_kernel_name(name)
         .unwrap()

@@ -60,7 +60,7 @@ impl Lvm {
 }
 
 fn device(node: &std::path::Path) -> BlockDevice {
-    Devices::scan(&Paths::default())
+    Devices::scan(&Paths::default(), &Default::default())
         .unwrap()
         .by_path(node)
         .unwrap()
@@ -195,7 +195,8 @@ fn filters_choose_the_devices_that_the_tools_choose() {
             .collect();
         let config = lvm.config();
         let rules = config.device_rules(&lvm.paths).unwrap();
-        let devices = Devices::scan(&lvm.paths).unwrap();
+        let mut devices = Devices::scan(&lvm.paths, &Default::default()).unwrap();
+        devices.find_aliases(&lvm.paths.dev, &Default::default());
         let ours: BTreeSet<String> = disks
             .iter()
             .filter(|disk| {
