@@ -48,6 +48,11 @@ for lvs in ${LVS:-1 100 1000}; do
     while read -r operation micros; do
         echo "process $lvs ${operation/-/} ${micros%.*}" >>"$OUT/times"
     done <"$W/ours"
+    # What is the kernel's and the disk's of these, beside as many devices.
+    bench_ops --rounds 11 --floor /dev/vdb >"$W/floor" 2>>"$OUT/stderr" || no "the floor at $lvs" "$(tail -n 2 "$OUT/stderr")"
+    while read -r operation micros; do
+        echo "floor $lvs ${operation/-/} ${micros%.*}" >>"$OUT/times"
+    done <"$W/floor"
     for ((round = 0; round < ROUNDS; round++)); do
         for who in tools ours; do
             id=$(uuid $((0x1000 + round)))

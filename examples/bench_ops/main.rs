@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! bench_ops [--mapper kernel|embedded] [--device PATH]... [--lock-dir DIR] [--rounds N] [--mark] POOL LVS
+//! bench_ops --floor DISK [--rounds N]
 //! ```
 //!
 //! Fills the pool up to LVS replicas of one extent, then creates, tags, resizes, lists and destroys one replica more,
 //! N times, and prints `OPERATION MEDIAN_MICROSECONDS` for each.  With `--mark` a line on standard error begins and
-//! ends each operation, so that a trace of the process can be cut by operation.
+//! ends each operation, so that a trace of the process can be cut by operation.  With `--floor` no pool is needed: it
+//! times what of an operation is the kernel's and the disk's, on a blank disk that it maps and writes to.
+
+mod floor;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -29,8 +33,12 @@ struct Args {
     rounds: usize,
     #[arg(long)]
     mark: bool,
-    pool: String,
-    lvs: usize,
+    #[arg(long, value_name = "DISK", conflicts_with_all = ["pool", "lvs"])]
+    floor: Option<PathBuf>,
+    #[arg(required_unless_present = "floor")]
+    pool: Option<String>,
+    #[arg(required_unless_present = "floor")]
+    lvs: Option<usize>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -44,7 +52,11 @@ const OPERATIONS: [&str; 5] = ["create", "set-tag", "resize", "list", "destroy"]
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let rounds = match run(&args) {
+    let rounds = match &args.floor {
+        Some(disk) => floor::run(disk, args.rounds),
+        None => run(&args),
+    };
+    let rounds = match rounds {
         Ok(rounds) => rounds,
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {error}: {}", error.kind());
@@ -60,7 +72,10 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn run(args: &Args) -> Result<Vec<[Duration; OPERATIONS.len()]>, Error> {
+/// The time of each operation in one round.
+type Times = [Duration; OPERATIONS.len()];
+
+fn run(args: &Args) -> Result<Vec<Times>, Error> {
     let mut builder = match args.mapper {
         Mapper::Kernel => System::kernel(),
         Mapper::Embedded => System::embedded(),
@@ -71,8 +86,10 @@ fn run(args: &Args) -> Result<Vec<[Duration; OPERATIONS.len()]>, Error> {
     if let Some(dir) = &args.lock_dir {
         builder = builder.lock_dir(dir.clone());
     }
-    let pool = builder.build()?.open_pool(&args.pool)?;
-    fill(&pool, args.lvs)?;
+    let pool = builder
+        .build()?
+        .open_pool(args.pool.as_deref().unwrap_or_default())?;
+    fill(&pool, args.lvs.unwrap_or_default())?;
     (0..args.rounds.max(1)).map(|_| round(&pool, args.mark)).collect()
 }
 
@@ -90,7 +107,7 @@ fn fill(pool: &StoragePool, lvs: usize) -> Result<(), Error> {
 }
 
 /// Does each operation once.
-fn round(pool: &StoragePool, mark: bool) -> Result<[Duration; OPERATIONS.len()], Error> {
+fn round(pool: &StoragePool, mark: bool) -> Result<Times, Error> {
     let extent = pool.info()?.extent_size;
     let uuid = Uuid::new_v4();
     let entity = SetReplica {
