@@ -51,7 +51,8 @@ fn main() -> ExitCode {
 
 fn system(args: &Args) -> Result<System, Error> {
     let mut builder = match args.mapper {
-        Mapper::Kernel => System::kernel(),
+        // As the tools that it stands beside.
+        Mapper::Kernel => System::kernel().keep_backups(),
         Mapper::Embedded => System::embedded(),
     };
     builder = builder.timeout(args.timeout);

@@ -18,63 +18,82 @@ recovers() { # NAME
     REPLY=$why
     verdict "$1"
 }
-# Kills a command at many moments of its run.
-cut_all() { # WHAT UNDO ARGS...
-    local what=$1 undo=$2 part cuts=0; shift 2
-    ask duration "$@"
-    local whole=$REPLY
-    $undo
-    for part in 50 70 85 95; do
-        ask cut "$whole" $part "$@"
-        [ "$REPLY" = killed ] && cuts=$((cuts + 1))
-        settle
-        recovers "$what killed at $part % of its time recovers"
+# Kills a command at its first call of each kind to the kernel, its second, and so on, until it comes through.
+cut_all() { # WHAT UNDO "CALLS" ARGS...
+    local what=$1 undo=$2 calls=$3 call number cuts=0; shift 3
+    for call in $calls; do
+        for ((number = 1; ; number++)); do
+            ask cut "$call" $number "$@"
+            [ "$REPLY" = killed ] || break
+            cuts=$((cuts + 1))
+            settle
+            recovers "$what killed at $call $number recovers"
+            $undo
+        done
         $undo
     done
-    runs "$what was killed at several moments" test $cuts -ge 1
-    note "$what takes $whole s and was killed $cuts times"
+    runs "$what was killed at many moments" test $cuts -ge 5
+    note "$what was killed $cuts times"
+}
+no_more() { # All or none are there.
+    local lv made=0
+    for lv in $(lvs --noheadings -o lv_name p); do
+        case $lv in "$(uuid 1)" | "$(uuid 2)") ;; *) made=$((made + 1)); quiet poolctl replica destroy "$lv" ;; esac
+    done
+    [ $((made % 5)) = 0 ] || no "all or none of many are there" "$made"
 }
 no_second() { poolctl replica destroy "$(uuid 2)" >/dev/null 2>&1; true; }
 same_size() { quiet poolctl replica resize "$(uuid 1)" 16M --allow-shrink; }
-cut_all "create" no_second replica create p "$(uuid 2)" 8M --zero none
-cut_all "create with zeroing" no_second replica create p "$(uuid 2)" 8M --zero full
-cut_all "resize" same_size replica resize "$(uuid 1)" 40M
+cut_all "create" no_second "pwrite64 fdatasync ioctl mknodat symlink" replica create p "$(uuid 2)" 8M --zero none
+cut_all "create with zeroing" no_second "pwrite64 ioctl" replica create p "$(uuid 2)" 8M --zero full
+cut_all "resize" same_size "pwrite64 ioctl" replica resize "$(uuid 1)" 40M
 is "the data is unchanged" "$(sum "/dev/p/$(uuid 1)" 16)" "$keep"
 second() { poolctl replica create p "$(uuid 2)" 8M --zero none >/dev/null 2>&1; true; }
 second
-cut_all "destroy" second replica destroy "$(uuid 2)"
+cut_all "destroy" second "pwrite64 ioctl unlink" replica destroy "$(uuid 2)"
 is "the data is still unchanged" "$(sum "/dev/p/$(uuid 1)" 16)" "$keep"
 lvm_ok "LVM finds it sound" p
+cut_all "create of many" no_more "pwrite64" replica create-many p 5 4M
 
 # Pools: what was cut is repeated, and succeeds.
-ask duration pool destroy p; destroy=$REPLY
-ask duration pool create p /dev/vda /dev/vdb; create=$REPLY
-for part in 50 70 90; do
-    ask cut "$destroy" $part pool destroy p
-    settle
-    pc pool destroy p
-    [ "$RC" = 0 ] || [ "$(q "d['error']['kind']")" = PoolNotFound ] || no "pool destroy killed at $part % is repeated" "$(said)"
-    ask leaks; is "pool destroy killed at $part % and repeated leaves nothing" "$REPLY" ""
-    is "pool destroy killed at $part % ends with blank disks" "$(blkid -p -o value -s TYPE /dev/vda /dev/vdb)" ""
-    is "pool destroy killed at $part % leaves no device" "$(dmsetup ls | grep -c '^p-')" 0
-    ask cut "$create" $part pool create p /dev/vda /dev/vdb
-    settle
-    good "pool create killed at $part % is repeated" pool create p /dev/vda /dev/vdb
-    lvm_ok "pool create killed at $part % ends with a sound pool" p
-    quiet poolctl replica create p "$(uuid 1)" 8M --zero none
+for call in pwrite64 ioctl unlink; do
+    for ((number = 1; ; number++)); do
+        ask cut $call $number pool destroy p
+        cut=$REPLY
+        settle
+        pc pool destroy p
+        [ "$RC" = 0 ] || [ "$(q "d['error']['kind']")" = PoolNotFound ] || no "pool destroy killed at $call $number is repeated" "$(said)"
+        ask leaks; is "pool destroy killed at $call $number and repeated leaves nothing" "$REPLY" ""
+        is "pool destroy killed at $call $number ends with blank disks" "$(blkid -p -o value -s TYPE /dev/vda /dev/vdb)" ""
+        is "pool destroy killed at $call $number leaves no device" "$(dmsetup ls | grep -c '^p-')" 0
+        quiet poolctl pool create p /dev/vda /dev/vdb
+        quiet poolctl replica create p "$(uuid 1)" 8M --zero none
+        [ $cut = killed ] || break
+    done
 done
 good "the pool goes" pool destroy p
-
-# In the middle of many.
-good "a pool again" pool create p /dev/vda /dev/vdb
-for delay in 0.4 0.8; do
-    poolctl replica create-many p 20 4M >/dev/null 2>&1 &
-    sleep $delay
-    kill -9 $! 2>/dev/null
-    wait $! 2>/dev/null
-    settle
-    recovers "create-many killed after $delay s recovers"
-    is "all or none of them are there after $delay s" "$(($(lvs --noheadings p | wc -l) % 20))" 0
-    poolctl pool destroy p >/dev/null && poolctl pool create p /dev/vda /dev/vdb >/dev/null
+for call in pwrite64 fdatasync; do
+    for ((number = 1; ; number++)); do
+        ask cut $call $number pool create p /dev/vda /dev/vdb
+        cut=$REPLY
+        settle
+        good "pool create killed at $call $number is repeated" pool create p /dev/vda /dev/vdb --force
+        lvm_ok "pool create killed at $call $number ends with a sound pool" p
+        quiet poolctl pool destroy p
+        [ $cut = killed ] || break
+    done
 done
-good "the last pool goes" pool destroy p
+for call in pwrite64 fdatasync; do
+    quiet poolctl pool create p /dev/vda /dev/vdb
+    for ((number = 1; ; number++)); do
+        ask cut $call $number pool add-disk p /dev/vdc
+        cut=$REPLY
+        settle
+        pc pool add-disk p /dev/vdc
+        is "add-disk killed at $call $number and repeated has the disk" "$(field vgs pv_count p)" 3
+        lvm_ok "add-disk killed at $call $number ends with a sound pool" p
+        quiet poolctl pool remove-disk p /dev/vdc
+        [ $cut = killed ] || break
+    done
+    quiet poolctl pool destroy p
+done

@@ -76,6 +76,8 @@ good "we activate it" replica activate "$C"
 runs "vgcfgbackup" vgcfgbackup -q -f "$W/backup" p
 seqno=$(field vgs vg_seqno p)
 good "a change after the backup" replica destroy "$C"
+runs "our changes are in LVM's backup" grep -q "seqno = $((seqno + 1))" /etc/lvm/backup/p
+runs "the state before is in LVM's archive" grep -rq "seqno = $seqno" /etc/lvm/archive
 quiet vgchange -q -an p
 runs "vgcfgrestore" vgcfgrestore -q -f "$W/backup" p
 good "we see the restored replica" replica show "$C"

@@ -11,6 +11,7 @@
 
 mod alloc;
 mod assemble;
+mod backup;
 mod bytes;
 mod check;
 mod crc;
@@ -35,6 +36,7 @@ pub mod config {
 
 pub use alloc::{AllocError, AllocPolicy, AllocRequest, Layout, PvFilter, allocate};
 pub use assemble::{Assembly, CopyState, FoundPv, FoundVg, Place, Problem, Severity, assemble};
+pub use backup::backup_text;
 pub use check::{Finding, check};
 pub use disk::{Disk, FileDisk, MemDisk};
 pub use error::{CorruptKind, Error, IoOp, Part};

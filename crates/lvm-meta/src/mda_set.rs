@@ -15,7 +15,7 @@ use crate::bytes::length;
 use crate::crc::crc;
 use crate::format::{DiskArea, MdaHeader, RawLocation, Ring, TextPlace};
 use crate::pv::{read_sector, size, sync, write};
-use crate::scan::read_header;
+use crate::scan::{read_header, read_text};
 use crate::{Disk, Error};
 
 /// One area in use.
@@ -123,6 +123,25 @@ impl MdaSet {
             let header = sector.and_then(|sector| MdaHeader::decode(&sector, mda.header.start));
             header.is_ok_and(|found| (found.committed.size, found.committed.checksum) == (size, checksum))
         })
+    }
+
+    /// Reads the text that the areas commit to, its closing NUL included, from the first that has it whole; `None` for
+    /// areas that commit to none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`]: that of the last area tried.
+    pub fn committed_text(&self) -> Result<Option<Arc<[u8]>>, Error> {
+        let mut last = Ok(None);
+        for mda in self.mdas.iter().filter(|mda| !mda.header.committed.is_empty()) {
+            last = self
+                .disk(mda)
+                .and_then(|disk| read_text(disk, &mda.header, &mda.header.committed))
+                .map(Some);
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
     }
 
     /// The largest text that fits every area, the closing NUL included; 0 without areas.

@@ -16,6 +16,7 @@
 
 mod activate;
 mod apply;
+mod backups;
 mod disk;
 mod error;
 mod extent_map;

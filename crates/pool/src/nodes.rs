@@ -1,5 +1,7 @@
 //! The `/dev/VG/LV` links, where udevd does not make them.
 
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, symlink};
@@ -96,7 +98,33 @@ impl Nodes {
     }
 }
 
+/// What is below `/dev` of a VG, by name.
+pub(crate) struct Present {
+    mapper: HashSet<OsString>,
+    links: HashSet<OsString>,
+}
+
+impl Present {
+    /// Is the node of an LV's device missing, or the link of one that users see?
+    pub(crate) fn lacks(&self, device: &DmName, lv: Option<&str>) -> bool {
+        let has = |names: &HashSet<OsString>, name: &str| names.contains(OsStr::new(name));
+        !has(&self.mapper, device.as_str()) || lv.is_some_and(|lv| !has(&self.links, lv))
+    }
+}
+
 impl Nodes {
+    /// What is there of a VG; `None` where udevd keeps the nodes.
+    pub(crate) fn present(&self, vg: &str) -> Option<Present> {
+        let names = |dir: PathBuf| {
+            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name()).collect()
+        };
+        (self.mode == NodeMode::Own).then(|| Present {
+            mapper: names(self.dev.join("mapper")),
+            links: names(self.dev.join(vg)),
+        })
+    }
+
     /// The nodes and links of a VG's devices that are gone: a process was killed between removing the one and the other.
     ///
     /// `exists` knows the names of the devices there are.  Empty where udevd keeps the nodes.
@@ -206,6 +234,25 @@ mod tests {
         }
         nodes.sweep("vg0-b", &|_| false).unwrap();
         assert!(!dev.path().join("vg0-b").exists());
+    }
+
+    #[test]
+    fn missing_nodes_and_links_are_seen_only_where_they_are_ours() {
+        let dev = tempfile::tempdir().unwrap();
+        let nodes = own(dev.path());
+        let device = DmName::new("vg0-a").unwrap();
+        let lacks = |nodes: &Nodes, lv| nodes.present("vg0").unwrap().lacks(&device, lv);
+        assert!(lacks(&nodes, None));
+        fs::create_dir(dev.path().join("mapper")).unwrap();
+        fs::write(dev.path().join("mapper/vg0-a"), "").unwrap();
+        assert!(lacks(&nodes, Some("a")) && !lacks(&nodes, None));
+        nodes.link("vg0", "a", &device).unwrap();
+        assert!(!lacks(&nodes, Some("a")));
+        assert!(
+            Nodes::new(dev.path().into(), NodeMode::Udev)
+                .present("vg0")
+                .is_none()
+        );
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(crate) struct OpenVg {
     pub(crate) disks: Vec<VgDisk>,
     /// What is wrong with copies and disks, for people.
     pub(crate) problems: Vec<String>,
+    /// Why the last backup of the metadata could not be kept.
+    pub(crate) backup_problem: Option<String>,
     /// Copies of the metadata differ, or a PV is on several devices.
     pub(crate) ambiguous: Option<String>,
     /// The parsed metadata may not be what is on disk: a change failed half way.
@@ -84,6 +86,7 @@ impl OpenVg {
             mdas,
             disks,
             problems,
+            backup_problem: None,
             ambiguous: found.ambiguous,
             stale: false,
             poisoned: false,
@@ -236,6 +239,7 @@ impl OpenVg {
                 capacity,
             });
         }
+        let archived = inner.archive(self.vg.name(), &self.mdas, description);
         let result = inner.kernel().apply(
             Some(NewText {
                 mdas: &mut self.mdas,
@@ -244,6 +248,14 @@ impl OpenVg {
             &steps,
         );
         self.stale = !matches!(result, Ok(()) | Err(Error::AfterCommit(_)));
+        // The change stands or falls by itself; that an administrator could not go back is told with the pool's health.
+        let kept = match self.stale {
+            true => archived,
+            false => archived.and(inner.backup(self.vg.name(), &text, description)),
+        };
+        self.backup_problem = kept
+            .err()
+            .map(|error| format!("no backup of the metadata was kept: {error}"));
         self.poisoned = self.mdas.is_poisoned();
         result.map(|()| answer)
     }

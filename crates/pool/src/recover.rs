@@ -2,8 +2,8 @@
 //!
 //! The metadata on disk is whole, old or new: the commit saw to that.  What a cut change leaves is in the kernel
 //! (devices suspended, staged, or made for an LV that was never committed), metadata areas that still commit to the
-//! old text beside those with the new one, labels that do not yet say that their PV is the VG's, nodes of devices that
-//! are gone and, for long work, LVs with the tag that says they are not ready.  Devices are found by the VG's id in
+//! old text beside those with the new one, labels that do not yet say that their PV is the VG's, nodes that are missing
+//! or of devices that are gone and, for long work, LVs with the tag that says they are not ready.  Devices are found by the VG's id in
 //! their uuids; all of it is judged under the VG's lock, so that a change of another process that is still under way is
 //! not taken for a cut one.
 //!
@@ -34,6 +34,8 @@ enum Mend {
     Clear,
     /// A device that no LV has: remove it.
     Remove,
+    /// Mapped before its node or link was made: make them.
+    Node,
 }
 
 impl StoragePool {
@@ -125,6 +127,13 @@ fn cut_devices(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<
             .strip_prefix(&prefix)
             .is_some_and(|rest| rest.len() == 32)
     };
+    let present = inner.nodes.present(open.vg.name());
+    let lacks_node = |lv: &Lv, device: &DeviceInfo| {
+        let link = lv.is_visible().then(|| lv.name());
+        present
+            .as_ref()
+            .is_some_and(|present| present.lacks(&device.name, link))
+    };
     let mut cut = Vec::new();
     for uuid in devices.iter().filter_map(|entry| entry.uuid.as_ref()) {
         if !is_ours(uuid) {
@@ -133,7 +142,12 @@ fn cut_devices(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<
         let Some(device) = inner.mapper.info(DeviceId::Uuid(uuid)).map_err(Error::Dm)? else {
             continue;
         };
-        if let Some(mend) = diagnose(open, lv_of(open, uuid), &device) {
+        let lv = lv_of(open, uuid);
+        let mend = diagnose(open, lv, &device).or_else(|| {
+            let is_plain = |lv: &&Lv| open.table(lv).is_ok() && lacks_node(lv, &device);
+            lv.filter(is_plain).map(|_| Mend::Node)
+        });
+        if let Some(mend) = mend {
             let uuid = uuid.clone();
             cut.push(Cut { uuid, device, mend });
         }
@@ -167,6 +181,8 @@ fn mend_steps(open: &OpenVg, Cut { uuid, device, mend }: &Cut) -> Result<Vec<Ste
     let uuid = uuid.clone();
     Ok(match (mend, lv_of(open, &uuid)) {
         (Mend::Clear, _) => vec![Step::Clear { uuid }],
+        // Resuming what is not suspended changes nothing but that its nodes are made.
+        (Mend::Node, Some(lv)) => vec![activate::resume(open, lv, UdevFlags::empty())?],
         (Mend::Resume, Some(lv)) => {
             let load = Step::Load {
                 uuid,

@@ -6,8 +6,7 @@ where poolctl's output goes: FOLDER/out and FOLDER/err.
 poolctl ARGS...                     its exit status
 good ARGS...                        why that was no success; empty if it was
 refused STATUS ERROR DISKS ARGS...  why that was not refused as it should; ERROR is KIND/ERRNO or - for wrong usage
-duration ARGS...                    the seconds that a poolctl takes
-cut SECONDS PERCENT ARGS...         kills a poolctl after that part of the time: `killed`, or `ended` if it was faster
+cut CALL N ARGS...                  kills a poolctl before its Nth system call of this name: `killed`, or `ended` if it makes fewer
 q FILE EXPR                         the value of a Python expression: d is the JSON in FILE (the rows of an LVM report)
 mark DEV...                         remembers how much was written to the devices
 written DEV...                      which of them were written to since, and how much; empty if none
@@ -80,17 +79,10 @@ def refused(status, error, disks, *args):
     return "; ".join(why + [said(got)]) if why else ""
 
 
-def duration(*args):
-    start = time.monotonic()
-    poolctl(*args)
-    return round(time.monotonic() - start, 3)
-
-
-def cut(seconds, percent, *args):
-    child = subprocess.Popen(["poolctl", *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    time.sleep(float(seconds) * int(percent) / 100)
-    child.kill()
-    return "killed" if child.wait() == -signal.SIGKILL else "ended"
+def cut(call, number, *args):
+    inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
+    status = subprocess.call(["strace", "-qq", "-o", "/dev/null", *inject, "poolctl", *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    return "killed" if status == -signal.SIGKILL else f"ended: {status}"
 
 
 def load(path):
@@ -186,7 +178,7 @@ def digest(device, mib):
 
 
 VERBS = {"poolctl": poolctl, "good": good, "refused": refused, "q": evaluate, "mark": mark, "written": written}
-VERBS |= {"duration": duration, "cut": cut, "leaks": leaks, "fill": fill, "sum": digest}
+VERBS |= {"cut": cut, "leaks": leaks, "fill": fill, "sum": digest}
 for line in sys.stdin:
     verb, *words = line.rstrip("\n").replace("\x1e", "\n").split("\x1f")
     try:

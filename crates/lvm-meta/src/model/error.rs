@@ -20,6 +20,9 @@ pub enum TextProblem {
         /// What must.
         expected: &'static str,
     },
+    /// It is not one key, bracket or blank a line, as LVM writes it.
+    #[error("it is not laid out as LVM writes it: {0}")]
+    Layout(&'static str),
     /// No section at top level.
     #[error("no volume group")]
     NoVg,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lvm_meta::{
-    Disk, Extents, MdaHeader, MdaSet, MemDisk, Provenance, PvLayout, PvScan, Sectors, Vg, check, make_pv,
-    scan, set_pv_used,
+    Disk, Extents, MdaHeader, MdaSet, MemDisk, Provenance, PvLayout, PvScan, Sectors, Vg, backup_text, check,
+    make_pv, scan, set_pv_used,
 };
 
 use crate::fixtures::{self, provenance};
@@ -46,6 +46,22 @@ fn backup_files_hold_the_same_vg_as_the_disk() {
         assert_eq!(file, disk);
         let header = Provenance::default();
         check_bytes(file.name(), &file.print_raw(&header), &disk.print_raw(&header));
+    }
+}
+
+#[test]
+fn backup_files_come_back_byte_for_byte() {
+    let local_time = |seconds: u64| {
+        let (day, clock) = (seconds / 86_400, seconds % 86_400);
+        assert_eq!(day, 20_780, "all of them were made on one day");
+        let (hour, minute, second) = (clock / 3600, clock / 60 % 60, clock % 60);
+        format!("2026-11-23 {hour:02}:{minute:02}:{second:02} +0000")
+    };
+    let backups = fixtures::backups();
+    assert_eq!(backups.len(), 8);
+    for (file, disk) in backups {
+        let printed = backup_text(&disk, &provenance(&file), &local_time).unwrap();
+        check_bytes("backup", printed.as_bytes(), &file);
     }
 }
 

@@ -52,6 +52,15 @@ impl CivilTime {
         )
     }
 
+    /// As LVM's comments have it: `2026-11-23 08:35:05 +0000`.
+    pub fn stamp(&self) -> String {
+        let (hour, minute, second) = self.clock();
+        format!(
+            "{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} +0000",
+            self.year, self.month, self.day
+        )
+    }
+
     fn clock(&self) -> (u64, u64, u64) {
         (
             self.second_of_day / 3600,

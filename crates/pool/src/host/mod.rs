@@ -3,6 +3,7 @@
 //! Nothing here has global state, starts a process or waits without a deadline.  Every path comes from a
 //! [`Paths`], so a test can build a whole host in a folder.
 
+mod backup;
 mod block_disk;
 mod candidates;
 mod civil_time;
@@ -11,6 +12,7 @@ mod device;
 mod device_id;
 mod devices;
 mod devices_file;
+mod durable_file;
 mod error;
 mod filter;
 mod hints;
@@ -25,6 +27,7 @@ mod system_id;
 #[cfg(test)]
 mod testing;
 
+pub use backup::MetadataBackups;
 pub use block_disk::{BlockDisk, OpenMode, open_disk};
 pub use candidates::{DeviceRules, Skip};
 pub use civil_time::CivilTime;

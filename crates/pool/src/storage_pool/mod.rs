@@ -179,6 +179,7 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
     let vg = &open.vg;
     let extent_size = vg.extent_size().bytes();
     let mut reasons = open.problems.clone();
+    reasons.extend(open.backup_problem.clone());
     let missing = vg
         .pvs()
         .iter()

@@ -124,7 +124,8 @@ impl System {
             let mut mdas = MdaSet::new();
             disks.join(&mut vg, &mut mdas)?;
             vg.bump_seqno().map_err(Error::Meta)?;
-            let text = vg.print_raw(&inner.provenance(&format!("create pool {}", request.name)));
+            let description = format!("create pool {}", request.name);
+            let text = vg.print_raw(&inner.provenance(&description));
             inner.kernel().apply(
                 Some(NewText {
                     mdas: &mut mdas,
@@ -132,7 +133,10 @@ impl System {
                 }),
                 &[Step::Commit],
             )?;
-            disks.mark_used()
+            disks.mark_used()?;
+            // A pool without a backup is a pool; its next change tells of it.
+            let _ = inner.backup(&request.name, &text, &description);
+            Ok(())
         };
         // All disks of the VG are new: even a commit that reached some of them can be taken back.
         if let Err(error) = write() {

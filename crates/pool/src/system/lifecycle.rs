@@ -148,6 +148,8 @@ impl System {
         inner.sweep_nodes(open.vg.name())?;
         let _hints = inner.invalidate_hints()?;
         inner.leave_devices_file(&mut locks, open.disks.iter().map(|disk| &*disk.path))?;
+        // The tools' own vgremove goes on without this, too.
+        let _ = inner.forget_backup(open.vg.name());
         open.disks
             .iter()
             .try_for_each(|disk| lvm_meta::erase_pv(&*disk.disk).map_err(Error::Meta))

@@ -14,7 +14,7 @@ use lvm_meta::{Disk, Provenance, Vg};
 
 use crate::apply;
 use crate::error::Refusal;
-use crate::host::{CivilTime, Config, HeldLocks, IoStats, LockMode, Locks, Paths, SystemId};
+use crate::host::{CivilTime, Config, HeldLocks, IoStats, LockMode, Locks, MetadataBackups, Paths, SystemId};
 use crate::nodes::Nodes;
 use crate::scan::Scope;
 use crate::{Error, host};
@@ -48,6 +48,7 @@ pub struct SystemBuilder {
     paths: Paths,
     lock_dir: Option<PathBuf>,
     timeout: Duration,
+    backups: bool,
 }
 
 impl SystemBuilder {
@@ -66,6 +67,16 @@ impl SystemBuilder {
     /// Waits no longer than this for a lock, or for udev.  By default 30 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Keeps the backup and the archive of each VG's metadata from which `vgcfgrestore` restores, as the sections
+    /// `backup` of `lvm.conf` say and the tools do by default.
+    ///
+    /// Without this a change writes no such files: they cost two texts and four syncs each time, on the host's own
+    /// disk.  The tools bring the backup, not the archive, up to date when they next read the VG.
+    pub fn keep_backups(mut self) -> Self {
+        self.backups = true;
         self
     }
 
@@ -111,6 +122,10 @@ impl SystemBuilder {
             None => Scope::Host,
         };
         let timeout = self.timeout;
+        let backups = match self.backups && !self.images {
+            true => MetadataBackups::new(&config.backup),
+            false => None,
+        };
         let inner = Inner {
             mapper,
             nodes,
@@ -121,6 +136,7 @@ impl SystemBuilder {
             scope,
             timeout,
             images: self.images,
+            backups,
             wrap: self.wrap,
         };
         Ok(System {
@@ -140,6 +156,7 @@ impl System {
             paths: Paths::from_env(),
             lock_dir: None,
             timeout: Duration::from_secs(30),
+            backups: false,
         }
     }
 
@@ -179,6 +196,8 @@ pub(crate) struct Inner {
     pub(crate) timeout: Duration,
     /// Disks are image files: no host's devices, and no files that list them.
     pub(crate) images: bool,
+    /// Where backups of the metadata are kept, if they are.
+    pub(crate) backups: Option<MetadataBackups>,
     wrap: Option<WrapDisk>,
 }
 

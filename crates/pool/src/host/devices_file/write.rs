@@ -1,12 +1,12 @@
 //! Writes the devices file by LVM's protocol: under its lock, against the version that was read, by rename.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::{DevicesFile, Hash, MAJOR, Version, crc, folder};
-use crate::host::{CivilTime, Error, HeldLocks, LockMode, LockName, Result, sysfs};
+use crate::host::{CivilTime, Error, HeldLocks, LockMode, LockName, Result, durable_file, sysfs};
 
 /// The file that LVM keeps copies of.
 const SYSTEM_FILE: &str = "system.devices";
@@ -67,7 +67,7 @@ impl DevicesFile {
         if name == SYSTEM_FILE && backups > 0 {
             back_up(&folder(&self.path).join("backup"), &text, version, now, backups)?;
         }
-        replace(&self.path, &text)?;
+        durable_file::replace(&self.path, &text)?;
         self.version = Some(version);
         self.read = text.into_bytes();
         if self.hash == Hash::Differs {
@@ -93,38 +93,6 @@ impl DevicesFile {
     }
 }
 
-/// Puts a new file in the place of `path`, so that a reader sees the old one or the new one.
-fn replace(path: &Path, text: &str) -> Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push("_new");
-    let new = Path::new(&new);
-    match fs::remove_file(new) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", new)(err)),
-        _ => {}
-    }
-    create(new, text)?;
-    fs::rename(new, path).map_err(Error::io("replace", path))?;
-    sync_folder(folder(path))
-}
-
-/// Makes a private file, durable but for its name.
-fn create(path: &Path, text: &str) -> Result<()> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let mut file = file.map_err(Error::io("create", path))?;
-    let done = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    done.map_err(Error::io("write", path))
-}
-
-fn sync_folder(dir: &Path) -> Result<()> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(Error::io("sync", dir))
-}
-
 /// Keeps a copy of what is about to be written, as LVM does, and drops the oldest.
 fn back_up(dir: &Path, text: &str, version: Version, now: CivilTime, keep: u32) -> Result<()> {
     DirBuilder::new()
@@ -133,7 +101,7 @@ fn back_up(dir: &Path, text: &str, version: Version, now: CivilTime, keep: u32) 
         .create(dir)
         .map_err(Error::io("create", dir))?;
     let copy = dir.join(format!("{SYSTEM_FILE}-{}.{:04}", now.compact(), version.count));
-    match create(&copy, text) {
+    match durable_file::create(&copy, text) {
         // The same version within the same second: an earlier try that failed after its copy.
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
         made => made?,
@@ -151,7 +119,7 @@ fn back_up(dir: &Path, text: &str, version: Version, now: CivilTime, keep: u32) 
         let old = dir.join(name);
         fs::remove_file(&old).map_err(Error::io("remove", &old))?;
     }
-    sync_folder(dir)
+    durable_file::sync_folder(dir)
 }
 
 /// Whether `-20261123.083505.0017` is how a copy's name goes on.

@@ -1,0 +1,53 @@
+//! Keeps LVM's backup and archive of a VG beside the commits, where that is asked for.
+
+use lvm_meta::{MdaSet, Provenance};
+
+use crate::Error;
+use crate::host::{self, CivilTime, MetadataBackups};
+use crate::system::Inner;
+
+impl Inner {
+    /// Archives the text that a VG's areas commit to; before the first write of a change, under the VG's lock.
+    pub(crate) fn archive(&self, vg: &str, mdas: &MdaSet, description: &str) -> Result<(), Error> {
+        let Some(backups) = self.backups.as_ref().filter(|backups| backups.has_archive()) else {
+            return Ok(());
+        };
+        let Some(raw) = mdas.committed_text().map_err(Error::Meta)? else {
+            return Ok(());
+        };
+        let why = format!("Created *before* executing '{description}'");
+        let text = file_text(&raw, &self.provenance(&why))?;
+        quietly_read_only(backups.archive(vg, &text))
+    }
+
+    /// Makes a committed text the VG's backup; under the VG's lock.
+    pub(crate) fn backup(&self, vg: &str, raw: &[u8], description: &str) -> Result<(), Error> {
+        let Some(backups) = self.backups.as_ref().filter(|backups| backups.has_backup()) else {
+            return Ok(());
+        };
+        let why = format!("Created *after* executing '{description}'");
+        let text = file_text(raw, &self.provenance(&why))?;
+        quietly_read_only(backups.backup(vg, &text))
+    }
+
+    /// Removes the backup of a VG that is no more.
+    pub(crate) fn forget_backup(&self, vg: &str) -> Result<(), Error> {
+        let forget = |backups: &MetadataBackups| quietly_read_only(backups.forget(vg));
+        self.backups.as_ref().map_or(Ok(()), forget)
+    }
+}
+
+fn file_text(raw: &[u8], provenance: &Provenance) -> Result<String, Error> {
+    let time = |seconds| CivilTime::from_unix(seconds).stamp();
+    lvm_meta::backup_text(raw, provenance, &time).map_err(Error::Meta)
+}
+
+/// As the tools: a host that keeps its configuration read-only keeps no backups.
+fn quietly_read_only(result: Result<(), host::Error>) -> Result<(), Error> {
+    match result {
+        Err(host::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+            Ok(())
+        }
+        other => other.map_err(Error::Host),
+    }
+}

@@ -1,0 +1,213 @@
+//! LVM's files of a VG's metadata: the backup of what it is, and the archive of what it was.
+//!
+//! `vgcfgrestore` restores from either.  The tools write the archive before a command's first change and the backup
+//! after its last; a second writer must too, or an administrator restores what is no longer true.
+//! Reference: LVM2 `lib/format_text/archiver.c`, `archive.c`.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::config::BackupConfig;
+use super::{Error, Result, durable_file, sysfs};
+
+/// How often another number is tried when an archive of it appeared meanwhile.
+const TRIES: u32 = 10;
+
+/// The kept metadata of a host's VGs, as `backup` in `lvm.conf` asks for.
+#[derive(Clone, Debug)]
+pub struct MetadataBackups {
+    config: BackupConfig,
+}
+
+/// An archive file, by its name `VG_00042-1234567.vg`.
+struct Archive {
+    number: u32,
+    name: String,
+}
+
+impl MetadataBackups {
+    /// Keeps what the configuration asks for; `None` when it asks for nothing.
+    pub fn new(config: &BackupConfig) -> Option<Self> {
+        (config.archive || config.backup).then(|| Self {
+            config: config.clone(),
+        })
+    }
+
+    /// Whether [`MetadataBackups::archive`] keeps anything.
+    pub fn has_archive(&self) -> bool {
+        self.config.archive
+    }
+
+    /// Whether [`MetadataBackups::backup`] keeps anything.
+    pub fn has_backup(&self) -> bool {
+        self.config.backup
+    }
+
+    /// Adds a text to the VG's archive and drops the oldest that are due: above `retain_min` in number and older than
+    /// `retain_days`.  Durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn archive(&self, vg: &str, text: &str) -> Result<()> {
+        let dir = &self.config.archive_dir;
+        make_dir(dir)?;
+        let archives = archives(dir, vg);
+        let mut number = archives.last().map_or(0, |last| last.number.saturating_add(1));
+        for _ in 0..TRIES {
+            let chance = uuid::Uuid::new_v4().as_fields().0 >> 1;
+            let path = dir.join(format!("{vg}_{number:05}-{chance}.vg"));
+            match durable_file::create(&path, text) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    number = number.saturating_add(1);
+                }
+                made => {
+                    made?;
+                    break;
+                }
+            }
+        }
+        self.expire(&archives)?;
+        durable_file::sync_folder(dir)
+    }
+
+    /// `older` are those from before the newest, by number.
+    fn expire(&self, older: &[Archive]) -> Result<()> {
+        let days = Duration::from_secs(u64::from(self.config.retain_days) * 86_400);
+        let limit = SystemTime::now().checked_sub(days);
+        let keep = usize::try_from(self.config.retain_min).unwrap_or(usize::MAX);
+        let excess = older.len().saturating_add(1).saturating_sub(keep);
+        for archive in older.iter().take(excess) {
+            let path = self.config.archive_dir.join(&archive.name);
+            let written = fs::metadata(&path).and_then(|meta| meta.modified());
+            if written.is_ok_and(|written| limit.is_none_or(|limit| written > limit)) {
+                break;
+            }
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a text the VG's backup.  Durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the backup is the old one then.
+    pub fn backup(&self, vg: &str, text: &str) -> Result<()> {
+        make_dir(&self.config.backup_dir)?;
+        durable_file::replace(&self.config.backup_dir.join(vg), text)
+    }
+
+    /// Removes the backup of a VG that is no more; its archive stays.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn forget(&self, vg: &str) -> Result<()> {
+        let path = self.config.backup_dir.join(vg);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn make_dir(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(Error::io("create", dir))
+}
+
+/// The archives of a VG, by number.
+fn archives(dir: &Path, vg: &str) -> Vec<Archive> {
+    let of_vg = |name: String| {
+        let rest = name.strip_prefix(vg)?.strip_prefix('_')?.strip_suffix(".vg")?;
+        let (number, chance) = rest.split_once('-')?;
+        let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = number
+            .parse()
+            .ok()
+            .filter(|_| are_digits(number) && are_digits(chance))?;
+        Some(Archive { number, name })
+    };
+    let mut archives: Vec<Archive> = sysfs::names(dir).into_iter().filter_map(of_vg).collect();
+    archives.sort_by_key(|archive| archive.number);
+    archives
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(dir: &Path, retain_min: u32, retain_days: u32) -> MetadataBackups {
+        let config = BackupConfig {
+            backup: true,
+            backup_dir: dir.join("backup"),
+            archive: true,
+            archive_dir: dir.join("archive"),
+            retain_min,
+            retain_days,
+        };
+        MetadataBackups::new(&config).unwrap()
+    }
+
+    fn texts(dir: &Path, vg: &str) -> Vec<String> {
+        let dir = dir.join("archive");
+        let read = |archive: Archive| fs::read_to_string(dir.join(archive.name)).unwrap();
+        archives(&dir, vg).into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn archives_are_numbered_on_beside_those_of_the_tools_and_of_other_vgs() {
+        let dir = tempfile::tempdir().unwrap();
+        let backups = kept(dir.path(), 10, 30);
+        backups.archive("vg", "a").unwrap();
+        for other in [
+            "vg_00041-77.vg",
+            "vg_x_00090-1.vg",
+            "vg_00091-1",
+            "vg_-1.vg",
+            "vg_00092-.vg",
+        ] {
+            fs::write(dir.path().join("archive").join(other), "theirs").unwrap();
+        }
+        backups.archive("vg", "b").unwrap();
+        assert_eq!(texts(dir.path(), "vg"), ["a", "theirs", "b"]);
+        let last = archives(&dir.path().join("archive"), "vg").pop().unwrap();
+        assert!(last.name.starts_with("vg_00042-"), "{}", last.name);
+    }
+
+    #[test]
+    fn archives_go_when_they_are_old_and_more_than_the_least() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["a", "b", "c", "d"] {
+            kept(dir.path(), 2, 30).archive("vg", text).unwrap();
+        }
+        assert_eq!(texts(dir.path(), "vg"), ["a", "b", "c", "d"], "none is old");
+        kept(dir.path(), 2, 0).archive("vg", "e").unwrap();
+        assert_eq!(texts(dir.path(), "vg"), ["d", "e"]);
+    }
+
+    #[test]
+    fn a_backup_is_replaced_and_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let backups = kept(dir.path(), 10, 30);
+        for text in ["a", "b"] {
+            backups.backup("vg", text).unwrap();
+            assert_eq!(fs::read_to_string(dir.path().join("backup/vg")).unwrap(), text);
+        }
+        backups.forget("vg").unwrap();
+        backups.forget("vg").unwrap();
+        assert!(!dir.path().join("backup/vg").exists());
+    }
+}
