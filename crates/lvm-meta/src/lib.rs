@@ -29,6 +29,15 @@ pub mod testing;
 mod text;
 mod units;
 
+/// The fields of the segment types beside linear, striped, error and zero: see [`Opaque::detail`].
+pub mod detail {
+    pub use crate::model::detail::{
+        Cache, CachePool, CacheSettings, CacheVolume, Detail, DetailError, DetailProblem, Integrity, Mirror,
+        MirrorArea, Raid, RaidLayout, RaidLeg, Snapshot, Thin, ThinMessage, ThinPool, Vdo, VdoPool,
+        Writecache,
+    };
+}
+
 /// LVM2's configuration text as a tree: metadata and `lvm.conf` share its grammar.
 pub mod config {
     pub use crate::text::{Body, Node, Section, TextError, TextErrorKind, Value, parse};
@@ -44,8 +53,8 @@ pub use format::{DiskArea, MakePv, MdaHeader, PvHeader, PvLayout, RawLocation};
 pub use id::{IdError, LvId, PvId, VgId};
 pub use mda_set::{MdaSet, Precommitted, Written};
 pub use model::{
-    Area, ChangeError, Lv, LvFlags, LvStatus, NewLv, NewPv, NewVg, Opaque, Provenance, Pv, PvFlags, PvStatus,
-    Refusal, Segment, SegmentKind, SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
+    Area, ChangeError, Lv, LvFlags, LvRole, LvStatus, NewLv, NewPv, NewVg, Opaque, Provenance, Pv, PvFlags,
+    PvStatus, Refusal, Segment, SegmentKind, SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
 };
 pub use name::{LvName, NameError, Tag, VgName};
 pub use pv::{erase_pv, make_pv, orphan_pv, set_pv_size, set_pv_used};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::detail::{Detail, DetailError};
 use crate::PvId;
 use crate::text::{self, Body, Node, Section, TextError};
 
@@ -192,6 +193,14 @@ impl Opaque {
     pub fn section(&self) -> Section {
         // The text parsed when the segment was made.
         text::parse(self.0.body.as_bytes()).unwrap_or_default()
+    }
+
+    /// Reads the fields of the type; `Ok(None)` for a type that is not known.
+    ///
+    /// # Errors
+    /// [`DetailError`] for a field that LVM would not take either.  The text is kept as it is all the same.
+    pub fn detail(&self) -> Result<Option<Detail>, DetailError> {
+        Detail::read(&self.0.type_name, &self.section())
     }
 
     /// Tells whether it is known what the type refers to.

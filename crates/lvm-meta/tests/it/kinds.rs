@@ -1,7 +1,7 @@
 //! Every kind of segment that LVM knows is read, carried through byte for byte, and stands in the way of no other LV.
 
 use lvm_meta::{
-    AllocRequest, ChangeError, Error, Extents, LvStatus, Refusal, SegmentKind, Vg, allocate, check,
+    AllocRequest, ChangeError, Error, Extents, LvRole, LvStatus, Refusal, SegmentKind, Vg, allocate, check,
 };
 
 use crate::support::provenance;
@@ -14,6 +14,26 @@ fn check_kind(lvs: &[LvText]) -> Vg {
     let mut vg = read(&text);
     assert_eq!(vg.refusal(), None);
     assert_eq!(check(&vg), []);
+    for lv in vg.lvs() {
+        for other in lv.segments().iter().filter_map(|segment| match segment.kind() {
+            SegmentKind::Other(other) => Some(other),
+            _ => None,
+        }) {
+            let detail = other
+                .detail()
+                .unwrap_or_else(|error| panic!("{}: {error}", lv.name()));
+            assert_eq!(detail.unwrap().print(), other.body(), "{}", lv.name());
+        }
+        let is_part = !matches!(vg.role(lv), LvRole::Public | LvRole::Hidden);
+        let is_link = vg.role(lv) == LvRole::SnapshotLink;
+        assert_eq!(
+            is_part,
+            !lv.is_visible() || is_link,
+            "{}: {:?}",
+            lv.name(),
+            vg.role(lv)
+        );
+    }
     let names: Vec<String> = vg.lvs().map(|lv| lv.name().to_owned()).collect();
     for name in names.iter().filter(|name| vg.users_of(name).next().is_some()) {
         let refused = vg.clone().remove_lv(name).unwrap_err();
