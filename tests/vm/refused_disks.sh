@@ -61,6 +61,14 @@ quiet pvremove -q /dev/vdc
 good "a replica" replica create p "$A" 32M
 bad "a replica is no disk of its own pool" DiskInUse/EBUSY pool add-disk p "/dev/p/$A"
 
+# A VG inside a replica, such as a guest's, is none of the host's.
+quiet vgcreate -q --config 'devices { scan_lvs = 1 }' inner "/dev/p/$A"
+good "a VG inside a replica is not listed" --device /dev/vda --device "/dev/p/$A" pool list
+that "the pool alone is" "[pool['name'] for pool in d] == ['p']"
+bad "a VG inside a replica is not taken over" PoolNotFound/ENOENT pool import inner "/dev/p/$A"
+bad "not when the replica is named as a device either" PoolNotFound/ENOENT --device "/dev/p/$A" pool import inner "/dev/p/$A"
+quiet vgremove -q --config 'devices { scan_lvs = 1 }' inner
+
 truncate -s 1M "$W/tiny.img"; tiny=$(losetup -f --show "$W/tiny.img")
 truncate -s 4M "$W/small.img"; small=$(losetup -f --show "$W/small.img")
 settle

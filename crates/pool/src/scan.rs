@@ -1,5 +1,6 @@
 //! Finding VGs: reads every disk in scope once, and never writes.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -165,7 +166,9 @@ fn is_usable(
     pv: &lvm_meta::PvScan,
 ) -> bool {
     let Some(device) = devices.by_path(path) else {
-        return true;
+        // An LV, which is left out of the devices, or an image file, which is not LVM's business.
+        let is_block = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device());
+        return !is_block;
     };
     let listed = rules.devices_file.as_ref().and_then(|file| file.entry(device));
     rules.skip(devices, device).is_none()
