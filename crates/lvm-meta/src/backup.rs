@@ -53,18 +53,33 @@ fn layout(what: &'static str) -> Error {
     }
 }
 
-/// Do the strings of a line end in it?
-fn is_closed(line: &str) -> bool {
-    let (mut inside, mut escaped) = (false, false);
+/// Is it a line as LVM writes them: a bracket alone or at the end, a key with a value, strings and lists that end in it?
+///
+/// Anything else could be a section that is not seen as one.
+fn is_plain(line: &str) -> bool {
+    let line = line.trim_start_matches('\t');
+    if matches!(line, "}" | "]") {
+        return true;
+    }
+    let line = line
+        .strip_suffix(" {")
+        .or_else(|| line.strip_suffix("= ["))
+        .unwrap_or(line);
+    let (mut inside, mut escaped, mut lists) = (false, false, 0_i32);
     for byte in line.bytes() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if inside => escaped = true,
             b'"' => inside = !inside,
+            _ if inside => {}
+            b'{' | b'}' | b'#' | b'\'' => return false,
+            b'[' => lists = lists.saturating_add(1),
+            b']' if lists == 0 => return false,
+            b']' => lists = lists.saturating_sub(1),
             _ => {}
         }
     }
-    !inside
+    !inside && lists == 0
 }
 
 /// A section or list that is open.
@@ -88,9 +103,8 @@ impl<'t> Printer<'_, 't> {
             self.out.push('\n');
             return Ok(());
         }
-        // A string over several lines would be indented inside.
-        if !is_closed(line) {
-            return Err(layout("a string does not end in its line"));
+        if !is_plain(line) {
+            return Err(layout("a line holds more than one thing"));
         }
         if matches!(line.trim_start_matches('\t'), "}" | "]") {
             self.sections
@@ -262,7 +276,19 @@ mod tests {
 
     #[test]
     fn what_is_no_layout_of_lines_is_refused() {
-        for raw in ["", "vg {\n", "}\n", "vg {\nid = \"a\nb\"\n}\n"] {
+        let inner = [
+            "id = \"a\nb\"",
+            "a{\nb = 1\n}",
+            "a = 1 # {",
+            "a = 'b'",
+            "a = [ 1,\n2 ]",
+            "a = 1 }",
+        ];
+        let inner = inner.map(|inner| format!("vg {{\n{inner}\n}}\n"));
+        for raw in ["", "vg {\n", "}\n"]
+            .into_iter()
+            .chain(inner.iter().map(String::as_str))
+        {
             let made = backup_text(raw.as_bytes(), &Provenance::default(), &|_| String::new());
             assert!(matches!(made, Err(Error::Corrupt { .. })), "{raw:?}");
         }

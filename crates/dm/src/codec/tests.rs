@@ -400,3 +400,13 @@ proptest! {
         decode_everything(&reply.at(12, &size.to_ne_bytes()).0);
     }
 }
+
+#[test]
+fn the_seeds_and_old_finds_of_the_fuzz_target_are_read() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/dm_reply");
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().collect();
+    assert!(files.len() > 4, "{}", folder.display());
+    for file in files {
+        decode_everything(&std::fs::read(file.unwrap().path()).unwrap());
+    }
+}
