@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Show what LVM2 metadata says on devices and image files.  Never writes.
+/// Show what LVM2 metadata says on devices and image files.  Never writes to them.
 #[derive(Parser)]
 #[command(name = "inspect", version)]
 pub(crate) struct Args {
@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// Exit with 1 if any problem is an error.
     #[arg(long)]
     pub(crate) check: bool,
+    /// Draw each PV's extents, coloured by LV, into this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
     /// Block devices or image files that hold PVs.
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,

@@ -1,7 +1,7 @@
-//! Shows what is on the PVs of LVM2 volume groups: devices or image files.  Never writes.
+//! Shows what is on the PVs of LVM2 volume groups: devices or image files.  Never writes to them.
 //!
 //! ```text
-//! inspect [--json] [--text] [--check] PATH...
+//! inspect [--json] [--text] [--check] [--svg FILE] PATH...
 //! ```
 //!
 //! Exit 0 is success; 1 a path that cannot be read or trusted, or with `--check` a problem that is an error; 2 wrong
@@ -15,8 +15,12 @@ mod human;
 mod json;
 mod mda;
 mod segment;
+mod svg;
 
+use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -56,14 +60,39 @@ fn main() -> ExitCode {
             let _ = writeln!(io::stderr(), "error: {}", human::plain(&failure.message));
         }
     }
+    let drawn = args
+        .svg
+        .as_ref()
+        .map_or(Ok(()), |file| write_svg(file, &args.paths, &vgs));
+    if let Err(error) = &drawn {
+        let _ = writeln!(io::stderr(), "error: {error}");
+    }
     let mut problems = vgs.iter().flat_map(|vg| &vg.problems).chain(&orphan_problems);
     let is_bad = !devices.failures.is_empty() || args.check && problems.any(Problem::is_error);
     match written {
         // A reader that closed its end has what it wanted.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ if is_bad => ExitCode::FAILURE,
+        _ if is_bad || drawn.is_err() => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Writes the picture into a file of its own: never over what was inspected, nor over a device.
+fn write_svg(file: &Path, inspected: &[PathBuf], vgs: &[ShownVg<'_>]) -> Result<(), String> {
+    let failed = |error: io::Error| format!("{}: {error}", file.display());
+    let refused = |why: &str| Err(format!("{}: {why}", file.display()));
+    if let Ok(there) = fs::metadata(file) {
+        let is_it = |path: &PathBuf| {
+            fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (there.dev(), there.ino()))
+        };
+        if inspected.iter().any(is_it) {
+            return refused("is one of the PVs");
+        }
+        if !there.is_file() {
+            return refused("is no regular file");
+        }
+    }
+    fs::write(file, svg::draw(vgs)).map_err(failed)
 }
 
 /// A VG that can be read, with what is wrong with it.

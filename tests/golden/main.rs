@@ -92,6 +92,48 @@ fn a_sound_vg_passes_the_check_and_a_lost_area_fails_it() {
 }
 
 #[test]
+fn a_picture_has_each_extent_once_and_names_each_lv() {
+    for folder in FOLDERS {
+        let fixture = Fixture::new(folder);
+        let output = fixture.inspect(&["--svg", "out.svg"], &fixture.names);
+        assert_eq!(output.status.code(), Some(0), "{folder}");
+        let svg = fs::read(fixture.path("out.svg")).unwrap();
+        check_golden(folder, "svg", &svg);
+        // What is pointed at tells extents: together they are those that are not free.
+        let json = fixture.json();
+        let drawn: u64 = String::from_utf8(svg)
+            .unwrap()
+            .split("<title>")
+            .skip(1)
+            .map(|title| {
+                let said = title.split("</title>").next().unwrap();
+                let (_, range) = said.rsplit_once(": extents ").unwrap();
+                let (first, rest) = range.split_once(" to ").unwrap();
+                let last = rest.split_once(',').unwrap().0;
+                1 + last.parse::<u64>().unwrap() - first.parse::<u64>().unwrap()
+            })
+            .sum();
+        let used = json[0]["extent_count"].as_u64().unwrap() - json[0]["free_extents"].as_u64().unwrap();
+        assert_eq!(drawn, used, "{folder}");
+    }
+}
+
+#[test]
+fn a_picture_is_never_drawn_over_a_pv() {
+    let fixture = Fixture::new("thin");
+    let before = image::Image::read(&fixture.path("ram0")).bytes;
+    for file in ["ram0", "./ram0", "/dev/null", "no/folder"] {
+        let output = fixture.inspect(&["--svg", file], &fixture.names);
+        assert_eq!(output.status.code(), Some(1), "{file}");
+        assert!(
+            String::from_utf8_lossy(&output.stderr).starts_with("error: "),
+            "{file}"
+        );
+    }
+    assert!(image::Image::read(&fixture.path("ram0")).bytes == before);
+}
+
+#[test]
 fn an_image_is_the_same_after_inspect() {
     use std::os::unix::fs::MetadataExt;
     let fixture = Fixture::new("thin");
