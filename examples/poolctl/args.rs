@@ -81,6 +81,8 @@ pub(crate) enum PoolCommand {
     Show { pool: String },
     /// Use the space of disks that became larger.
     Grow { pool: String },
+    /// Write the metadata anew to every disk that lost it.
+    Repair { pool: String },
     /// Deactivate the replicas and give up the ownership; nothing is destroyed.
     Export { pool: String },
     /// Destroy the replicas and the pool; its disks are blank then.

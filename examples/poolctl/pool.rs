@@ -35,6 +35,7 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
         }
         PoolCommand::Show { pool } => system.pool_info(pool)?,
         PoolCommand::Grow { pool } => system.open_pool(pool)?.grow()?,
+        PoolCommand::Repair { pool } => system.open_pool(pool)?.repair()?,
         PoolCommand::Export { pool } => {
             system.export_pool(pool)?;
             return Ok(Answer::Done);

@@ -57,6 +57,6 @@ pub use model::{
     PvStatus, Refusal, Segment, SegmentKind, SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
 };
 pub use name::{LvName, NameError, Tag, VgName};
-pub use pv::{erase_pv, make_pv, orphan_pv, set_pv_size, set_pv_used};
+pub use pv::{blank_area, erase_pv, make_pv, orphan_pv, set_pv_size, set_pv_used};
 pub use scan::{MdaScan, PvScan, scan};
 pub use units::{ExtentSize, Extents, Sectors};

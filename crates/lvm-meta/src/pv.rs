@@ -3,6 +3,8 @@
 //! Each function writes nothing but what it names and is durable when it returns.  The label comes last when a PV is
 //! made and goes first when it is taken off, so that a cut leaves a PV or none.
 
+use std::ops::Range;
+
 use crate::bytes::{SECTOR, Sector};
 use crate::format::{DiskArea, Label, LabelSector, MdaHeader, PvLayout};
 use crate::scan::read_header;
@@ -12,6 +14,8 @@ use crate::{Disk, Error, IoOp, PvId, Sectors};
 const FRONT: usize = 2048;
 /// What LVM zeroes at the front of a new metadata area.
 const MDA_FRONT: usize = 4096;
+/// The least metadata area: a header and a ring for two texts of a sector.
+const AREA_LEAST: u64 = 3 * 512;
 
 pub(crate) fn read(disk: &(impl Disk + ?Sized), at: u64, buf: &mut [u8]) -> Result<(), Error> {
     let len = crate::bytes::length(buf);
@@ -173,6 +177,43 @@ fn change_label(disk: &dyn Disk, change: impl FnOnce(&mut Label)) -> Result<(), 
     let bytes = label.encode_over(read_sector(disk, label.sector.at())?)?;
     write(disk, label.sector.at(), &bytes)?;
     sync(disk)
+}
+
+/// Makes a metadata area whose header is broken an empty one, so that the next commit fills it.  Its ring stays.
+///
+/// `extents` are the bytes in which the PV's extents lie.  An area with a good header is left as it is, and so is one that
+/// the label does not name, or that it names where something else is: then this is `Ok(false)`.
+///
+/// # Errors
+/// [`Error::NotAPv`], [`Error::Corrupt`] for the label, [`Error::Io`].
+pub fn blank_area(disk: &dyn Disk, area: DiskArea, extents: Range<u64>) -> Result<bool, Error> {
+    let header = find_label(disk)?.ok_or(Error::NotAPv)?.header;
+    let size = size(disk)?;
+    let is_broken = match read_header(disk, area, size) {
+        Ok(_) => false,
+        Err(Error::Corrupt { .. }) => true,
+        Err(error) => return Err(error),
+    };
+    let end = area.offset.checked_add(area.size);
+    let fits = area.offset >= crate::bytes::length(&[0; FRONT])
+        && area.offset.is_multiple_of(512)
+        && area.size >= AREA_LEAST
+        && end.is_some_and(|end| end <= size && (end <= extents.start || area.offset >= extents.end));
+    let is_named = header.metadata_areas.iter().filter(|own| **own == area).count() == 1;
+    let others = header.metadata_areas.iter().filter(|own| **own != area);
+    let is_alone = !others
+        .chain(&header.bootloader_areas)
+        .any(|other| other.overlaps(&area));
+    if !(is_broken && fits && is_named && is_alone) {
+        return Ok(false);
+    }
+    write(
+        disk,
+        area.offset,
+        &MdaHeader::empty(area.offset, area.size).encode(),
+    )?;
+    sync(disk)?;
+    Ok(true)
 }
 
 /// Says in the label that the PV belongs to a VG, or to none.

@@ -192,6 +192,15 @@ impl OpenVg {
         })
     }
 
+    /// Says in the label of each disk that its PV is a VG's, where that is missing.  Durable when this returns.
+    pub(crate) fn mark_disks(&mut self) -> Result<(), Error> {
+        for disk in self.disks.iter_mut().filter(|disk| !disk.is_marked) {
+            lvm_meta::set_pv_used(&*disk.disk, true).map_err(Error::Meta)?;
+            disk.is_marked = true;
+        }
+        Ok(())
+    }
+
     /// Lets `plan` change the parsed VG and name the kernel's steps, then makes both real in one commit.
     ///
     /// The caller holds the VG's lock.  Nothing is written when `plan` changes nothing; durable when this returns.

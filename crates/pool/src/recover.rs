@@ -100,11 +100,7 @@ impl StoragePool {
             change.step(Step::Commit);
             Ok(())
         })?;
-        for disk in open.disks.iter_mut().filter(|disk| !disk.is_marked) {
-            lvm_meta::set_pv_used(&*disk.disk, true).map_err(Error::Meta)?;
-            disk.is_marked = true;
-        }
-        Ok(())
+        open.mark_disks()
     }
 }
 

@@ -209,22 +209,22 @@ impl Scan {
         })
     }
 
-    /// A disk that left this VG and still carries its label.
-    pub(crate) fn left_behind(&self, path: &Path, vg: &Vg) -> Option<Arc<dyn Disk>> {
-        let had = |pv: &FoundPv, text: &[u8]| {
+    /// The disks that left this VG and still carry its label.
+    pub(crate) fn left_behind(&self, vg: &Vg) -> impl Iterator<Item = &ScannedDisk> {
+        let is_older = move |pv: &FoundPv, text: &[u8]| {
             Vg::parse(text)
                 .is_ok_and(|old| old.id() == vg.id() && old.seqno() < vg.seqno() && old.pv(pv.id).is_some())
         };
-        let pv = self.assembly.orphans.iter().find(|pv| {
-            let disk = pv.disk.and_then(|index| self.disks.get(index));
-            disk.is_some_and(|disk| host::same_device(&disk.path, path).unwrap_or(false))
-        })?;
-        let mut texts = pv
-            .scan
+        let was_member = move |pv: &&FoundPv| {
+            let texts = pv.scan.iter().flat_map(|scan| &scan.mdas);
+            texts
+                .filter_map(|mda| mda.text.as_ref()?.as_ref().ok())
+                .any(|text| is_older(pv, text))
+        };
+        self.assembly
+            .orphans
             .iter()
-            .flat_map(|scan| &scan.mdas)
-            .filter_map(|mda| mda.text.as_ref());
-        let was_member = texts.any(|text| text.as_ref().is_ok_and(|text| had(pv, text)));
-        was_member.then(|| self.disks.get(pv.disk?).map(|disk| disk.disk.clone()))?
+            .filter(was_member)
+            .filter_map(|pv| self.disks.get(pv.disk?))
     }
 }

@@ -20,4 +20,4 @@ pub(crate) use lexer::{Item, Lexer, Scalar};
 pub use node::{Body, Node, Section, Value};
 pub use parse::parse;
 pub(crate) use parse::{NODE_LIMIT, parse_body, without_nul};
-pub(crate) use print::{needs_escapes, push_quoted, push_u64};
+pub(crate) use print::{needs_escapes, push_quoted, push_u64, push_value};

@@ -57,7 +57,8 @@ fn push_key(out: &mut String, key: &str) {
     }
 }
 
-fn push_value(out: &mut String, value: &Value) {
+/// Appends a value as it stands behind a key.
+pub(crate) fn push_value(out: &mut String, value: &Value) {
     match value {
         Value::Int(number) => out.push_str(&number.to_string()),
         Value::Float(text) => out.push_str(text),

@@ -10,6 +10,7 @@ use crate::error::DiskProblem;
 use crate::host::HeldLocks;
 use crate::info::PoolInfo;
 use crate::new_disks::{NewDisks, NewDisksRequest, check_given_once};
+use crate::scan::ScannedDisk;
 use crate::system::Inner;
 use crate::{Error, host};
 
@@ -124,9 +125,11 @@ impl StoragePool {
         };
         let same = |disk: &&crate::open_vg::VgDisk| host::same_device(&disk.path, path).unwrap_or(false);
         let Some(disk) = open.disks.iter().find(same).cloned() else {
-            let left = inner.scan_also(&[path.into()])?.left_behind(path, &open.vg);
+            let scan = inner.scan_also(&[path.into()])?;
+            let is_it = |disk: &&ScannedDisk| host::same_device(&disk.path, path).unwrap_or(false);
+            let left = scan.left_behind(&open.vg).find(is_it);
             let left = left.ok_or_else(|| refuse(DiskProblem::NotInPool(self.name().into())))?;
-            take_label_off(inner, &mut locks, path, &*left)?;
+            take_label_off(inner, &mut locks, path, &*left.disk)?;
             return Ok(super::info(inner, &open));
         };
         let used = open.vg.pv_used(disk.pv).get();

@@ -2,6 +2,7 @@
 
 mod create_replica;
 mod disks;
+mod repair;
 mod replicas;
 mod resize_replica;
 

@@ -10,3 +10,4 @@ mod fault;
 mod lab;
 mod order;
 mod refusals;
+mod repair;

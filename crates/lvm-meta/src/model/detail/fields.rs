@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::Sectors;
-use crate::text::{Body, Section, Value, push_quoted, push_u64};
+use crate::text::{Body, Section, Value, push_quoted, push_u64, push_value};
 
 /// Why a segment's fields cannot be what its type says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -220,27 +220,11 @@ pub(super) fn put_settings(out: &mut String, key: &str, section: &Section, level
                 tabs(out, inner);
                 out.push_str(node.key());
                 out.push('=');
-                put_setting(out, value);
+                push_value(out, value);
                 out.push('\n');
             }
         }
     }
     tabs(out, level);
     out.push_str("}\n");
-}
-
-fn put_setting(out: &mut String, value: &Value) {
-    match value {
-        Value::Int(number) => out.push_str(&number.to_string()),
-        Value::Float(text) => out.push_str(text),
-        Value::Str(text) => push_quoted(out, text),
-        Value::List(items) => {
-            out.push('[');
-            for (at, item) in items.iter().enumerate() {
-                out.push_str(if at == 0 { "" } else { ", " });
-                put_setting(out, item);
-            }
-            out.push(']');
-        }
-    }
 }

@@ -1,0 +1,116 @@
+//! What hurts the copies of a pool's metadata is mended, and nothing else is touched.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+
+use lvm_pool::CreateReplica;
+
+use crate::lab::{Lab, POOL, UNIT, request, uuid};
+
+/// First byte of the metadata area's header on each disk.
+const MDA: u64 = 4096;
+
+fn prepared() -> Lab {
+    let lab = Lab::with_pool(3);
+    lab.pool()
+        .create_replica(&CreateReplica::new(uuid(1), 8 * UNIT))
+        .unwrap();
+    lab
+}
+
+/// Changes one byte of a disk.
+fn hurt(lab: &Lab, disk: usize, at: u64) {
+    let image = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&lab.images[disk])
+        .unwrap();
+    let mut byte = [0];
+    image.read_exact_at(&mut byte, at).unwrap();
+    image.write_all_at(&[byte[0] ^ 0xff], at).unwrap();
+}
+
+fn reasons(lab: &Lab) -> Vec<String> {
+    lab.system().pool_info(POOL).unwrap().reasons
+}
+
+#[test]
+fn a_pool_with_nothing_wrong_is_left_as_it_is() {
+    let lab = prepared();
+    let before = lab.bytes();
+    assert!(lab.pool().repair().unwrap().reasons.is_empty());
+    assert!(lab.bytes() == before);
+}
+
+#[test]
+fn areas_with_a_broken_header_or_text_are_written_anew() {
+    for at in [MDA + 5, MDA + 40, MDA + 512 + 2560 + 10] {
+        for disks in [&[1][..], &[0, 2]] {
+            let lab = prepared();
+            disks.iter().for_each(|disk| hurt(&lab, *disk, at));
+            assert!(!reasons(&lab).is_empty(), "{at}");
+            let info = lab.pool().repair().unwrap();
+            assert!(info.reasons.is_empty(), "{at}: {:?}", info.reasons);
+            assert!(reasons(&lab).is_empty());
+            assert_eq!(lab.pool().replicas().unwrap().len(), 1);
+            // Each disk alone has it all.
+            for image in &lab.images {
+                let head = fs::read(image).unwrap();
+                let text = String::from_utf8_lossy(&head);
+                assert!(text.contains(&uuid(1).to_string()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_left_the_pool_is_a_free_one_again() {
+    let lab = prepared();
+    let before = lab.bytes();
+    lab.pool().remove_disk(&lab.images[2]).unwrap();
+    // It comes back as it was, as a disk does that was away meanwhile.
+    fs::write(&lab.images[2], &before[2]).unwrap();
+    assert!(!reasons(&lab).is_empty());
+    let others = lab.bytes();
+    assert!(lab.pool().repair().unwrap().reasons.is_empty());
+    assert!(lab.bytes()[..2] != others[..2]);
+    let free = lab.system().create_pool(&request("other", &lab.images[2..]));
+    assert_eq!(free.unwrap().info().unwrap().disks.len(), 1);
+}
+
+#[test]
+fn an_area_that_the_label_names_among_the_extents_is_not_written() {
+    let lab = prepared();
+    let (label, extents) = (512_u64, 1_u64 << 20);
+    let image = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&lab.images[1])
+        .unwrap();
+    let mut sector = [0; 512];
+    image.read_exact_at(&mut sector, label).unwrap();
+    // The list of areas holds nothing but 8-byte numbers.
+    let mut numbers = sector.chunks_exact(8);
+    let at = 8 * numbers.position(|number| number == MDA.to_le_bytes()).unwrap();
+    sector[at..at + 8].copy_from_slice(&extents.to_le_bytes());
+    let sum = lvm_checksum(&sector[20..]);
+    sector[16..20].copy_from_slice(&sum.to_le_bytes());
+    image.write_all_at(&sector, label).unwrap();
+    let before = fs::read(&lab.images[1]).unwrap();
+    assert!(!reasons(&lab).is_empty());
+    let _ = lab.pool().repair();
+    assert!(fs::read(&lab.images[1]).unwrap()[extents as usize..] == before[extents as usize..]);
+}
+
+/// The checksum of labels: CRC-32 with a start value of its own, not inverted.
+fn lvm_checksum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0xf597_a6cf, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            if sum & 1 == 1 {
+                sum >> 1 ^ 0xedb8_8320
+            } else {
+                sum >> 1
+            }
+        })
+    })
+}
