@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 use super::config::BackupConfig;
 use super::{Error, Result, durable_file, sysfs};
 
-/// How often another number is tried when an archive of it appeared meanwhile.
-const TRIES: u32 = 10;
+/// Ends the name of a backup that is being written: no VG's name holds a tilde.
+const NEW: &str = "~new";
 
 /// The kept metadata of a host's VGs, as `backup` in `lvm.conf` asks for.
 #[derive(Clone, Debug)]
@@ -55,20 +55,10 @@ impl MetadataBackups {
         let dir = &self.config.archive_dir;
         make_dir(dir)?;
         let archives = archives(dir, vg);
-        let mut number = archives.last().map_or(0, |last| last.number.saturating_add(1));
-        for _ in 0..TRIES {
-            let chance = uuid::Uuid::new_v4().as_fields().0 >> 1;
-            let path = dir.join(format!("{vg}_{number:05}-{chance}.vg"));
-            match durable_file::create(&path, text) {
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                    number = number.saturating_add(1);
-                }
-                made => {
-                    made?;
-                    break;
-                }
-            }
-        }
+        let number = archives.last().map_or(0, |last| last.number.saturating_add(1));
+        // As in the tools' names: two hosts that share the folder may draw the same number.
+        let chance = uuid::Uuid::new_v4().as_fields().0 >> 1;
+        durable_file::create(&dir.join(format!("{vg}_{number:05}-{chance}.vg")), text)?;
         self.expire(&archives)?;
         durable_file::sync_folder(dir)
     }
@@ -101,7 +91,7 @@ impl MetadataBackups {
     /// [`Error::Io`]; the backup is the old one then.
     pub fn backup(&self, vg: &str, text: &str) -> Result<()> {
         make_dir(&self.config.backup_dir)?;
-        durable_file::replace(&self.config.backup_dir.join(vg), text)
+        durable_file::replace(&self.config.backup_dir.join(vg), NEW, text)
     }
 
     /// Removes the backup of a VG that is no more; its archive stays.
@@ -205,6 +195,15 @@ mod tests {
         for text in ["a", "b"] {
             backups.backup("vg", text).unwrap();
             assert_eq!(fs::read_to_string(dir.path().join("backup/vg")).unwrap(), text);
+        }
+        // Another VG may have the name of whatever file comes in between.
+        for other in ["vg_new", "vg.new", ".vg"] {
+            backups.backup(other, "theirs").unwrap();
+        }
+        backups.backup("vg", "c").unwrap();
+        for other in ["vg_new", "vg.new", ".vg"] {
+            let path = dir.path().join("backup").join(other);
+            assert_eq!(fs::read_to_string(path).unwrap(), "theirs");
         }
         backups.forget("vg").unwrap();
         backups.forget("vg").unwrap();

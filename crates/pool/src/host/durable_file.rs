@@ -8,9 +8,11 @@ use std::path::Path;
 use super::{Error, Result};
 
 /// Puts a new file in the place of `path`, so that a reader sees the old one or the new one.
-pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
+///
+/// It is made beside it under its name with `suffix`, which nobody else's file may have.
+pub(crate) fn replace(path: &Path, suffix: &str, text: &str) -> Result<()> {
     let mut new = path.as_os_str().to_owned();
-    new.push("_new");
+    new.push(suffix);
     let new = Path::new(&new);
     match fs::remove_file(new) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", new)(err)),

@@ -67,7 +67,7 @@ impl DevicesFile {
         if name == SYSTEM_FILE && backups > 0 {
             back_up(&folder(&self.path).join("backup"), &text, version, now, backups)?;
         }
-        durable_file::replace(&self.path, &text)?;
+        durable_file::replace(&self.path, "_new", &text)?;
         self.version = Some(version);
         self.read = text.into_bytes();
         if self.hash == Hash::Differs {
