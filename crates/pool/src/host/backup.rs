@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use super::config::BackupConfig;
 use super::{Error, Result, durable_file, sysfs};
 
-/// Ends the name of a backup that is being written: no VG's name holds a tilde.
+/// Ends the name of a file that is being written: no VG's name holds a tilde.
 const NEW: &str = "~new";
 
 /// The kept metadata of a host's VGs, as `backup` in `lvm.conf` asks for.
@@ -58,9 +58,8 @@ impl MetadataBackups {
         let number = archives.last().map_or(0, |last| last.number.saturating_add(1));
         // As in the tools' names: two hosts that share the folder may draw the same number.
         let chance = uuid::Uuid::new_v4().as_fields().0 >> 1;
-        durable_file::create(&dir.join(format!("{vg}_{number:05}-{chance}.vg")), text)?;
-        self.expire(&archives)?;
-        durable_file::sync_folder(dir)
+        durable_file::replace(&dir.join(format!("{vg}_{number:05}-{chance}.vg")), NEW, text)?;
+        self.expire(&archives)
     }
 
     /// `older` are those from before the newest, by number.

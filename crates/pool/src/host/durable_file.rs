@@ -18,8 +18,12 @@ pub(crate) fn replace(path: &Path, suffix: &str, text: &str) -> Result<()> {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", new)(err)),
         _ => {}
     }
-    create(new, text)?;
-    fs::rename(new, path).map_err(Error::io("replace", path))?;
+    let made = create(new, text).and_then(|()| fs::rename(new, path).map_err(Error::io("replace", path)));
+    if made.is_err() {
+        // A full disk shall not be filled by what is of no use.
+        let _ = fs::remove_file(new);
+    }
+    made?;
     sync_folder(path.parent().unwrap_or(path))
 }
 
