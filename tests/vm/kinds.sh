@@ -64,4 +64,6 @@ runs "the tools activate them again" vgchange -q -ay p
 for lv in raid1 raid5 thin; do
     case " $made " in *" $lv "*) runs "the tools extend $lv" lvextend -q -L +4m p/$lv ;; esac
 done
+# Caches and arrays write to their metadata on their own while they are active.
+quiet vgchange -q -an p
 bad "the pool is not destroyed over them" ForeignLvs/EBUSY pool destroy p

@@ -60,6 +60,8 @@ poolctl replica write "$A" 4096 <"$W/data"
 is "what is written is read" "$(poolctl replica read "$A" 4096 14)" "hello, replica"
 is "it is on the device" "$(dd if="/dev/p/$A" bs=4096 skip=1 count=1 status=none iflag=direct | head -c 14)" "hello, replica"
 bad "reading beyond the end is refused" InvalidArgument/EINVAL replica read "$A" 8M 1
+# udevd looks at what was written; until then its reads are in flight.
+settle
 good "the counters" replica stats "$A"
 that "the counters saw the write" "d['writes'] >= 1 and d['write_bytes'] >= 14 and d['reads'] >= 1 and d['in_flight'] == 0"
 
