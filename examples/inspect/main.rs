@@ -115,7 +115,9 @@ impl<'a> ShownVg<'a> {
                 .map(|pv| format!("PV {} is missing", pv.id))
         };
         let refusal = vg.refusal().map(|refusal| refusal.to_string());
-        let refusal = refusal.or_else(|| found.ambiguous.clone()).or_else(missing);
+        let refusal = refusal
+            .or_else(|| found.ambiguous.as_ref().map(ToString::to_string))
+            .or_else(missing);
         Some(Self {
             found,
             vg,

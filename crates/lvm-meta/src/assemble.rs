@@ -1,7 +1,7 @@
 //! From scanned disks to VGs: which copy of each VG's text counts, which disk is which PV, and what is wrong where.
 //!
-//! The highest sequence number wins, as in LVM.  Copies with that number that differ are reported, and the one that
-//! most areas hold is taken; the VG is then not to be changed.
+//! The highest sequence number wins, as in LVM.  Of copies with that number that differ the one on the first disk is taken, as
+//! LVM does; but LVM goes on writing then, and here the VG is not to be changed until a repair settles it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -34,9 +34,47 @@ pub struct FoundVg {
     pub pvs: Vec<FoundPv>,
     /// What is wrong.
     pub problems: Vec<Problem>,
-    /// Why the VG must not be changed although its text could be read: copies with the newest sequence number differ, a
-    /// copy with a good checksum cannot be read, a PV is claimed twice, or the extents of a PV are not its own.
-    pub ambiguous: Option<String>,
+    /// Why the VG must not be changed although its text could be read.
+    pub ambiguous: Option<Ambiguity>,
+}
+
+/// Why nobody can tell which metadata is right, or which disk is whose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ambiguity {
+    /// Copies with this sequence number, the newest, differ.
+    CopiesDiffer(u32),
+    /// A copy with a good checksum, which may be the newest, cannot be read: why.
+    UnreadableCopy(String),
+    /// A PV is listed by more than one VG.
+    PvInTwoVgs(PvId),
+    /// A PV is on more than one device.
+    PvOnTwoDevices(PvId),
+    /// The extents of a PV are not where only they may be: how.
+    Extents(String),
+}
+
+impl Ambiguity {
+    /// Is it settled when the copy that is read is written to all areas?
+    pub fn is_in_copies(&self) -> bool {
+        matches!(self, Self::CopiesDiffer(_) | Self::UnreadableCopy(_))
+    }
+}
+
+impl fmt::Display for Ambiguity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CopiesDiffer(seqno) => {
+                write!(
+                    f,
+                    "copies of the metadata with the sequence number {seqno} differ"
+                )
+            }
+            Self::UnreadableCopy(what) | Self::Extents(what) => f.write_str(what),
+            Self::PvInTwoVgs(id) => write!(f, "PV {id} is claimed by more than one volume group"),
+            Self::PvOnTwoDevices(id) => write!(f, "PV {id} is on more than one device"),
+        }
+    }
 }
 
 /// A PV of a VG, or of none.
@@ -145,57 +183,44 @@ pub fn assemble(scans: Vec<(usize, PvScan)>) -> Assembly {
 
 /// One VG for each id, with its newest text; texts that cannot be parsed become VGs of their own, by name.
 fn group(copies: Vec<Copy>) -> Assembly {
-    let mut vgs: Vec<(FoundVg, usize)> = Vec::new();
+    let mut vgs: Vec<FoundVg> = Vec::new();
     let (good, broken): (Vec<Copy>, Vec<Copy>) = copies.into_iter().partition(|copy| copy.vg.is_ok());
     for copy in good {
         let Ok(vg) = copy.vg else { continue };
-        let held = copy.holders.len();
-        let Some((found, best)) = vgs.iter_mut().find(|(found, _)| found.id == Some(vg.id())) else {
-            vgs.push((FoundVg::new(vg, copy.text), held));
+        let Some(found) = vgs.iter_mut().find(|found| found.id == Some(vg.id())) else {
+            vgs.push(FoundVg::new(vg, copy.text));
             continue;
         };
         let newest = found.seqno().unwrap_or(0);
-        let same = vg.seqno() == newest;
-        if same {
-            let what = format!("copies of the metadata with the sequence number {newest} differ");
-            found.ambiguous = Some(what.clone());
-            found.problems.push(Problem {
-                severity: Severity::Error,
-                place: place(&copy.holders),
-                what,
-            });
-        }
-        if vg.seqno() > newest || (same && held > *best) {
-            let (problems, ambiguous) = (std::mem::take(&mut found.problems), found.ambiguous.take());
+        if vg.seqno() > newest {
             // What was wrong with an older generation is wrong no more.
-            let kept = same.then_some((problems, ambiguous));
             *found = FoundVg::new(vg, copy.text);
-            if let Some((problems, ambiguous)) = kept {
-                (found.problems, found.ambiguous) = (problems, ambiguous);
+        } else if vg.seqno() == newest {
+            for place in copy.holders {
+                found.doubt(Ambiguity::CopiesDiffer(newest), place);
             }
-            *best = held;
         }
     }
     for copy in broken {
         let Err(error) = copy.vg else { continue };
         let name = Vg::peek_name(&copy.text).unwrap_or_default();
+        let place = place(&copy.holders);
         let what = format!("the metadata text cannot be used: {error}");
-        let problem = Problem {
-            severity: Severity::Error,
-            place: place(&copy.holders),
-            what,
-        };
-        match vgs.iter_mut().find(|(found, _)| found.name == name) {
+        match vgs.iter_mut().find(|found| found.name == name) {
             // Its checksum is good, so somebody meant it: it may be the newer one.
-            Some((found, _)) => {
-                found.ambiguous = found.ambiguous.take().or_else(|| Some(problem.what.clone()));
-                found.problems.push(problem);
+            Some(found) => found.doubt(Ambiguity::UnreadableCopy(what), place),
+            None => {
+                let problem = Problem {
+                    severity: Severity::Error,
+                    place,
+                    what,
+                };
+                vgs.push(FoundVg::unreadable(name, error, copy.text, problem));
             }
-            None => vgs.push((FoundVg::unreadable(name, error, copy.text, problem), 0)),
         }
     }
     Assembly {
-        vgs: vgs.into_iter().map(|(vg, _)| vg).collect(),
+        vgs,
         orphans: Vec::new(),
     }
 }
@@ -224,16 +249,13 @@ impl Assembly {
         if claims.len() > 1 {
             for at in &claims {
                 if let Some(vg) = self.vgs.get_mut(*at) {
-                    let what = format!("PV {id} is claimed by more than one volume group");
-                    vg.ambiguous = Some(what.clone());
-                    vg.problems.push(Problem {
-                        severity: Severity::Error,
-                        place: Place {
+                    vg.doubt(
+                        Ambiguity::PvInTwoVgs(id),
+                        Place {
                             disk: Some(disk),
                             at: 0,
                         },
-                        what,
-                    });
+                    );
                 }
             }
         }
@@ -243,16 +265,13 @@ impl Assembly {
             return;
         };
         if pv.disk.is_some() {
-            let what = format!("PV {id} is on more than one device");
-            vg.ambiguous = Some(what.clone());
-            vg.problems.push(Problem {
-                severity: Severity::Error,
-                place: Place {
+            vg.doubt(
+                Ambiguity::PvOnTwoDevices(id),
+                Place {
                     disk: Some(disk),
                     at: 0,
                 },
-                what,
-            });
+            );
             return;
         }
         (pv.disk, pv.scan) = (Some(disk), Some(scan));
@@ -344,6 +363,18 @@ impl FoundVg {
         }
     }
 
+    /// Notes what forbids changes.  What a repair cannot settle counts before what it can.
+    fn doubt(&mut self, ambiguity: Ambiguity, place: Place) {
+        self.problems.push(Problem {
+            severity: Severity::Error,
+            place,
+            what: ambiguity.to_string(),
+        });
+        if self.ambiguous.as_ref().is_none_or(Ambiguity::is_in_copies) {
+            self.ambiguous = Some(ambiguity);
+        }
+    }
+
     /// The sequence number of the newest text.
     pub fn seqno(&self) -> Option<u32> {
         self.vg.as_ref().ok().map(Vg::seqno)
@@ -426,6 +457,7 @@ impl FoundVg {
     /// What must not be written to because the extents of a PV are not where only they may be.
     fn report_extents(&mut self) {
         let Ok(vg) = &self.vg else { return };
+        let mut doubts = Vec::new();
         for found in &self.pvs {
             let (Some(pv), Some(scan)) = (vg.pv(found.id), &found.scan) else {
                 continue;
@@ -450,16 +482,14 @@ impl FoundVg {
             } else {
                 continue;
             };
-            self.ambiguous = self.ambiguous.take().or_else(|| Some(what.clone()));
             let place = Place {
                 disk: found.disk,
                 at: 0,
             };
-            self.problems.push(Problem {
-                severity: Severity::Error,
-                place,
-                what,
-            });
+            doubts.push((Ambiguity::Extents(what), place));
+        }
+        for (ambiguity, place) in doubts {
+            self.doubt(ambiguity, place);
         }
     }
 }

@@ -44,7 +44,7 @@ pub mod config {
 }
 
 pub use alloc::{AllocError, AllocPolicy, AllocRequest, Layout, PvFilter, allocate};
-pub use assemble::{Assembly, CopyState, FoundPv, FoundVg, Place, Problem, Severity, assemble};
+pub use assemble::{Ambiguity, Assembly, CopyState, FoundPv, FoundVg, Place, Problem, Severity, assemble};
 pub use backup::backup_text;
 pub use check::{Finding, check};
 pub use disk::{Disk, FileDisk, MemDisk};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lvm_dm::{DeviceId, DeviceInfo, DeviceNumber};
-use lvm_meta::{Disk, FoundVg, Lv, MdaSet, PvId, Vg};
+use lvm_meta::{Ambiguity, Disk, FoundVg, Lv, MdaSet, PvId, Vg};
 
 use crate::apply::{Link, NewText, Step};
 use crate::error::Refusal;
@@ -37,8 +37,8 @@ pub(crate) struct OpenVg {
     pub(crate) problems: Vec<String>,
     /// Why the last backup of the metadata could not be kept.
     pub(crate) backup_problem: Option<String>,
-    /// Copies of the metadata differ, or a PV is on several devices.
-    pub(crate) ambiguous: Option<String>,
+    /// Nobody can tell which metadata is right, or which disk is whose.
+    pub(crate) ambiguous: Option<Ambiguity>,
     /// The parsed metadata may not be what is on disk: a change failed half way.
     stale: bool,
     /// A write or sync failed: this handle changes nothing more.
@@ -173,7 +173,7 @@ impl OpenVg {
     /// Refuses a VG that we must not change.
     pub(crate) fn check_writable(&self, inner: &Inner) -> Result<(), Error> {
         let why = if let Some(what) = &self.ambiguous {
-            Refusal::Ambiguous(what.clone())
+            Refusal::Ambiguous(what.to_string())
         } else if let Some(refusal) = self.vg.refusal() {
             Refusal::of_metadata(&refusal)
         } else if let Some(pv) = self.vg.pvs().iter().find(|pv| self.device(pv.id()).is_none()) {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use lvm_meta::testing::CrashDisks;
-use lvm_meta::{CopyState, Disk, Error, FoundVg, MdaSet, Severity, Vg, erase_pv, make_pv, scan, set_pv_used};
+use lvm_meta::{
+    Ambiguity, CopyState, Disk, Error, FoundVg, MdaSet, Severity, Vg, erase_pv, make_pv, scan, set_pv_used,
+};
 
 use crate::support::{
     DISK_SIZE, add_lv, add_pv, blank, changed, commit, create, layout, new_vg, open, provenance, pv_id, read,
@@ -69,13 +71,20 @@ fn differing_copies_with_one_sequence_number_are_nobodys_to_choose_from() {
     commit_to(&disks[1], &other);
     commit_to(&disks[2], &other);
     let found = read_vg(&disks).unwrap();
-    assert!(found.ambiguous.is_some());
-    assert_eq!(found.vg.as_ref().unwrap(), &other, "the one that most areas hold");
-    assert_eq!(states(&found)[0], (CopyState::Bad, Some(2)));
+    assert_eq!(found.ambiguous, Some(Ambiguity::CopiesDiffer(2)));
+    assert_eq!(found.vg.as_ref().unwrap(), &one, "LVM takes the first, too");
+    assert_eq!(
+        states(&found),
+        [
+            (CopyState::Current, Some(2)),
+            (CopyState::Bad, Some(2)),
+            (CopyState::Bad, Some(2))
+        ]
+    );
     // A later generation settles it.
     commit_to(&disks[0], &changed(&one, |_| ()));
     let found = read_vg(&disks).unwrap();
-    assert_eq!((found.ambiguous.as_deref(), found.seqno()), (None, Some(3)));
+    assert_eq!((&found.ambiguous, found.seqno()), (&None, Some(3)));
 }
 
 #[test]
@@ -138,7 +147,7 @@ fn a_good_checksum_over_what_cannot_be_read_stops_changes() {
         .commit()
         .unwrap();
     let found = read_vg(&disks).unwrap();
-    assert!(found.vg.is_ok() && found.ambiguous.is_some());
+    assert!(found.vg.is_ok() && matches!(found.ambiguous, Some(Ambiguity::UnreadableCopy(_))));
     assert_eq!(
         states(&found),
         [(CopyState::Current, Some(1)), (CopyState::Bad, None)]
@@ -214,7 +223,7 @@ fn a_pv_on_two_devices_or_in_two_vgs_stops_changes() {
     let (mut disks, _) = disks_with_vg(&[1, 1]);
     disks.push(disks[1].clone());
     let found = read_vg(&disks).unwrap();
-    assert!(found.ambiguous.unwrap().ends_with("is on more than one device"));
+    assert!(matches!(found.ambiguous, Some(Ambiguity::PvOnTwoDevices(_))));
 
     let (disks, _) = disks_with_vg(&[1]);
     let thief = CrashDisks::new(blank(1)).disks().remove(0);
@@ -235,7 +244,12 @@ fn a_pv_on_two_devices_or_in_two_vgs_stops_changes() {
         found.vgs.iter().map(|vg| vg.name.as_str()).collect::<Vec<_>>(),
         ["vg0", "vg1"]
     );
-    assert!(found.vgs.iter().all(|vg| vg.ambiguous.is_some()));
+    assert!(
+        found
+            .vgs
+            .iter()
+            .all(|vg| matches!(vg.ambiguous, Some(Ambiguity::PvInTwoVgs(_))))
+    );
     assert_eq!(
         found.vgs[0].pvs[0].disk,
         Some(0),
@@ -286,10 +300,7 @@ fn extents_past_the_device_or_over_an_area_stop_changes() {
         set_pv_used(&*disks[0], true).unwrap();
         let found = read_vg(&disks).unwrap();
         assert!(
-            found
-                .ambiguous
-                .as_ref()
-                .is_some_and(|what| what.contains(expected)),
+            matches!(&found.ambiguous, Some(Ambiguity::Extents(what)) if what.contains(expected)),
             "{:?}",
             found.ambiguous
         );
