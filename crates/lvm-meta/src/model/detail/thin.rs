@@ -1,5 +1,6 @@
 //! Thin pools and thin LVs.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ pub struct ThinPool {
 }
 
 /// One message to a thin pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ThinMessage {
     /// Make the device of this thin LV.
     Create(Arc<str>),
@@ -82,13 +83,8 @@ impl ThinPool {
             .sections()
             .map(|(_, message)| read_message(fields, message));
         let messages: Vec<ThinMessage> = messages.collect::<Result<_, _>>()?;
-        let mut rest = messages.as_slice();
-        let is_told_twice = std::iter::from_fn(|| {
-            let (first, others) = rest.split_first()?;
-            rest = others;
-            Some(others.contains(first))
-        });
-        if is_told_twice.into_iter().any(|twice| twice) {
+        let mut seen = HashSet::new();
+        if !messages.iter().all(|message| seen.insert(message)) {
             return Err(fields.error("create", DetailProblem::Mismatch("another message")));
         }
         Ok(Self {
