@@ -16,5 +16,7 @@ mod properties;
 mod pvck;
 mod round_trip;
 mod rules;
+#[cfg(feature = "serde")]
+mod serial;
 mod support;
 mod texts;

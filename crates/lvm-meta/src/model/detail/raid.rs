@@ -110,10 +110,17 @@ pub struct Raid {
 
 /// One leg of an array.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct RaidLeg {
     /// The LV that holds the array's own metadata.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, deserialize_with = "crate::serial::optional_lv_name")
+    )]
     pub meta: Option<Arc<str>>,
     /// The LV that holds data.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serial::lv_name"))]
     pub image: Arc<str>,
 }
 

@@ -13,7 +13,7 @@ use crate::text::Section;
 /// What the kernel takes for a pool's chunk, in sectors: 64 KiB to 1 GiB.
 const CHUNKS: RangeInclusive<u64> = 128..=2_097_152;
 /// What the kernel takes for a device's number.
-const DEVICES: RangeInclusive<u64> = 0..=16_777_215;
+pub(super) const DEVICES: RangeInclusive<u64> = 0..=16_777_215;
 
 /// A pool of thin LVs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +38,13 @@ pub struct ThinPool {
 
 /// One message to a thin pool.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum ThinMessage {
     /// Make the device of this thin LV.
-    Create(Arc<str>),
+    Create(#[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serial::lv_name"))] Arc<str>),
     /// Delete the device of this number.
-    Delete(u32),
+    Delete(#[cfg_attr(feature = "serde", serde(deserialize_with = "super::serial::device_id"))] u32),
 }
 
 /// A thin LV.
