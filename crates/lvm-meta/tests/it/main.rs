@@ -12,6 +12,7 @@ mod corpus;
 mod fixtures;
 mod hostile;
 mod kinds;
+mod numbers;
 mod properties;
 mod pvck;
 mod round_trip;

@@ -175,7 +175,7 @@ impl Raid {
             write_behind: fields.optional_number("writebehind", U32)?,
             min_recovery_rate: fields.optional_number("min_recovery_rate", U32)?,
             max_recovery_rate: fields.optional_number("max_recovery_rate", U32)?,
-            data_offset: fields.optional_sectors("data_offset", super::fields::U64)?,
+            data_offset: fields.optional_sectors("data_offset", U32)?,
         };
         let needs = |key, is_there: bool, is_needed: bool| match is_needed && !is_there {
             true => Err(fields.error(key, DetailProblem::Missing)),
