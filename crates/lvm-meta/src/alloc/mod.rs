@@ -1,6 +1,8 @@
 //! Finding free extents for an LV: LVM's allocation policies as pure functions.
 
 mod linear;
+#[cfg(test)]
+mod properties;
 mod space;
 mod striped;
 #[cfg(test)]
