@@ -152,7 +152,7 @@ fn add_striped(vg: &mut Vg, maps: &mut [PvMap], extents: u32, layout: Layout) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
     #[test]
     fn any_request_gets_free_extents_of_its_own_or_there_are_too_few(
         mut maps in prop::collection::vec(pv_map(), 1..6),

@@ -13,6 +13,7 @@ mod fixtures;
 mod hostile;
 mod kinds;
 mod numbers;
+mod printer;
 mod properties;
 mod pvck;
 mod round_trip;
