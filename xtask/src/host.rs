@@ -24,7 +24,7 @@ const DEVICEMAPPER: &[&str] = &["libclang-dev", "libdevmapper-dev", "pkg-config"
 pub(crate) fn test() -> Result<()> {
     tidy::check()?;
     vm::install(TOOLS)?;
-    let features = ["--features", "lvm-meta/testing,lvm-dm/testing"];
+    let features = ["--features", "lvm-meta/testing,lvm-dm/testing,lvm-native/serde"];
     sh::run(sh::cargo(&["test", "--quiet", "--workspace"]).args(features))?;
     vm::install_libraries(DEVICEMAPPER)?;
     let stratis = [
@@ -65,6 +65,8 @@ fn oldest_compiler() -> Result<()> {
         "--quiet",
         "--workspace",
         "--all-targets",
+        "--features",
+        "lvm-native/serde",
     ];
     sh::run(
         Command::new("rustup")

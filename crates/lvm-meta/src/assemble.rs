@@ -12,6 +12,7 @@ use crate::{DiskArea, Error, PvId, Sectors, Vg, VgId};
 
 /// All VGs and free PVs of a set of disks.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Assembly {
     /// The VGs, in the order in which their first disk was given.
     pub vgs: Vec<FoundVg>,
@@ -79,6 +80,7 @@ impl fmt::Display for Ambiguity {
 
 /// A PV of a VG, or of none.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FoundPv {
     /// Its id.
     pub id: PvId,
@@ -90,6 +92,7 @@ pub struct FoundPv {
 
 /// What is wrong with one copy or disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Problem {
     /// Does it endanger the VG?
     pub severity: Severity,
@@ -101,6 +104,8 @@ pub struct Problem {
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Severity {
     /// The next write mends it, or it is harmless.
     Warning,
@@ -110,6 +115,7 @@ pub enum Severity {
 
 /// Where a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Place {
     /// The disk's number, unless it is missing.
     pub disk: Option<usize>,
@@ -125,6 +131,8 @@ impl fmt::Display for Problem {
 
 /// How a metadata area's copy compares with the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum CopyState {
     /// It holds the newest text.
     Current,

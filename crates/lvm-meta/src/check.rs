@@ -12,6 +12,7 @@ use crate::{
 
 /// A rule that a VG breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Finding {
     /// A short name of the rule.
     pub rule: &'static str,

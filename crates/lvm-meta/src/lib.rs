@@ -2,6 +2,26 @@
 //!
 //! Nothing here opens a device by name, asks the time, draws a random number, or knows device-mapper: all of
 //! that is passed in.  Bytes from a disk never panic, never loop or allocate without bound.
+//!
+//! # Feature `serde`
+//!
+//! `Serialize` for the model ([`Vg`] and all in it, [`detail`]), for what disks hold ([`Assembly`], [`PvScan`],
+//! [`Problem`]), for [`Finding`], [`LvRole`] and [`CopyState`].  It borrows, and takes time in proportion to the VG.
+//!
+//! - The names are stable; new ones may be added.  They are the keys of the metadata text wherever it has one
+//!   (`extent_size`, `pe_start`, `segments` with `start_extent`, `thin_pool`, `device_id`), snake case otherwise.
+//!   `tests/data/serde` shows each of them.
+//! - Every name is always there, with `null` for what is not.
+//! - [`Sectors`] and [`ExtentSize`] are numbers of 512-byte sectors, [`Extents`] are numbers; ids are strings in LVM's
+//!   spelling with dashes; `status` and `flags` are lists of LVM's words, those that nobody knows last.
+//! - `detail` is what a segment of another type says, told apart by `kind`, and `text` its lines as on disk, unknown
+//!   ones included.  Keys that a known section should not have are under `unknown`.
+//! - `refusal`, `error`, `what` and their like are messages for people, and not stable.
+//!
+//! `Deserialize` for what stands alone and can be checked on the way in: ids, names, tags, sizes, words of status and
+//! flags, [`AllocPolicy`], [`Provenance`], [`NewVg`], [`NewPv`], [`config::Section`], and the types of [`detail`], which
+//! must come back from the text that they print.  Anything else is refused, unknown names of fields, too.  A [`Vg`] is
+//! not deserialised: its text is the one form that loses nothing, and the one on which [`Vg::parse`] checks the rules.
 #![warn(
     clippy::as_conversions,
     clippy::arithmetic_side_effects,
@@ -24,6 +44,8 @@ mod model;
 mod name;
 mod pv;
 mod scan;
+#[cfg(feature = "serde")]
+mod serial;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;

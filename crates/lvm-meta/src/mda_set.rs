@@ -334,3 +334,6 @@ impl Precommitted<'_> {
         self.set.write_headers(&slots)
     }
 }
+
+#[cfg(test)]
+mod tests;

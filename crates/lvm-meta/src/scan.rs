@@ -13,6 +13,7 @@ const LABEL_END: u64 = 2048;
 
 /// A disk that carries a label.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PvScan {
     /// What the PV says of itself.
     pub header: PvHeader,

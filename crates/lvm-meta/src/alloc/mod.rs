@@ -1,6 +1,8 @@
 //! Finding free extents for an LV: LVM's allocation policies as pure functions.
 
 mod linear;
+#[cfg(test)]
+mod properties;
 mod space;
 mod striped;
 #[cfg(test)]
@@ -12,6 +14,8 @@ use crate::{Area, Extents, PvId, Refusal, Sectors, SegmentKind, SegmentPlan, Str
 
 /// How free extents may be chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum AllocPolicy {
     /// One run for each stripe; when an LV grows, right behind its last extents.
     Contiguous,

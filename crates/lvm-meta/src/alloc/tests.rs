@@ -1,12 +1,12 @@
 use super::*;
 use crate::{Area, ExtentSize, LvName, NewLv, NewPv, NewVg, PvId, VgId, VgName};
 
-fn pv_id(number: u8) -> PvId {
+pub(super) fn pv_id(number: u8) -> PvId {
     PvId::from_uuid_bytes([number; 16])
 }
 
 /// A VG whose PVs have these numbers of extents.
-fn vg(sizes: &[u32]) -> Vg {
+pub(super) fn vg(sizes: &[u32]) -> Vg {
     let name = VgName::parse("vg0").unwrap();
     let (id, extent_size) = (VgId::from_uuid_bytes([9; 16]), ExtentSize::DEFAULT);
     let mut vg = Vg::new(NewVg {
@@ -30,14 +30,14 @@ fn vg(sizes: &[u32]) -> Vg {
     vg
 }
 
-fn add(vg: &mut Vg, name: &str, segments: Vec<SegmentPlan>) {
+pub(super) fn add(vg: &mut Vg, name: &str, segments: Vec<SegmentPlan>) {
     let id = crate::LvId::from_uuid_bytes([u8::try_from(vg.lv_count()).unwrap(); 16]);
     vg.add_lv(NewLv::new(LvName::parse(name).unwrap(), id, segments))
         .unwrap();
 }
 
 /// Uses up extents, so that free runs lie between them.
-fn hole(vg: &mut Vg, pv: u8, start: u32, length: u32) {
+pub(super) fn hole(vg: &mut Vg, pv: u8, start: u32, length: u32) {
     let name = format!("used{}", vg.lv_count());
     add(
         vg,
@@ -261,6 +261,21 @@ fn a_limit_for_each_pv_is_kept() {
     check_no_space(&vg, &limited(striped(16, 2, AllocPolicy::Anywhere)));
     let four = limited(striped(12, 4, AllocPolicy::Anywhere));
     check_plan(&vg, &four, &[(12, &[(0, 0), (1, 0), (0, 3), (1, 3)])]);
+}
+
+#[test]
+fn stripes_that_share_a_pv_keep_its_limit_together() {
+    let mut vg = vg(&[40, 1]);
+    let areas = [0, 20].map(|start| Area::Pv { pv: pv_id(0), start });
+    let segment = SegmentPlan::striped(Extents::new(4), Sectors::new(128), areas.into());
+    add(&mut vg, "a", vec![segment.unwrap()]);
+    let grow = |limit| AllocRequest {
+        extend: Some("a"),
+        max_per_pv: Some(Extents::new(limit)),
+        ..striped(8, 2, AllocPolicy::Cling)
+    };
+    check_no_space(&vg, &grow(7));
+    check_plan(&vg, &grow(8), &[(8, &[(0, 2), (0, 22)])]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ const IGNORED: u32 = 1;
 
 /// Where a text lies in its area.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RawLocation {
     /// First byte, from the area's start.
     pub offset: u64,

@@ -24,6 +24,7 @@ const EXTENSION_VERSION: u32 = 2;
 
 /// A part of a device, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DiskArea {
     /// First byte on the device.
     pub offset: u64,
@@ -41,6 +42,7 @@ impl DiskArea {
 
 /// What a PV says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PvHeader {
     /// The PV's id.
     pub id: PvId,

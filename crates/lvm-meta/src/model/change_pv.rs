@@ -5,10 +5,16 @@ use crate::{Error, ExtentSize, Extents, PvId, Sectors};
 
 /// What a new PV of a VG is made of.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct NewPv {
     /// Its id.
     pub id: PvId,
     /// The path of its device.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "device", deserialize_with = "crate::serial::line")
+    )]
     pub device_hint: String,
     /// The size of its device.
     pub dev_size: Sectors,
@@ -17,6 +23,10 @@ pub struct NewPv {
     /// The number of its extents.
     pub pe_count: Extents,
     /// Type and name of the device's id in LVM's devices file.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, deserialize_with = "crate::serial::optional_lines")
+    )]
     pub device_id: Option<(String, String)>,
 }
 

@@ -10,6 +10,8 @@ use crate::text::{Node, push_quoted, push_u64};
 ///
 /// Nothing reads it but people.  It must be the same for all copies of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Provenance {
     /// What was done, such as `Write from lvcreate -n data vg0.`
     pub description: String,
@@ -24,6 +26,7 @@ pub struct Provenance {
     /// Who wrote, such as `LVM2 version 2.03.16(2) (2022-05-18)`.
     pub tool_version: String,
     /// The host's system id, if it has one.
+    #[cfg_attr(feature = "serde", serde(rename = "creation_host_system_id"))]
     pub system_id: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! Text to VG: the values behind keys.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::Tags;
 use super::error::{Fault, TextProblem};
@@ -83,8 +84,9 @@ impl<'a> Import<'a> {
         unknown: &mut Vec<Box<str>>,
         mut take: impl FnMut(&str) -> bool,
     ) -> Result<(), Fault> {
+        let mut seen = HashSet::new();
         self.strings(key, |word| {
-            if !take(&word) && !unknown.iter().any(|own| **own == *word) {
+            if !take(&word) && seen.insert(word.clone()) {
                 unknown.push(word.into());
             }
         })

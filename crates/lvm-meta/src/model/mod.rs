@@ -21,11 +21,15 @@ mod pv;
 mod refusal;
 mod role;
 mod segment;
+#[cfg(feature = "serde")]
+mod serial;
 mod tags;
 mod vg;
 
 pub use change::NewLv;
 pub use change_pv::NewPv;
+#[cfg(feature = "serde")]
+pub(crate) use detail::RaidLayout;
 pub use error::{ChangeError, TextProblem};
 pub use export::Provenance;
 pub(crate) use extents::ExtentMap;

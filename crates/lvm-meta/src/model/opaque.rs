@@ -251,10 +251,7 @@ fn strip_file_form(body: &str) -> String {
         if at > 0 {
             out.push('\n');
         }
-        let is_config_style = line
-            .split_once('=')
-            .is_some_and(|(key, _)| !key.is_empty() && !key.contains([' ', '\t', '"']));
-        if is_config_style {
+        if is_config_style(line) {
             out.extend(std::iter::repeat_n('\t', depth));
         }
         out.push_str(line);
@@ -263,6 +260,23 @@ fn strip_file_form(body: &str) -> String {
         }
     }
     out
+}
+
+/// Tells whether an equals sign stands right behind the key of a line, which may be quoted.
+fn is_config_style(line: &str) -> bool {
+    let behind = match line.strip_prefix('"') {
+        Some(inside) => {
+            let mut hidden = false;
+            let ends = |c: char| {
+                let is_end = c == '"' && !hidden;
+                hidden = c == '\\' && !hidden;
+                is_end
+            };
+            inside.split_once(ends).map_or("", |(_, behind)| behind)
+        }
+        None => line.trim_start_matches(|c| !matches!(c, ' ' | '\t' | '"' | '=')),
+    };
+    behind.starts_with('=') && behind.len() < line.len()
 }
 
 fn without_comment(line: &str) -> &str {
@@ -322,8 +336,8 @@ mod tests {
     #[test]
     fn backup_files_lose_indentation_and_comments() {
         let file = "\t\t\t\tchunk_size = 128\t# 64 Kilobytes\n\t\t\t\tpolicy = \"s#q\"\n\t\t\t\tpolicy_settings {\n\
-                    \t\t\t\t\tmigration_threshold=2048\n\t\t\t\t}\n\n\t\t\t\tmessage1 {\n\t\t\t\t\tdelete = 9\n\t\t\t\t}";
-        let disk = "chunk_size = 128\npolicy = \"s#q\"\npolicy_settings {\n\tmigration_threshold=2048\n}\n\n\
+                    \t\t\t\t\tmigration_threshold=2048\n\t\t\t\t\t\"a \\\"=\"=1\n\t\t\t\t}\n\n\t\t\t\tmessage1 {\n\t\t\t\t\tdelete = 9\n\t\t\t\t}";
+        let disk = "chunk_size = 128\npolicy = \"s#q\"\npolicy_settings {\n\tmigration_threshold=2048\n\t\"a \\\"=\"=1\n}\n\n\
                     message1 {\ndelete = 9\n}";
         assert_eq!(disk_form(file.to_owned()), disk);
         for odd in ["\ta = \"x\n # y\"", "\ta = \"x\n\ty\"", "a = 1\n\tb = 2"] {

@@ -5,6 +5,8 @@ use super::{Area, Lv, LvStatus, Segment, SegmentKind, Vg};
 
 /// What an LV is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "role", rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum LvRole<'a> {
     /// For users, or an origin that stays one.

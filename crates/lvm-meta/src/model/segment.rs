@@ -55,19 +55,25 @@ enum Areas {
 
 /// Where one stripe of a segment lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(untagged))]
 pub enum Area {
     /// On a PV, from its extent `start` on.
     Pv {
         /// The PV.
+        #[cfg_attr(feature = "serde", serde(rename = "pv_id"))]
         pv: PvId,
         /// Its first extent.
+        #[cfg_attr(feature = "serde", serde(rename = "start_extent"))]
         start: u32,
     },
     /// On another LV of the VG, from its extent `start` on.
     Lv {
         /// Name of the LV.
+        #[cfg_attr(feature = "serde", serde(rename = "lv"))]
         name: Arc<str>,
         /// Its first extent.
+        #[cfg_attr(feature = "serde", serde(rename = "start_extent"))]
         start: u32,
     },
 }
@@ -151,6 +157,17 @@ impl Striped {
     }
 }
 
+impl SegmentKind {
+    pub(super) fn type_name(&self) -> &str {
+        match self {
+            Self::Striped(_) => "striped",
+            Self::Error => "error",
+            Self::Zero => "zero",
+            Self::Other(other) => other.type_name(),
+        }
+    }
+}
+
 impl Segment {
     pub(super) fn new(start: u32, extents: Extents, kind: SegmentKind) -> Self {
         Self {
@@ -178,12 +195,7 @@ impl Segment {
 
     /// The type as LVM writes it, without the words behind `+` for types that we know.
     pub fn type_name(&self) -> &str {
-        match &self.kind {
-            SegmentKind::Striped(_) => "striped",
-            SegmentKind::Error => "error",
-            SegmentKind::Zero => "zero",
-            SegmentKind::Other(other) => other.type_name(),
-        }
+        self.kind.type_name()
     }
 
     /// The tags of the segment, which LVM keeps and nobody sets.

@@ -53,6 +53,8 @@ pub(super) struct History {
 
 /// What a new VG is made of.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct NewVg {
     /// Its name.
     pub name: VgName,
@@ -61,8 +63,13 @@ pub struct NewVg {
     /// The size of its extents.
     pub extent_size: ExtentSize,
     /// Its tags.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub tags: Vec<Tag>,
     /// The host that owns it, if one does.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, deserialize_with = "crate::serial::optional_line")
+    )]
     pub system_id: Option<String>,
 }
 

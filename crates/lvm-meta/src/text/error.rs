@@ -11,7 +11,7 @@ pub struct TextError {
 }
 
 /// One way to break the grammar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextErrorKind {
     /// A string without its closing quote.
@@ -42,11 +42,17 @@ pub enum TextErrorKind {
     #[error("a list in a list")]
     NestedList,
     /// A number followed by something else, without a digit, or with an octal 8 or 9.
-    #[error("malformed number")]
-    BadNumber,
+    #[error("malformed number behind {key}")]
+    BadNumber {
+        /// The key.
+        key: String,
+    },
     /// A number outside 64 bits with sign.
-    #[error("number outside 64 bits")]
-    NumberTooLarge,
+    #[error("number outside 64 bits behind {key}")]
+    NumberTooLarge {
+        /// The key.
+        key: String,
+    },
     /// Sections nested deeper than the limit.
     #[error("more than 32 nested sections")]
     TooDeep,

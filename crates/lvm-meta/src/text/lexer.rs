@@ -233,20 +233,17 @@ impl<'a> Lexer<'a> {
     fn number(&mut self, key: &str) -> Result<Scalar<'a>, TextError> {
         let from = self.at;
         let word = self.take_until(|byte| is_blank(byte) || matches!(byte, b'#' | b',' | b']' | b'}'));
+        let bad = || Kind::BadNumber { key: key.into() }.at(from);
         let digits = word.strip_prefix(['+', '-']).unwrap_or(word);
         let has_only = |text: &str, dots| {
             text.bytes().all(|b| b.is_ascii_digit() || (dots && b == b'.')) && !text.is_empty()
         };
         if let Some((_, fraction)) = digits.split_once('.') {
             let good = has_only(digits, true) && !fraction.contains('.') && digits.len() > 1;
-            return if good {
-                Ok(Scalar::Float(word))
-            } else {
-                Err(Kind::BadNumber.at(from))
-            };
+            return if good { Ok(Scalar::Float(word)) } else { Err(bad()) };
         }
         if !has_only(digits, false) {
-            return Err(Kind::BadNumber.at(from));
+            return Err(bad());
         }
         // Base 0 of C: a leading zero makes it octal.
         let (radix, digits) = match digits.strip_prefix('0') {
@@ -254,7 +251,7 @@ impl<'a> Lexer<'a> {
             _ => (10, digits),
         };
         if radix == 8 && digits.bytes().any(|b| matches!(b, b'8' | b'9')) {
-            return Err(Kind::BadNumber.at(from));
+            return Err(bad());
         }
         let size = u64::from_str_radix(digits, radix).ok();
         let value = if word.starts_with('-') {
@@ -265,7 +262,7 @@ impl<'a> Lexer<'a> {
         match value {
             Some(value) => Ok(Scalar::Int(value)),
             None if key == "creation_time" => Ok(Scalar::Int(OVERFLOWN_TIME)),
-            None => Err(Kind::NumberTooLarge.at(from)),
+            None => Err(Kind::NumberTooLarge { key: key.into() }.at(from)),
         }
     }
 

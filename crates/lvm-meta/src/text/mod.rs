@@ -18,6 +18,8 @@ mod print;
 pub use error::{TextError, TextErrorKind};
 pub(crate) use lexer::{Item, Lexer, Scalar};
 pub use node::{Body, Node, Section, Value};
+#[cfg(feature = "serde")]
+pub(crate) use parse::DEPTH_LIMIT;
 pub use parse::parse;
 pub(crate) use parse::{NODE_LIMIT, parse_body, without_nul};
-pub(crate) use print::{needs_escapes, push_quoted, push_u64, push_value};
+pub(crate) use print::{needs_escapes, push_key, push_quoted, push_u64, push_value};

@@ -48,7 +48,8 @@ pub(crate) fn push_u64(out: &mut String, number: u64) {
     out.push_str(text.unwrap_or_default());
 }
 
-fn push_key(out: &mut String, key: &str) {
+/// Appends a key, in quotes where it would be read as something else without them.
+pub(crate) fn push_key(out: &mut String, key: &str) {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'+');
     if !key.is_empty() && key.bytes().all(plain) {
         out.push_str(key);

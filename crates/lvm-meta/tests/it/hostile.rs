@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use lvm_meta::detail::Detail;
 use lvm_meta::{
-    CorruptKind, Disk, DiskArea, Error, MdaSet, MemDisk, Part, TextProblem, Vg, assemble, check, make_pv,
-    scan,
+    CorruptKind, Disk, DiskArea, Error, MdaSet, MemDisk, Opaque, Part, TextProblem, Vg, assemble, check,
+    make_pv, scan,
 };
 
 use crate::fixtures;
@@ -381,6 +382,28 @@ fn counts_that_promise_much_reserve_little() {
     assert!(matches!(problem(&sum), TextProblem::TooManyExtents { .. }));
     let nodes = text.replacen("max_lv", &format!("x = [{}]\nmax_lv", "1,".repeat(1_000_001)), 1);
     assert!(matches!(problem(&nodes), TextProblem::Grammar(_)));
+}
+
+#[test]
+fn lists_of_what_must_come_once_take_time_by_their_length_alone() {
+    // Compared each with each, these would take minutes.
+    let count = 200_000;
+    let words: String = (0..count).map(|word| format!(", \"W{word}\"")).collect();
+    let text = vg(&[shown("data", 8, &linear(0, 0)).flags("\"X\"")]);
+    let many = text.replacen("\"X\"", &format!("\"X\"{words}"), 1);
+    let read = Vg::parse(many.as_bytes()).unwrap();
+    assert_eq!(Vg::parse(&read.print_raw(&provenance())).unwrap(), read);
+    let messages: String = (0..count)
+        .map(|device| format!("m {{\ndelete = {device}\n}}\n"))
+        .collect();
+    let pool = "metadata = \"p_tmeta\"\npool = \"p_tdata\"\ntransaction_id = 1\nchunk_size = 128\n";
+    let pool = Opaque::parse("thin-pool", &format!("{pool}{messages}"))
+        .unwrap()
+        .unwrap();
+    let Some(Detail::ThinPool(pool)) = pool.detail().unwrap() else {
+        panic!("a thin pool");
+    };
+    assert_eq!(pool.messages.len(), count);
 }
 
 #[test]

@@ -5,6 +5,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod bag;
 mod capacity;
 mod commit;
 mod copies;
@@ -12,9 +13,13 @@ mod corpus;
 mod fixtures;
 mod hostile;
 mod kinds;
+mod numbers;
+mod printer;
 mod properties;
 mod pvck;
 mod round_trip;
 mod rules;
+#[cfg(feature = "serde")]
+mod serial;
 mod support;
 mod texts;

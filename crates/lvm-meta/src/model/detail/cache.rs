@@ -170,6 +170,9 @@ impl Cache {
     }
 }
 
+/// So many of a write cache's settings, the first ones, have 64 bits; the others have 32.
+const WIDE_SETTINGS: usize = 5;
+
 /// An LV with a cache for its writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writecache {
@@ -203,8 +206,9 @@ impl Writecache {
 
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, DetailError> {
         let mut settings = Vec::new();
-        for key in Self::SETTINGS {
-            if let Some(number) = fields.optional_number(key, U64)? {
+        for (at, key) in Self::SETTINGS.into_iter().enumerate() {
+            let range = if at < WIDE_SETTINGS { U64 } else { U32 };
+            if let Some(number) = fields.optional_number(key, range)? {
                 settings.push((key, number));
             }
         }

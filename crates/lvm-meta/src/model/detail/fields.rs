@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::Sectors;
-use crate::text::{Body, Section, Value, push_quoted, push_u64, push_value};
+use crate::text::{Body, Section, Value, push_key, push_quoted, push_u64, push_value};
 
 /// Why a segment's fields cannot be what its type says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -210,7 +210,7 @@ pub(super) fn quoted(text: &str) -> String {
 pub(super) fn put_settings(out: &mut String, key: &str, section: &Section, level: usize) {
     let tabs = |out: &mut String, level| out.extend(std::iter::repeat_n('\t', level));
     tabs(out, level);
-    out.push_str(key);
+    push_key(out, key);
     out.push_str(" {\n");
     let inner = level.saturating_add(1);
     for node in section.nodes() {
@@ -218,7 +218,7 @@ pub(super) fn put_settings(out: &mut String, key: &str, section: &Section, level
             Body::Section(section) => put_settings(out, node.key(), section, inner),
             Body::Value(value) => {
                 tabs(out, inner);
-                out.push_str(node.key());
+                push_key(out, node.key());
                 out.push('=');
                 push_value(out, value);
                 out.push('\n');

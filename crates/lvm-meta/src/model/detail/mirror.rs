@@ -22,10 +22,14 @@ pub struct Mirror {
 
 /// One copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct MirrorArea {
     /// An LV's name or a PV's key.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serial::lv_name"))]
     pub name: Arc<str>,
     /// Its first extent.
+    #[cfg_attr(feature = "serde", serde(rename = "start_extent"))]
     pub start: u32,
 }
 

@@ -8,6 +8,8 @@ mod fields;
 mod integrity;
 mod mirror;
 mod raid;
+#[cfg(feature = "serde")]
+mod serial;
 mod snapshot;
 mod thin;
 mod vdo;
@@ -27,6 +29,8 @@ use fields::Fields;
 
 /// What a segment of a type other than striped, error and zero is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Detail {
     /// Copies kept by the kernel's mirror target; also the pieces of a `pvmove`.

@@ -110,10 +110,17 @@ pub struct Raid {
 
 /// One leg of an array.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct RaidLeg {
     /// The LV that holds the array's own metadata.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, deserialize_with = "crate::serial::optional_lv_name")
+    )]
     pub meta: Option<Arc<str>>,
     /// The LV that holds data.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serial::lv_name"))]
     pub image: Arc<str>,
 }
 
@@ -168,7 +175,7 @@ impl Raid {
             write_behind: fields.optional_number("writebehind", U32)?,
             min_recovery_rate: fields.optional_number("min_recovery_rate", U32)?,
             max_recovery_rate: fields.optional_number("max_recovery_rate", U32)?,
-            data_offset: fields.optional_sectors("data_offset", super::fields::U64)?,
+            data_offset: fields.optional_sectors("data_offset", U32)?,
         };
         let needs = |key, is_there: bool, is_needed: bool| match is_needed && !is_there {
             true => Err(fields.error(key, DetailProblem::Missing)),

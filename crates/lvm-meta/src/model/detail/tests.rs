@@ -168,3 +168,173 @@ fn the_text_of_a_segment_gives_its_detail() {
         ("pool0", 2, Some("web1"))
     );
 }
+
+#[cfg(feature = "serde")]
+mod outside {
+    use std::fmt::Debug;
+
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn details() -> impl Iterator<Item = Detail> {
+        BODIES
+            .iter()
+            .map(|(type_name, body)| read(type_name, body).unwrap().unwrap())
+    }
+
+    #[track_caller]
+    fn check_round_trip<T: Serialize + DeserializeOwned + Debug + PartialEq>(value: &T) {
+        let json = serde_json::to_string(value).unwrap();
+        let again: T = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}\n{json}"));
+        assert_eq!(again, *value);
+    }
+
+    #[test]
+    fn each_detail_comes_back_by_itself_and_among_the_others() {
+        for detail in details() {
+            check_round_trip(&detail);
+            match &detail {
+                Detail::Mirror(own) => {
+                    check_round_trip(own);
+                    own.images.iter().for_each(check_round_trip);
+                }
+                Detail::Raid(own) => {
+                    check_round_trip(own);
+                    own.legs.iter().for_each(check_round_trip);
+                    check_round_trip(&own.layout);
+                }
+                Detail::Snapshot(own) => check_round_trip(own),
+                Detail::ThinPool(own) => {
+                    check_round_trip(own);
+                    own.messages.iter().for_each(check_round_trip);
+                }
+                Detail::Thin(own) => check_round_trip(own),
+                Detail::CachePool(own) => check_round_trip(own),
+                Detail::Cache(own) => check_round_trip(own),
+                Detail::Writecache(own) => check_round_trip(own),
+                Detail::Integrity(own) => check_round_trip(own),
+                Detail::VdoPool(own) => check_round_trip(own),
+                Detail::Vdo(own) => check_round_trip(own),
+            }
+        }
+    }
+
+    /// Every place in a value, with what stands there replaced.
+    fn replaced(value: &Value, with: &Value) -> Vec<Value> {
+        let mut all = Vec::new();
+        let mut put = |whole: Value| all.push(whole);
+        match value {
+            Value::Object(fields) => {
+                for (key, inner) in fields.iter().filter(|(key, _)| *key != "kind") {
+                    let mut whole = value.clone();
+                    whole[key] = with.clone();
+                    put(whole);
+                    for inner in replaced(inner, with) {
+                        let mut whole = value.clone();
+                        whole[key] = inner;
+                        put(whole);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                for at in 0..items.len() {
+                    for inner in replaced(&items[at], with).into_iter().chain([with.clone()]) {
+                        let mut whole = value.clone();
+                        whole[at] = inner;
+                        put(whole);
+                    }
+                }
+            }
+            _ => {}
+        }
+        all
+    }
+
+    #[test]
+    fn what_comes_in_is_refused_or_printed_and_read_back() {
+        let odd = [
+            json!(null),
+            json!(-1),
+            json!(u64::MAX),
+            json!(1_u64 << 32),
+            json!(1.5),
+            json!("a b"),
+            json!("a\0b"),
+            json!("x\nstripe_size = 1"),
+            json!(""),
+            json!([]),
+            json!({}),
+            json!({"a/b": 1}),
+        ];
+        let mut taken = 0;
+        for detail in details() {
+            let good = serde_json::to_value(&detail).unwrap();
+            for changed in odd.iter().flat_map(|odd| replaced(&good, odd)) {
+                let Ok(again) = serde_json::from_value::<Detail>(changed.clone()) else {
+                    continue;
+                };
+                taken += 1;
+                assert_eq!(
+                    read(&again.type_name(), &again.print()),
+                    Ok(Some(again)),
+                    "{changed}"
+                );
+            }
+        }
+        // Most options may be absent, and some texts be any.
+        assert!(taken > 50, "{taken}");
+    }
+
+    #[test]
+    fn what_the_text_cannot_hold_is_refused() {
+        for (at, key, value) in [
+            (0, "mirrors", json!([{"name": "a b", "start_extent": 0}])),
+            (0, "region_size", json!(4095)),
+            (2, "layout", json!("raid7")),
+            (2, "legs", json!([])),
+            (2, "stripe_size", json!(128)),
+            (7, "merging_store", json!("x")),
+            (7, "cow_store", json!(null)),
+            (9, "chunk_size", json!(129)),
+            (9, "crop_metadata", json!(1)),
+            (9, "messages", json!([{"delete": 1 << 24}])),
+            (9, "messages", json!([{"delete": 1}, {"delete": 1}])),
+            (9, "pool", json!("../x")),
+            (11, "device_id", json!(1 << 24)),
+            (11, "thin_pool", json!(null)),
+            (11, "unknown", json!(1)),
+            (
+                13,
+                "settings",
+                json!({"chunk_size": 128, "policy": "smq", "policy_settings": {"a": [[1]]}}),
+            ),
+            (
+                13,
+                "settings",
+                json!({"chunk_size": 128, "policy": "smq", "policy_settings": {"": 1}}),
+            ),
+            (
+                13,
+                "settings",
+                json!({"chunk_size": 128, "policy_settings": {"a": 1}}),
+            ),
+            (16, "settings", json!({"no_such": 1})),
+            (18, "settings", json!({"minimum_io_size": 4096})),
+            (18, "write_policy", json!("sync # x")),
+        ] {
+            let mut good = serde_json::to_value(details().nth(at).unwrap()).unwrap();
+            good[key] = value;
+            let refused = serde_json::from_value::<Detail>(good.clone());
+            assert!(refused.is_err(), "{good}");
+        }
+        let twice = r#"{"kind": "integrity", "settings": {"recalculate": 1, "recalculate": 1}}"#;
+        let error = serde_json::from_str::<Detail>(twice).unwrap_err().to_string();
+        assert!(error.contains("twice"), "{error}");
+        assert!(serde_json::from_str::<Detail>(r#"{"kind": "future"}"#).is_err());
+        assert!(serde_json::from_str::<ThinMessage>(r#"{"delete": 16777216}"#).is_err());
+        assert!(serde_json::from_str::<RaidLeg>(r#"{"image": "-a"}"#).is_err());
+    }
+}

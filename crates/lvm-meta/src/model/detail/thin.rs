@@ -1,5 +1,6 @@
 //! Thin pools and thin LVs.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::text::Section;
 /// What the kernel takes for a pool's chunk, in sectors: 64 KiB to 1 GiB.
 const CHUNKS: RangeInclusive<u64> = 128..=2_097_152;
 /// What the kernel takes for a device's number.
-const DEVICES: RangeInclusive<u64> = 0..=16_777_215;
+pub(super) const DEVICES: RangeInclusive<u64> = 0..=16_777_215;
 
 /// A pool of thin LVs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +37,14 @@ pub struct ThinPool {
 }
 
 /// One message to a thin pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum ThinMessage {
     /// Make the device of this thin LV.
-    Create(Arc<str>),
+    Create(#[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serial::lv_name"))] Arc<str>),
     /// Delete the device of this number.
-    Delete(u32),
+    Delete(#[cfg_attr(feature = "serde", serde(deserialize_with = "super::serial::device_id"))] u32),
 }
 
 /// A thin LV.
@@ -82,13 +85,8 @@ impl ThinPool {
             .sections()
             .map(|(_, message)| read_message(fields, message));
         let messages: Vec<ThinMessage> = messages.collect::<Result<_, _>>()?;
-        let mut rest = messages.as_slice();
-        let is_told_twice = std::iter::from_fn(|| {
-            let (first, others) = rest.split_first()?;
-            rest = others;
-            Some(others.contains(first))
-        });
-        if is_told_twice.into_iter().any(|twice| twice) {
+        let mut seen = HashSet::new();
+        if !messages.iter().all(|message| seen.insert(message)) {
             return Err(fields.error("create", DetailProblem::Mismatch("another message")));
         }
         Ok(Self {

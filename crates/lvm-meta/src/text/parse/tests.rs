@@ -54,7 +54,11 @@ fn numbers_are_read_as_c_reads_them_and_never_cut() {
     assert_eq!(int("a=9223372036854775807}"), None);
     assert_eq!(int("a=9223372036854775807"), Some(i64::MAX));
     assert_eq!(int("a=-9223372036854775808"), Some(i64::MIN));
-    check_error("a = 9223372036854775808", 4, TextErrorKind::NumberTooLarge);
+    check_error(
+        "a = 9223372036854775808",
+        4,
+        TextErrorKind::NumberTooLarge { key: "a".into() },
+    );
     for bad in [
         "a = 09",
         "a = -",
@@ -64,7 +68,7 @@ fn numbers_are_read_as_c_reads_them_and_never_cut() {
         "a = .",
         "a = +-1",
     ] {
-        check_error(bad, 4, TextErrorKind::BadNumber);
+        check_error(bad, 4, TextErrorKind::BadNumber { key: "a".into() });
     }
     let old = parse(b"creation_time = 99999999999999999999").unwrap();
     assert_eq!(old.find("creation_time").unwrap().as_int(), Some(1_527_120_000));
