@@ -1,10 +1,11 @@
 //! Opening and scanning the given paths, and putting what they hold together.
 
-use std::fs::{self, File, Metadata};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use lvm_native::meta::{Assembly, Disk, FileDisk, FoundPv, FoundVg, MdaScan, PvScan, assemble, scan};
+use lvm_native::meta::{Assembly, Disk, FoundPv, FoundVg, MdaScan, PvScan, assemble, scan};
+use lvm_native::pool::host::{Error as HostError, OpenMode, Paths, open_disk};
 use nix::errno::Errno;
 
 use crate::failure::{Failure, byte_in_text};
@@ -129,19 +130,9 @@ fn byte_on_disk(mda: &MdaScan, at: u64) -> Option<u64> {
 /// Scans one path; `None` if it is another name of one that was read already.
 fn read(path: &Path, seen: &mut Vec<(bool, u64, u64)>) -> Result<Option<PvScan>, Failure> {
     let failed = |what, source: std::io::Error| Failure::io(path, what, None, &source);
+    let metadata = fs::metadata(path).map_err(|source| failed("cannot look at it", source))?;
     // Before it is opened: opening a pipe waits for a writer, opening a tape winds it.
-    check_type(
-        path,
-        &fs::metadata(path).map_err(|source| failed("cannot look at it", source))?,
-    )?;
-    let file = File::options()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(path);
-    let file = file.map_err(|source| failed("cannot open it", source))?;
-    let metadata = file
-        .metadata()
-        .map_err(|source| failed("cannot look at it", source))?;
+    check_type(path, &metadata)?;
     let identity = match metadata.file_type().is_block_device() {
         true => (true, metadata.rdev(), 0),
         false => (false, metadata.dev(), metadata.ino()),
@@ -149,8 +140,13 @@ fn read(path: &Path, seen: &mut Vec<(bool, u64, u64)>) -> Result<Option<PvScan>,
     if seen.contains(&identity) {
         return Ok(None);
     }
+    // A device past the page cache, which may be older than what LVM wrote past it.
+    let disk = open_disk(&Paths::default(), path, OpenMode::ReadOnly).map_err(|error| match error {
+        HostError::Io { source, .. } => failed("cannot open it", source),
+        HostError::Suspended { .. } => Failure::unusable(path, Errno::EBUSY, "its I/O is suspended"),
+        other => Failure::unusable(path, Errno::EIO, &other.to_string()),
+    })?;
     seen.push(identity);
-    let disk = FileDisk::new(file);
     let size = disk
         .size()
         .map_err(|source| failed("cannot tell its size", source))?;

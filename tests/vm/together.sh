@@ -1,47 +1,61 @@
 # on: bookworm-noudev trixie-udev
 # Several at once on one VG: nothing is lost.
 . /opt/vm/lib.sh
+# How long, in seconds.
+LONG=120
 good "a pool" pool create p /dev/vda /dev/vdb /dev/vdc
-ours() { # NUMBER: makes eight, grows them, and destroys every second one
-    local i
-    for i in {0..7}; do
-        poolctl replica create p "$(uuid $(($1 * 16 + i)))" 4M --zero none &&
-            poolctl replica resize "$(uuid $(($1 * 16 + i)))" 8M || return 1
-        [ $((i % 2)) = 0 ] || poolctl replica destroy "$(uuid $(($1 * 16 + i)))" || return 1
+# Each change that was acknowledged is a line of $W/WHO: a sign and the LV.  Every second LV stays until 8 younger ones are there.
+ours() { # WHO NUMBER
+    local i=0 id
+    while ((SECONDS < end)); do
+        id=$(uuid $(($2 * 100000 + i)))
+        poolctl replica create p "$id" 4M --zero none && echo "+ $id" >&4 || return 1
+        poolctl replica resize "$id" 8M && echo "= $id" >&4 || return 1
+        ((i % 2)) || id=$(uuid $(($2 * 100000 + i - 16)))
+        if ((i % 2 || i >= 16)); then poolctl replica destroy "$id" && echo "- $id" >&4 || return 1; fi
+        ((++i))
     done
-}
-theirs() {
-    local i
-    for i in {0..7}; do
-        lvcreate -q -y -Wn -n "lv$i" -L 4m p && lvchange -q --addtag "t$i" "p/lv$i" || return 1
-        [ $((i % 2)) = 0 ] || lvremove -q -y "p/lv$i" || return 1
+} 4>"$W/$1"
+theirs() { # WHO
+    local i=0 lv
+    while ((SECONDS < end)); do
+        lv=lv$i
+        lvcreate -q -y -Wn -n $lv -L 4m p && echo "+ $lv" >&4 && lvchange -q --addtag t p/$lv && echo "= $lv" >&4 || return 1
+        ((i % 2)) || lv=lv$((i - 16))
+        if ((i % 2 || i >= 16)); then lvremove -q -y p/$lv && echo "- $lv" >&4 || return 1; fi
+        ((++i))
     done
-}
+} 4>"$W/$1"
 readers() {
-    local i
-    for i in {1..12}; do poolctl --json replica list p && poolctl --json pool show p || return 1; done
+    while ((SECONDS < end)); do
+        poolctl --json replica list p && poolctl --json pool show p && inspect --check /dev/vda /dev/vdb /dev/vdc || return 1
+    done
 }
-seqno=$(field vgs vg_seqno p)
-ours 1 >"$OUT/one" 2>&1 & one=$!
-ours 2 >"$OUT/two" 2>&1 & two=$!
-theirs >"$OUT/theirs" 2>&1 & theirs=$!
+seqno=$(field vgs vg_seqno p) end=$((SECONDS + LONG))
+ours one 1 >"$OUT/one" 2>&1 & one=$!
+ours two 2 >"$OUT/two" 2>&1 & two=$!
+theirs theirs >"$OUT/theirs" 2>&1 & theirs=$!
 readers >"$OUT/readers" 2>&1 & readers=$!
 wait $one; is "the first poolctl loop had no error" $? 0
 wait $two; is "the second poolctl loop had no error" $? 0
 wait $theirs; is "the lvcreate loop had no error" $? 0
 wait $readers; is "readers were never disturbed" $? 0
-want=$({ for n in 1 2; do for i in 0 2 4 6; do uuid $((n * 16 + i)); done; done; for i in 0 2 4 6; do echo lv$i; done; } | sort)
-is "every LV that was made is there, and no other" "$(lvs --noheadings -o lv_name p | tr -d ' ' | sort)" "$want"
-is "every size is right" "$(lvs --noheadings -o lv_size --units m --nosuffix p | tr -d ' ' | sort | uniq -c | tr -s ' ' | tr '\n' ';')" " 4 4.00; 8 8.00;"
-is "every tag is there" "$(lvs --noheadings -o lv_tags p | tr -d ' ' | tr ',' '\n' | grep -c '^t[0246]$')" 4
-is "every change has its own sequence number" "$(field vgs vg_seqno p)" $((seqno + 2 * (8 + 8 + 4) + 8 + 8 + 4))
+changes=$(cat "$W/one" "$W/two" "$W/theirs" | wc -l)
+note "$changes changes in $LONG s: $(wc -l <"$W/one") and $(wc -l <"$W/two") by poolctl, $(wc -l <"$W/theirs") by the tools"
+is "every change has its own sequence number" "$(field vgs vg_seqno p)" $((seqno + changes))
+# What was made and not removed.
+left() { awk '$1 == "+" { lvs[$2] } $1 == "-" { delete lvs[$2] } END { for (lv in lvs) print lv }' "$@" | sort; }
+is "every LV that was made is there, and no other" "$(lvs --noheadings -o lv_name p | tr -d ' ' | sort)" "$(left "$W/one" "$W/two" "$W/theirs")"
+is "every size is right" "$(lvs --noheadings -o lv_name,lv_size --units m --nosuffix p | awk '{ print $1, $2 }' | sort)" \
+    "$({ left "$W/one" "$W/two" | sed 's/$/ 8.00/'; left "$W/theirs" | sed 's/$/ 4.00/'; } | sort)"
+is "every tag is there" "$(lvs --noheadings -o lv_name -S 'lv_tags=t' p | tr -d ' ' | sort)" "$(left "$W/theirs")"
 leaks
 is "nothing is left over" "$REPLY" ""
-is "all are active" "$(lvs --noheadings -o lv_active p | sort | uniq -c | tr -s ' ')" " 12 active"
+is "all are active" "$(lvs --noheadings -o lv_name -S 'lv_active=active' p | wc -l)" "$(left "$W/one" "$W/two" "$W/theirs" | wc -l)"
 rep pvs --segments -o pv_name,pvseg_start,pvseg_size,lv_name -S vg_name=p
 that "no extent is used twice" "(lambda rows: all(a['pv_name'] != b['pv_name'] or int(a['pvseg_start']) + int(a['pvseg_size']) <= int(b['pvseg_start']) for a, b in zip(rows, rows[1:])))(sorted(d, key=lambda row: (row['pv_name'], int(row['pvseg_start']))))" "$R"
 lvm_ok "LVM finds it sound" p
-quiet lvremove -q -y p/lv0 p/lv2 p/lv4 p/lv6
+for lv in $(left "$W/theirs"); do quiet lvremove -q -y p/$lv; done
 
 # Two that want the same thing: one of them gets it.
 poolctl --json replica create p "$(uuid 0x99)" 4M >"$W/a" 2>&1 & a=$!

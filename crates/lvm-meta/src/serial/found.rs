@@ -15,7 +15,8 @@ struct FoundVgForm<'a> {
     text: &'a str,
     pvs: &'a [FoundPv],
     problems: &'a [Problem],
-    ambiguous: Option<&'a str>,
+    /// Why it is not to be changed: a message.
+    ambiguous: Option<String>,
 }
 
 impl Serialize for FoundVg {
@@ -28,7 +29,7 @@ impl Serialize for FoundVg {
             text: &String::from_utf8_lossy(text::without_nul(&self.text)),
             pvs: &self.pvs,
             problems: &self.problems,
-            ambiguous: self.ambiguous.as_deref(),
+            ambiguous: self.ambiguous.as_ref().map(ToString::to_string),
         }
         .serialize(serializer)
     }
