@@ -32,7 +32,7 @@ mod open_vg;
 mod recover;
 mod replica;
 mod request;
-mod restore_plan;
+mod restore;
 mod scan;
 mod storage_pool;
 mod system;

@@ -8,7 +8,7 @@ use crate::apply::{NewText, Step};
 use crate::host::HeldLocks;
 use crate::info::PoolInfo;
 use crate::open_vg::OpenVg;
-use crate::restore_plan::{Plan, Wanted};
+use crate::restore::{Plan, Wanted};
 use crate::{Error, RestorePool, System, storage_pool};
 
 /// What [`System::restore_pool`] did.

@@ -1,28 +1,19 @@
-//! What restoring a VG from a text will do, once every check has passed.  Writes nothing.
-//!
-//! More careful than `vgcfgrestore`, which asks of the disks only that they are there: it counts on from the file's own
-//! sequence number, so that a copy on a disk that the file does not list wins, and it takes PVs away from other VGs.
+//! What a restore will do, once every check has passed.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use lvm_meta::{Disk, DiskArea, FoundVg, MdaScan, Pv, PvId, PvScan, TextHead, Vg, VgName};
+use lvm_meta::{Disk, DiskArea, FoundVg, MdaScan, Pv, PvId, PvScan, TextHead, Vg};
 
 use crate::error::{DiskProblem, Refusal};
 use crate::new_disk::NewDisk;
-use crate::new_disks::{NewDisks, check_given_once};
+use crate::new_disks::NewDisks;
 use crate::scan::{Scan, ScannedDisk};
 use crate::system::Inner;
-use crate::{Error, RestorePool, host, naming};
+use crate::{Error, host, naming};
 
-/// The text to restore and the disks that the caller gives, checked as far as that needs no look at the disks.
-pub(crate) struct Wanted<'a> {
-    request: &'a RestorePool,
-    pub(crate) vg: Vg,
-    /// Which disk is to be labelled as which PV.
-    given: Vec<(PvId, &'a Path)>,
-}
+use super::wanted::{Wanted, check_allowed};
 
 /// A disk whose label is there.
 pub(crate) struct Member<'a> {
@@ -49,50 +40,6 @@ pub(crate) struct Plan<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// Reads the text and checks all that it says by itself.
-    ///
-    /// # Errors
-    /// [`Error::BadBackup`], [`Error::InvalidArgument`], [`Error::Refused`], [`Error::NeedsForce`], [`Error::Disk`].
-    pub(crate) fn read(inner: &Inner, request: &'a RestorePool) -> Result<Self, Error> {
-        let name = VgName::parse(&request.name)?;
-        let bad = |why: String| Error::BadBackup {
-            vg: request.name.clone(),
-            why,
-        };
-        let vg = Vg::parse(&request.text).map_err(|error| bad(error.to_string()))?;
-        if vg.name() != name.as_str() {
-            return Err(Error::InvalidArgument {
-                what: "pool name",
-                given: request.name.clone(),
-                why: format!("the file is of volume group {:?}", vg.name()),
-            });
-        }
-        check_allowed(inner, &vg, vg.refusal().as_ref())?;
-        if let Some(finding) = lvm_meta::check(&vg).into_iter().next() {
-            return Err(bad(finding.to_string()));
-        }
-        let is_thin = |lv: &&lvm_meta::Lv| {
-            let mut types = lv.segments().iter().map(|segment| segment.type_name());
-            types.any(|name| name == "thin-pool" || name == "thin")
-        };
-        if let Some(lv) = vg.lvs().find(is_thin).filter(|_| !request.force) {
-            return Err(Error::NeedsForce {
-                vg: vg.name().into(),
-                what: format!(
-                    "the file may be older than the thin pool's own metadata: {:?}",
-                    lv.name()
-                ),
-            });
-        }
-        let given = given(request, &vg)?;
-        Ok(Self { request, vg, given })
-    }
-
-    /// The disks to be labelled.
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        self.given.iter().map(|(_, path)| path.to_path_buf()).collect()
-    }
-
     /// Checks what is on the disks and in the kernel.  The caller holds the locks.
     ///
     /// # Errors
@@ -141,20 +88,6 @@ impl<'a> Wanted<'a> {
         plan.outrank(scan)?;
         plan.note_devices()?;
         Ok(plan)
-    }
-
-    fn refused(&self, why: Refusal) -> Error {
-        Error::Refused {
-            vg: self.vg.name().into(),
-            why,
-        }
-    }
-
-    /// Is it this VG, as far as its newest text tells?
-    fn is_it(&self, found: &FoundVg) -> bool {
-        let is_same = |id| id == self.vg.id();
-        let id = found.id.or_else(|| TextHead::read(&found.text).ok()?.id);
-        found.name == self.vg.name() && id.is_none_or(is_same)
     }
 
     /// The VG as it is on the disks, if there is one that may be changed.
@@ -394,21 +327,6 @@ fn head(text: &[u8]) -> Option<TextHead> {
     })
 }
 
-/// Refuses a VG that this host must not write.
-fn check_allowed(inner: &Inner, vg: &Vg, refusal: Option<&lvm_meta::Refusal>) -> Result<(), Error> {
-    let why = match refusal {
-        Some(refusal) => Refusal::of_metadata(refusal),
-        None => match inner.host_refusal(vg) {
-            Some(why) => why,
-            None => return Ok(()),
-        },
-    };
-    Err(Error::Refused {
-        vg: vg.name().into(),
-        why,
-    })
-}
-
 /// Refuses while a device of the VG is there: by its id, and by its name where that is all that the kernel tells.
 fn check_inactive(inner: &Inner, vg: &Vg) -> Result<(), Error> {
     let prefix = format!("LVM-{}", vg.id().as_str());
@@ -431,27 +349,4 @@ fn check_inactive(inner: &Inner, vg: &Vg) -> Result<(), Error> {
         vg: vg.name().into(),
         devices: active,
     })
-}
-
-/// Finds the PVs that the caller gives disks for.
-fn given<'a>(request: &'a RestorePool, vg: &Vg) -> Result<Vec<(PvId, &'a Path)>, Error> {
-    let paths: Vec<PathBuf> = request.disks.iter().map(|(_, path)| path.clone()).collect();
-    check_given_once(&paths)?;
-    let mut given: Vec<(PvId, &Path)> = Vec::new();
-    for (wanted, path) in &request.disks {
-        let refuse = |why: &str| Error::InvalidArgument {
-            what: "PV",
-            given: wanted.clone(),
-            why: why.into(),
-        };
-        let id = PvId::parse(wanted).ok();
-        let is_it = |pv: &&Pv| Some(pv.id()) == id || pv.key() == wanted;
-        let pv = vg.pvs().iter().find(is_it);
-        let pv = pv.ok_or_else(|| refuse("the file has no PV of this id or key"))?;
-        if given.iter().any(|(id, _)| *id == pv.id()) {
-            return Err(refuse("it was given twice"));
-        }
-        given.push((pv.id(), path));
-    }
-    Ok(given)
 }
