@@ -33,6 +33,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+/// A PV's id or key, and the disk that is to be it.
+fn labelled_disk(text: &str) -> Result<(String, PathBuf), String> {
+    let (pv, disk) = text
+        .split_once('=')
+        .ok_or("not a PV, an equals sign and a disk")?;
+    Ok((pv.into(), disk.into()))
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Mapper {
     Kernel,
@@ -83,6 +91,20 @@ pub(crate) enum PoolCommand {
     Grow { pool: String },
     /// Write the metadata anew to every disk that lost it.
     Repair { pool: String },
+    /// Make a backup of the metadata the pool's again.
+    Restore {
+        name: String,
+        /// A backup or archive file of LVM's form.
+        file: PathBuf,
+        /// Label a blank disk as a PV of the file; may be given several times.
+        #[arg(long = "disk", value_name = "PV=DISK", value_parser = labelled_disk)]
+        disks: Vec<(String, PathBuf)>,
+        /// Restore thin pools, let go of disks that hold data, and wipe the signatures of disks to be labelled.
+        #[arg(long)]
+        force: bool,
+    },
+    /// List the files that a pool may be restored from.
+    Backups { name: String },
     /// Deactivate the replicas and give up the ownership; nothing is destroyed.
     Export { pool: String },
     /// Destroy the replicas and the pool; its disks are blank then.

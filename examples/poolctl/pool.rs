@@ -1,6 +1,10 @@
 //! `poolctl pool ...`
 
-use lvm_native::pool::{CreatePool, Error, PoolInfo, System, parse_size, parse_uuid};
+use std::path::PathBuf;
+
+use lvm_native::pool::{
+    CreatePool, Error, PoolInfo, RestorePool, RestoredPool, SavedMetadata, System, parse_size, parse_uuid,
+};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -8,6 +12,8 @@ use crate::args::PoolCommand;
 
 /// What a list shows to people.
 const COLUMNS: &[&str] = &["name", "state", "capacity", "used", "committed", "disks", "uuid"];
+
+const BACKUP_COLUMNS: &[&str] = &["seqno", "created", "description", "path", "problem"];
 
 pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Error> {
     let info = match command {
@@ -36,6 +42,21 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
         PoolCommand::Show { pool } => system.pool_info(pool)?,
         PoolCommand::Grow { pool } => system.open_pool(pool)?.grow()?,
         PoolCommand::Repair { pool } => system.open_pool(pool)?.repair()?,
+        PoolCommand::Restore {
+            name,
+            file,
+            disks,
+            force,
+        } => {
+            let mut request = RestorePool::from_file(name, file)?;
+            request.disks = disks.clone();
+            request.force = *force;
+            return Ok(Answer::One(restored(&system.restore_pool(&request)?)));
+        }
+        PoolCommand::Backups { name } => {
+            let files = system.saved_metadata(name)?;
+            return Ok(Answer::Many(files.iter().map(saved).collect(), BACKUP_COLUMNS));
+        }
         PoolCommand::Export { pool } => {
             system.export_pool(pool)?;
             return Ok(Answer::Done);
@@ -50,6 +71,32 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
     Ok(Answer::One(to_json(&info)))
 }
 
+/// The pool, and what was done to its disks.
+fn restored(done: &RestoredPool) -> Value {
+    let mut object = to_json(&done.pool);
+    object["restored"] = json!({
+        "written": paths(&done.written),
+        "relabelled": paths(&done.relabelled),
+        "left": paths(&done.left),
+    });
+    object
+}
+
+fn saved(file: &SavedMetadata) -> Value {
+    json!({
+        "path": file.path.to_string_lossy(),
+        "vg_id": file.vg_id.map(|id| id.to_string()),
+        "seqno": file.seqno,
+        "created": file.created,
+        "description": file.description,
+        "problem": file.problem,
+    })
+}
+
+fn paths(disks: &[PathBuf]) -> Vec<std::borrow::Cow<'_, str>> {
+    disks.iter().map(|disk| disk.to_string_lossy()).collect()
+}
+
 fn to_json(pool: &PoolInfo) -> Value {
     json!({
         "name": pool.name,
@@ -57,7 +104,7 @@ fn to_json(pool: &PoolInfo) -> Value {
         "vg_id": pool.vg_id.to_string(),
         "state": pool.state.as_str(),
         "reasons": pool.reasons,
-        "disks": pool.disks.iter().map(|disk| disk.to_string_lossy()).collect::<Vec<_>>(),
+        "disks": paths(&pool.disks),
         "capacity": pool.capacity,
         "used": pool.used,
         "committed": pool.committed,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lvm_meta::{
-    Disk, ExtentSize, MakePv, MdaSet, MemDisk, Opaque, Provenance, PvId, SegmentKind, Vg, assemble,
+    Disk, ExtentSize, MakePv, MdaSet, MemDisk, Opaque, Provenance, PvId, SegmentKind, TextHead, Vg, assemble,
     backup_text, check, config, make_pv, scan, set_pv_used,
 };
 
@@ -126,7 +126,11 @@ fn print_and_check(vg: &Vg) -> Vec<u8> {
 pub fn text(bytes: &[u8]) {
     let _ = config::parse(bytes);
     let _ = Vg::peek_name(bytes);
+    let head = TextHead::read(bytes);
     if let Ok(vg) = Vg::parse(bytes) {
+        let head = head.expect("what can be understood can be skimmed");
+        assert_eq!((head.name.as_str(), head.id), (vg.name(), Some(vg.id())));
+        assert_eq!(head.seqno, Some(vg.seqno()));
         print_and_check(&vg);
     }
 }

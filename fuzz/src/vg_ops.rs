@@ -29,6 +29,7 @@ fn layout(mda_count: u8) -> PvLayout {
     PvLayout {
         device_size: DISK_SIZE as u64,
         metadata_areas: areas[..usize::from(mda_count)].to_vec(),
+        bootloader: None,
         pe_start: Sectors::new(64),
         pe_count: Extents::new(48),
     }

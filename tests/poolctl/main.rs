@@ -14,4 +14,5 @@ mod pools;
 mod processes;
 mod refusals;
 mod replicas;
+mod restore;
 mod usage;

@@ -38,11 +38,13 @@ mod crc;
 mod disk;
 mod error;
 mod format;
+mod head;
 mod id;
 mod mda_set;
 mod model;
 mod name;
 mod pv;
+mod restore;
 mod scan;
 #[cfg(feature = "serde")]
 mod serial;
@@ -72,6 +74,7 @@ pub use check::{Finding, check};
 pub use disk::{Disk, FileDisk, MemDisk};
 pub use error::{CorruptKind, Error, IoOp, Part};
 pub use format::{DiskArea, MakePv, MdaHeader, PvHeader, PvLayout, RawLocation};
+pub use head::TextHead;
 pub use id::{IdError, LvId, PvId, VgId};
 pub use mda_set::{MdaSet, Precommitted, Written};
 pub use model::{
@@ -79,6 +82,7 @@ pub use model::{
     PvStatus, Refusal, Segment, SegmentKind, SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
 };
 pub use name::{LvName, NameError, Tag, VgName};
-pub use pv::{blank_area, erase_pv, make_pv, orphan_pv, set_pv_size, set_pv_used};
+pub use pv::{blank_area, erase_pv, is_blankable, make_pv, orphan_pv, set_pv_size, set_pv_used};
+pub use restore::highest_seqno;
 pub use scan::{MdaScan, PvScan, scan};
 pub use units::{ExtentSize, Extents, Sectors};

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::bytes::{SECTOR, Sector};
-use crate::format::{DiskArea, Label, LabelSector, MdaHeader, PvLayout};
+use crate::format::{DiskArea, Label, LabelSector, MdaHeader, PvLayout, Ring};
 use crate::scan::read_header;
 use crate::{Disk, Error, IoOp, PvId, Sectors};
 
@@ -179,18 +179,18 @@ fn change_label(disk: &dyn Disk, change: impl FnOnce(&mut Label)) -> Result<(), 
     sync(disk)
 }
 
-/// Makes a metadata area whose header is broken an empty one, so that the next commit fills it.  Its ring stays.
+/// May [`blank_area`] make this area an empty one: is its header broken, or the place that it names for the text no place
+/// in its ring, and is it where only an area can be?
 ///
-/// `extents` are the bytes in which the PV's extents lie.  An area with a good header is left as it is, and so is one that
-/// the label does not name, or that it names where something else is: then this is `Ok(false)`.
+/// `extents` are the bytes in which the PV's extents lie.
 ///
 /// # Errors
-/// [`Error::NotAPv`], [`Error::Corrupt`] for the label, [`Error::Io`].
-pub fn blank_area(disk: &dyn Disk, area: DiskArea, extents: Range<u64>) -> Result<bool, Error> {
+/// As [`blank_area`].
+pub fn is_blankable(disk: &dyn Disk, area: DiskArea, extents: Range<u64>) -> Result<bool, Error> {
     let header = find_label(disk)?.ok_or(Error::NotAPv)?.header;
     let size = size(disk)?;
     let is_broken = match read_header(disk, area, size) {
-        Ok(_) => false,
+        Ok(header) => !header.is_ignored() && !is_located(&header),
         Err(Error::Corrupt { .. }) => true,
         Err(error) => return Err(error),
     };
@@ -204,7 +204,24 @@ pub fn blank_area(disk: &dyn Disk, area: DiskArea, extents: Range<u64>) -> Resul
     let is_alone = !others
         .chain(&header.bootloader_areas)
         .any(|other| other.overlaps(&area));
-    if !(is_broken && fits && is_named && is_alone) {
+    Ok(is_broken && fits && is_named && is_alone)
+}
+
+/// Does the header name no text, or one inside its ring?
+fn is_located(header: &MdaHeader) -> bool {
+    let slot = &header.committed;
+    slot.is_empty() || Ring::new(header.size).locate(slot, header.start).is_ok()
+}
+
+/// Makes a metadata area whose header is broken an empty one, so that the next commit fills it.  Its ring stays.
+///
+/// An area with a good header is left as it is, and so is one that the label does not name, or that it names where
+/// something else is: then this is `Ok(false)`.  See [`is_blankable`].
+///
+/// # Errors
+/// [`Error::NotAPv`], [`Error::Corrupt`] for the label, [`Error::Io`].
+pub fn blank_area(disk: &dyn Disk, area: DiskArea, extents: Range<u64>) -> Result<bool, Error> {
+    if !is_blankable(disk, area, extents)? {
         return Ok(false);
     }
     write(

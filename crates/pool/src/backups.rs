@@ -15,9 +15,20 @@ impl Inner {
         let Some(raw) = mdas.committed_text().map_err(Error::Meta)? else {
             return Ok(());
         };
+        quietly_read_only(backups.archive(vg, &self.text_before(&raw, description)?))
+    }
+
+    /// As [`Inner::archive`], of a text at hand, and drops no older one: a pool may be about to be restored from that.
+    pub(crate) fn archive_beside(&self, vg: &str, raw: &[u8], description: &str) -> Result<(), Error> {
+        let Some(backups) = self.backups.as_ref().filter(|backups| backups.has_archive()) else {
+            return Ok(());
+        };
+        quietly_read_only(backups.archive_beside(vg, &self.text_before(raw, description)?))
+    }
+
+    fn text_before(&self, raw: &[u8], description: &str) -> Result<String, Error> {
         let why = format!("Created *before* executing '{description}'");
-        let text = file_text(&raw, &self.provenance(&why))?;
-        quietly_read_only(backups.archive(vg, &text))
+        file_text(raw, &self.provenance(&why))
     }
 
     /// Makes a committed text the VG's backup; under the VG's lock.

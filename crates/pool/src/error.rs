@@ -141,6 +141,30 @@ pub enum Error {
         /// The PV's id.
         pv: String,
     },
+    /// A file that a pool is to be restored from does not hold the metadata of a VG that may be written.
+    #[error("the metadata of {vg:?} in the file cannot be used: {why}")]
+    BadBackup {
+        /// The pool to restore.
+        vg: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Devices of the VG are mapped: what is written under them would not be what they are.
+    #[error("volume group {vg:?} has active devices: {}", devices.join(", "))]
+    ActiveLvs {
+        /// The VG.
+        vg: String,
+        /// Their device-mapper names.
+        devices: Vec<String>,
+    },
+    /// What would be lost needs the caller's explicit word.
+    #[error("{what} of volume group {vg:?}; that must be allowed explicitly")]
+    NeedsForce {
+        /// The VG.
+        vg: String,
+        /// What would be lost, or may be.
+        what: String,
+    },
     /// The replica has no device.
     #[error("replica {0:?} is not active")]
     NotActive(String),
@@ -245,6 +269,9 @@ pub enum DiskProblem {
     /// It is not one of the pool's.
     #[error("is not a disk of pool {0:?}")]
     NotInPool(String),
+    /// The text that is to be restored has another PV on it, or has this one elsewhere.
+    #[error("{0}")]
+    OtherPv(String),
     /// Extents of it are allocated.
     #[error("still holds {0} used extents")]
     Used(u32),
@@ -302,6 +329,9 @@ impl Error {
             Self::Refused { why, .. } => why.kind(),
             Self::Disk { why, .. } => why.kind(),
             Self::MissingDisk { .. } => "MissingPv",
+            Self::BadBackup { .. } => "BadBackup",
+            Self::ActiveLvs { .. } => "ActiveLvs",
+            Self::NeedsForce { .. } => "NeedsForce",
             Self::NotActive(_) => "NotActive",
             Self::Unsound { .. } => "Unsound",
             Self::Unsupported(_) => "Unsupported",
@@ -358,7 +388,8 @@ impl Error {
             | Self::UuidMismatch { .. }
             | Self::InvalidArgument { .. }
             | Self::Name(_)
-            | Self::ShrinkRefused { .. } => Class::InvalidArgument,
+            | Self::ShrinkRefused { .. }
+            | Self::NeedsForce { .. } => Class::InvalidArgument,
             Self::Disk {
                 why: DiskProblem::Missing,
                 ..
@@ -370,13 +401,13 @@ impl Error {
                 _ => Class::InvalidArgument,
             },
             Self::NoSpace { .. } | Self::MetadataFull { .. } => Class::NoSpace,
-            Self::Busy { .. } => Class::Busy,
+            Self::Busy { .. } | Self::ActiveLvs { .. } => Class::Busy,
             Self::ForeignLvs { .. }
             | Self::Refused { .. }
             | Self::MissingDisk { .. }
             | Self::NotActive(_) => Class::Precondition,
             Self::Unsupported(_) => Class::Unsupported,
-            Self::Unreadable { .. } => Class::Corrupt,
+            Self::Unreadable { .. } | Self::BadBackup { .. } => Class::Corrupt,
             Self::Unsound { .. } => Class::Internal,
             Self::Meta(error) => meta_kind(error).1,
             Self::Dm(error) => dm_kind(error).1,
@@ -438,7 +469,7 @@ impl DiskProblem {
             Self::InVg(_) | Self::InUse(_) => "DiskInUse",
             Self::TooSmall { .. } => "DiskTooSmall",
             Self::Used(_) | Self::Last => "DiskNotEmpty",
-            Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) => "InvalidDisk",
+            Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",
         }
     }
 }

@@ -4,12 +4,13 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lvm_meta::{Disk, MakePv, MdaSet, NewPv, PvId, PvLayout, Sectors};
+use lvm_meta::{Disk, DiskArea, MakePv, MdaSet, NewPv, Pv, PvId, PvLayout, Sectors, Vg};
 
 use crate::disk::UndoDisk;
 use crate::error::DiskProblem;
 use crate::host::{
-    self, BlockDisk, DeviceIdType, InUse, LeaveOut, OnSignature, OpenMode, SignatureKind, Skip,
+    self, BlockDisk, DeviceIdType, FoundSignature, InUse, LeaveOut, OnSignature, OpenMode, SignatureKind,
+    Skip,
 };
 use crate::new_disks::NewDisksRequest;
 use crate::scan::Scan;
@@ -31,6 +32,8 @@ pub(crate) struct NewDisk {
     layout: PvLayout,
     device_id: Option<(String, String)>,
     disk: Arc<UndoDisk>,
+    /// Signatures from this byte on are data.
+    data_start: u64,
 }
 
 impl NewDisk {
@@ -93,13 +96,88 @@ impl NewDisk {
             layout,
             device_id,
             disk: Arc::new(UndoDisk::new(inner.wrap(path, Arc::from(disk)))),
+            data_start: u64::MAX,
         })
+    }
+
+    /// Checks that a disk may be given back the lost label of a PV that a text describes, and holds it open for nobody
+    /// else.  Nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] with every reason against it.  A signature is none with `force`, nor is another PV's label that is
+    /// no VG's here and none of the text; what is left of this PV's own label is never one.
+    pub(crate) fn relabel(
+        inner: &Inner,
+        scan: &Scan,
+        path: &Path,
+        (vg, pv): (&Vg, &Pv),
+        force: bool,
+    ) -> Result<Self, Error> {
+        let refuse = |why| Error::Disk {
+            disk: path.into(),
+            why,
+        };
+        if !path.exists() {
+            return Err(refuse(DiskProblem::Missing));
+        }
+        let label = scan.label_on(path);
+        if let Some(Label::OfVg(vg)) = &label {
+            return Err(refuse(DiskProblem::InVg(vg.clone())));
+        }
+        let found = scan.disk_at(path);
+        if let Some(found) = found
+            && let Ok(Some(read)) = lvm_meta::scan(&*found.disk)
+        {
+            if vg.pv(read.header.id).is_some() {
+                return Err(refuse(DiskProblem::InVg(vg.name().into())));
+            }
+            if label.is_none() {
+                let what = format!("it carries PV {}, which is not used", read.header.id);
+                return Err(refuse(DiskProblem::Excluded(what)));
+            }
+        }
+        let is_own = |at| found.is_some_and(|found| names_pv(&*found.disk, at, pv.id()));
+        let forgiven = |reason: &InUse| match reason {
+            InUse::Signature(found) if found.kind == SignatureKind::LvmPv => force || is_own(found.offset),
+            other => force && other.can_be_forced(),
+        };
+        let (disk, device_id) = claim(inner, path, &forgiven)?;
+        let size = disk.size().map_err(|source| Error::Io {
+            what: "measure",
+            path: path.into(),
+            source,
+        })?;
+        let layout = PvLayout::restored(size, vg.extent_size(), pv).map_err(|error| match error {
+            lvm_meta::Error::DeviceTooSmall { size, needed } => {
+                refuse(DiskProblem::TooSmall { size, needed })
+            }
+            other => Error::Meta(other),
+        })?;
+        Ok(Self {
+            path: path.into(),
+            id: pv.id(),
+            data_start: layout.pe_start.to_bytes().unwrap_or(u64::MAX),
+            layout,
+            device_id,
+            disk: Arc::new(UndoDisk::new(inner.wrap(path, Arc::from(disk)))),
+        })
+    }
+
+    /// The metadata areas that it will have.
+    pub(crate) fn areas(&self) -> &[DiskArea] {
+        &self.layout.metadata_areas
+    }
+
+    /// Its id for the devices file, on hosts that have one: elsewhere LVM notes none.
+    pub(crate) fn device_id(&self, inner: &Inner) -> Option<(String, String)> {
+        self.device_id.clone().filter(|_| inner.has_devices_file())
     }
 
     /// Erases what is forgiven and writes the PV, not yet a member of any VG.  Durable when this returns.
     pub(crate) fn format(&self) -> Result<(), Error> {
-        host::erase_signatures(&*self.disk, |found| found.kind != SignatureKind::LvmPv)
-            .map_err(Error::Host)?;
+        let is_erased =
+            |found: &FoundSignature| found.kind != SignatureKind::LvmPv && found.offset < self.data_start;
+        host::erase_signatures(&*self.disk, is_erased).map_err(Error::Host)?;
         lvm_meta::make_pv(&*self.disk, self.id, &self.layout).map_err(Error::Meta)
     }
 
@@ -122,8 +200,7 @@ impl NewDisk {
             dev_size: Sectors::from_bytes_floor(self.layout.device_size),
             pe_start: self.layout.pe_start,
             pe_count: self.layout.pe_count,
-            // LVM notes the device's id only on hosts with a devices file.
-            device_id: self.device_id.clone().filter(|_| inner.has_devices_file()),
+            device_id: self.device_id(inner),
         }
     }
 
@@ -132,6 +209,14 @@ impl NewDisk {
         // Best effort: the error that led here is the one to report.
         let _ = self.disk.undo();
     }
+}
+
+/// Does the sector of a label name this PV?  A sector whose checksum is wrong may.
+fn names_pv(disk: &dyn Disk, label_at: u64, pv: PvId) -> bool {
+    // The PV's id follows the 32 bytes of the label's header.
+    let mut id = [0; 32];
+    let read = label_at.checked_add(32).map(|at| disk.read_at(at, &mut id));
+    read.is_some_and(|read| read.is_ok()) && id == *pv.as_bytes()
 }
 
 /// What the label of a disk says of its VG.

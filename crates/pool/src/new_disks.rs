@@ -46,6 +46,20 @@ impl<'a> NewDisks<'a> {
         })
     }
 
+    /// Disks that are given back their labels, checked one by one.
+    pub(crate) fn relabel(inner: &'a Inner, disks: Vec<NewDisk>) -> Self {
+        Self {
+            inner,
+            disks,
+            before: None,
+        }
+    }
+
+    /// The disks.
+    pub(crate) fn disks(&self) -> &[NewDisk] {
+        &self.disks
+    }
+
     /// Lists them in the devices file and writes their PVs, not yet members of any VG.  Durable when this returns.
     ///
     /// Listed first: a PV that the tools do not see could be taken for a blank disk.
@@ -60,6 +74,11 @@ impl<'a> NewDisks<'a> {
             vg.add_pv(disk.pv(self.inner)).map_err(Error::Meta)?;
             disk.join(mdas)
         })
+    }
+
+    /// Adds their metadata areas to those of a VG that lists the PVs already.
+    pub(crate) fn join_areas(&self, mdas: &mut MdaSet) -> Result<(), Error> {
+        self.disks.iter().try_for_each(|disk| disk.join(mdas))
     }
 
     /// Does this VG list any of them?

@@ -1,6 +1,8 @@
 //! What a caller asks for.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use lvm_meta::{LvName, Sectors, Tag, VgName};
 use uuid::Uuid;
@@ -44,6 +46,58 @@ impl CreatePool {
         // The device name of a replica, VG-UUID with every dash doubled, must fit device-mapper's 127 bytes.
         crate::naming::dm_name(&self.name, &Uuid::nil().to_string())?;
         Ok(name)
+    }
+}
+
+/// A pool to restore from the text of a backup.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RestorePool {
+    /// The VG's name, which the text must have, too.
+    pub name: String,
+    /// A text as LVM's backup and archive files hold it, or as a metadata area does.
+    pub text: Vec<u8>,
+    /// Disks that are given back the label of a PV that no disk has any more: the PV's id, with dashes or without, or
+    /// its key in the text (`pv0`), and the disk.  What the extents hold is not touched.
+    pub disks: Vec<(String, PathBuf)>,
+    /// Restore a text with thin pools, whose own metadata may have gone on since; let go of disks on which the VG holds
+    /// extents now; wipe what the disks to be labelled carry before their extents.
+    pub force: bool,
+}
+
+/// A file of LVM's for the largest text is not larger.
+const BACKUP_LIMIT: u64 = 1 << 30;
+
+impl RestorePool {
+    /// A request that relabels nothing and forces nothing.
+    pub fn new(name: &str, text: Vec<u8>) -> Self {
+        Self {
+            name: name.into(),
+            text,
+            disks: Vec::new(),
+            force: false,
+        }
+    }
+
+    /// As [`RestorePool::new`], with the text of a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::BadBackup`] for a file that is larger than any text.
+    pub fn from_file(name: &str, path: &Path) -> Result<Self, Error> {
+        let mut text = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(BACKUP_LIMIT).read_to_end(&mut text));
+        let length = read.map_err(|source| Error::Io {
+            what: "read",
+            path: path.into(),
+            source,
+        })?;
+        if u64::try_from(length).is_ok_and(|length| length >= BACKUP_LIMIT) {
+            return Err(Error::BadBackup {
+                vg: name.into(),
+                why: format!("{path:?} is larger than any metadata"),
+            });
+        }
+        Ok(Self::new(name, text))
     }
 }
 

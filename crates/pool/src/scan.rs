@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lvm_dm::DmUuid;
-use lvm_meta::{Assembly, Disk, FoundPv, FoundVg, Vg, VgId};
+use lvm_meta::{Assembly, Disk, FoundPv, FoundVg, PvId, Vg, VgId};
 
 use crate::disk::LazyDisk;
 use crate::host::{self, DeviceRules, Devices, LeaveOut, SignatureKind};
@@ -31,6 +31,8 @@ pub(crate) struct ScannedDisk {
 pub(crate) struct Scan {
     pub(crate) disks: Vec<ScannedDisk>,
     pub(crate) assembly: Assembly,
+    /// The PV on each disk with a label that counts, by the disk's number.
+    pub(crate) labels: Vec<(usize, PvId)>,
     /// Disks that LVM would not use as they are, although they carry a free PV.
     excluded: Vec<usize>,
 }
@@ -137,6 +139,7 @@ impl Inner {
             return Err(Error::Host(error));
         }
         Ok(Scan {
+            labels: scans.iter().map(|(disk, pv)| (*disk, pv.header.id)).collect(),
             assembly: lvm_meta::assemble(scans),
             disks,
             excluded,
@@ -186,6 +189,13 @@ impl Scan {
     pub(crate) fn take_vg(&mut self, id: &VgId) -> Option<FoundVg> {
         let at = self.assembly.vgs.iter().position(|vg| vg.id == Some(*id))?;
         Some(self.assembly.vgs.remove(at))
+    }
+
+    /// The disk of a path, under whatever name it was looked at.
+    pub(crate) fn disk_at(&self, path: &Path) -> Option<&ScannedDisk> {
+        self.disks
+            .iter()
+            .find(|disk| host::same_device(&disk.path, path).unwrap_or(false))
     }
 
     /// What the label of a disk says; `None` for a disk without one.

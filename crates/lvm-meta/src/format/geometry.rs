@@ -7,11 +7,11 @@ use super::{DiskArea, PvHeader};
 use crate::{Error, ExtentSize, Extents, PvId, Sectors};
 
 /// First metadata area: behind the label, on a page of its own.
-const MDA_START: u64 = 4096;
+pub(crate) const MDA_START: u64 = 4096;
 /// Alignment of the first extent.
 const ALIGNMENT: u64 = 1 << 20;
 /// Least size of a metadata area: 8 pages.
-const LEAST_MDA: u64 = 32 << 10;
+pub(crate) const LEAST_MDA: u64 = 32 << 10;
 /// Smaller devices are no PVs to LVM, unless its `devices/pv_min_size` says otherwise.
 const LEAST_DEVICE: u64 = 2 << 20;
 
@@ -32,6 +32,8 @@ pub struct PvLayout {
     pub device_size: u64,
     /// Metadata areas: none, one at the start, or one more at the end.
     pub metadata_areas: Vec<DiskArea>,
+    /// Room for a bootloader before the first extent, if there is some.
+    pub bootloader: Option<DiskArea>,
     /// First extent.
     pub pe_start: Sectors,
     /// Whole extents that fit.
@@ -149,6 +151,7 @@ impl MakePv {
         Ok(PvLayout {
             device_size: sectors.saturating_mul(512),
             metadata_areas,
+            bootloader: None,
             pe_start: Sectors::from_bytes_floor(first_end),
             pe_count,
         })
@@ -159,7 +162,9 @@ impl PvLayout {
     /// The header of a PV that lies so.
     pub(crate) fn header(&self, id: PvId) -> PvHeader {
         let pe_start = self.pe_start.to_bytes().unwrap_or(ALIGNMENT);
-        PvHeader::new(id, self.device_size, pe_start, self.metadata_areas.clone())
+        let mut header = PvHeader::new(id, self.device_size, pe_start, self.metadata_areas.clone());
+        header.bootloader_areas.extend(self.bootloader);
+        header
     }
 }
 

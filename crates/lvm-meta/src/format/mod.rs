@@ -16,6 +16,7 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use geometry::{LEAST_MDA, MDA_START};
 pub use geometry::{MakePv, PvLayout};
 pub(crate) use label::{Label, LabelSector};
 pub use mda_header::{MdaHeader, RawLocation};

@@ -14,6 +14,7 @@
 //!
 //! Reference: LVM2 `lib/format_text/layout.h`, `pv_header` and `pv_header_extension`.
 
+use super::Ring;
 use crate::bytes::{SECTOR, Sector, field, put, u32_at, u64_at};
 use crate::{CorruptKind, Error, Part, PvId};
 
@@ -34,9 +35,14 @@ pub struct DiskArea {
 
 impl DiskArea {
     /// Do the two share a byte?
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+    pub fn overlaps(&self, other: &Self) -> bool {
         let end = |area: &Self| area.offset.saturating_add(area.size);
         self.offset < end(other) && other.offset < end(self)
+    }
+
+    /// The largest text that it takes as a metadata area, the closing NUL included.
+    pub fn text_capacity(&self) -> u64 {
+        Ring::new(self.size).capacity()
     }
 }
 

@@ -69,6 +69,19 @@ impl Vg {
         Ok(())
     }
 
+    /// Counts the sequence number up, and above another one: of two copies of a VG the higher number wins.
+    ///
+    /// # Errors
+    /// [`ChangeError::SeqnoEnd`] after 2^32 - 1.
+    pub fn outrank(&mut self, other: u32) -> Result<(), Error> {
+        self.seqno = self
+            .seqno
+            .max(other)
+            .checked_add(1)
+            .ok_or(ChangeError::SeqnoEnd)?;
+        Ok(())
+    }
+
     /// Sets the tags; false when they were these before.
     ///
     /// # Errors

@@ -147,6 +147,7 @@ fn the_same_commits_on_a_fresh_disk_give_the_bytes_that_lvm_wrote() {
         let layout = PvLayout {
             device_size: pv.header.device_size,
             metadata_areas: areas.clone(),
+            bootloader: None,
             pe_start: Sectors::from_bytes_floor(pv.header.data_areas[0].offset),
             pe_count: Extents::new(1),
         };

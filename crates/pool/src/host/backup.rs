@@ -7,7 +7,7 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::config::BackupConfig;
@@ -52,6 +52,20 @@ impl MetadataBackups {
     /// # Errors
     /// [`Error::Io`].
     pub fn archive(&self, vg: &str, text: &str) -> Result<()> {
+        let older = self.add(vg, text)?;
+        self.expire(&older)
+    }
+
+    /// Adds a text to the VG's archive and drops none.  Durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn archive_beside(&self, vg: &str, text: &str) -> Result<()> {
+        self.add(vg, text).map(drop)
+    }
+
+    /// Adds a text and gives those that were there before, by number.
+    fn add(&self, vg: &str, text: &str) -> Result<Vec<Archive>> {
         let dir = &self.config.archive_dir;
         make_dir(dir)?;
         let archives = archives(dir, vg);
@@ -59,7 +73,7 @@ impl MetadataBackups {
         // As in the tools' names: two hosts that share the folder may draw the same number.
         let chance = uuid::Uuid::new_v4().as_fields().0 >> 1;
         durable_file::replace(&dir.join(format!("{vg}_{number:05}-{chance}.vg")), NEW, text)?;
-        self.expire(&archives)
+        Ok(archives)
     }
 
     /// `older` are those from before the newest, by number.
@@ -91,6 +105,16 @@ impl MetadataBackups {
     pub fn backup(&self, vg: &str, text: &str) -> Result<()> {
         make_dir(&self.config.backup_dir)?;
         durable_file::replace(&self.config.backup_dir.join(vg), NEW, text)
+    }
+
+    /// The files of a VG that are there: its archive by number, then its backup.
+    pub fn files(config: &BackupConfig, vg: &str) -> Vec<PathBuf> {
+        let archives = archives(&config.archive_dir, vg).into_iter();
+        let mut files: Vec<PathBuf> = archives
+            .map(|archive| config.archive_dir.join(archive.name))
+            .collect();
+        files.extend(Some(config.backup_dir.join(vg)).filter(|backup| backup.is_file()));
+        files
     }
 
     /// Removes the backup of a VG that is no more; its archive stays.
@@ -185,6 +209,8 @@ mod tests {
         assert_eq!(texts(dir.path(), "vg"), ["a", "b", "c", "d"], "none is old");
         kept(dir.path(), 2, 0).archive("vg", "e").unwrap();
         assert_eq!(texts(dir.path(), "vg"), ["d", "e"]);
+        kept(dir.path(), 2, 0).archive_beside("vg", "f").unwrap();
+        assert_eq!(texts(dir.path(), "vg"), ["d", "e", "f"]);
     }
 
     #[test]

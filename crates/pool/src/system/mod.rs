@@ -4,6 +4,8 @@ mod create_pool;
 mod host_files;
 mod lifecycle;
 mod pools;
+mod restore_pool;
+mod saved_metadata;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +20,9 @@ use crate::host::{CivilTime, Config, HeldLocks, IoStats, LockMode, Locks, Metada
 use crate::nodes::Nodes;
 use crate::scan::Scope;
 use crate::{Error, host};
+
+pub use restore_pool::RestoredPool;
+pub use saved_metadata::SavedMetadata;
 
 /// A host whose disks hold pools.
 ///

@@ -11,3 +11,4 @@ mod lab;
 mod order;
 mod refusals;
 mod repair;
+mod restore;

@@ -9,7 +9,12 @@ use crate::lab::{Lab, POOL, UNIT, forced, request as pool_request, uuid};
 
 /// Runs a call that must be refused, and compares the disks.
 #[track_caller]
-fn check_refused<T>(lab: &Lab, kind: &str, class: Class, call: impl FnOnce(&System) -> Result<T, Error>) {
+pub(crate) fn check_refused<T>(
+    lab: &Lab,
+    kind: &str,
+    class: Class,
+    call: impl FnOnce(&System) -> Result<T, Error>,
+) {
     let system = lab.system();
     let before = lab.bytes();
     let devices = lab.fake.changes().len();
