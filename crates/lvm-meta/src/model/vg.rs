@@ -147,6 +147,16 @@ impl Vg {
         self.lock_type.as_deref()
     }
 
+    /// What the lock manager of a shared VG needs to know.
+    pub(crate) fn lock_args(&self) -> Option<&str> {
+        self.lock_args.as_deref()
+    }
+
+    /// The records of removed thin LVs as they stand in the text.
+    pub(crate) fn history_text(&self) -> Option<&str> {
+        self.history.as_ref().map(|history| &*history.body)
+    }
+
     /// Tells whether `vgexport` was run.
     pub fn is_exported(&self) -> bool {
         self.status.contains(VgStatus::EXPORTED)
