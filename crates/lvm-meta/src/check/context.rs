@@ -1,15 +1,21 @@
 //! What the rules look things up in, gathered in one pass over the VG.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use crate::detail::{Detail, DetailError};
-use crate::{Area, Lv, Opaque, Segment, SegmentKind, Vg};
+use crate::text::{self, Section};
+use crate::{Area, Lv, Opaque, PvId, Segment, SegmentKind, Vg};
 
 /// A VG with the fields of its segments, each read once, and with who stands on whom.
 ///
 /// Linear LVs on PVs, which are most, take no room here.
 pub(super) struct Context<'a> {
     pub(super) vg: &'a Vg,
+    /// The PV that was looked up last: of segments that follow each other most lie on one.
+    last_pv: Cell<Option<(PvId, usize)>>,
+    /// The records of removed LVs.
+    pub(super) history: Section,
     /// The segments of known types that are kept as text, in the order of the VG.
     pub(super) kept: Vec<Kept<'a>>,
     /// Every use of an LV by a segment, in the order of the users.
@@ -68,6 +74,9 @@ impl<'a> Context<'a> {
     pub(super) fn new(vg: &'a Vg) -> Self {
         let mut context = Self {
             vg,
+            last_pv: Cell::new(None),
+            // The text parsed when the VG was read.
+            history: text::parse(vg.history_text().unwrap_or_default().as_bytes()).unwrap_or_default(),
             kept: Vec::new(),
             uses: Vec::new(),
             users: HashMap::new(),
@@ -91,6 +100,18 @@ impl<'a> Context<'a> {
             }
         }
         context
+    }
+
+    /// Which of the VG's PVs has an id.
+    pub(super) fn pv_number(&self, id: PvId) -> Option<usize> {
+        match self.last_pv.get() {
+            Some((last, number)) if last == id => Some(number),
+            _ => {
+                let number = self.vg.pv_number(id)?;
+                self.last_pv.set(Some((id, number)));
+                Some(number)
+            }
+        }
     }
 
     fn keep(&mut self, lv: &'a Lv, segment: &'a Segment, opaque: &'a Opaque) {

@@ -12,13 +12,6 @@ use crate::text::{self, Section};
 /// What marks the name of a removed LV among origins.
 const REMOVED: char = '-';
 
-/// The records; none for a VG without history.
-fn records(context: &Context<'_>) -> Section {
-    let text = context.vg.history_text().unwrap_or_default();
-    // The text parsed when the VG was read.
-    text::parse(text.as_bytes()).unwrap_or_default()
-}
-
 /// The name of the LV that was removed: that of its record, unless the record has another.
 fn name<'a>(key: &'a str, record: &'a Section) -> &'a str {
     record.find("name").and_then(text::Value::as_str).unwrap_or(key)
@@ -26,9 +19,8 @@ fn name<'a>(key: &'a str, record: &'a Section) -> &'a str {
 
 /// No two removed LVs have one name, nor a removed and a live one.
 pub(super) fn names(context: &Context<'_>, findings: &mut Findings) {
-    let records = records(context);
     let mut seen = HashSet::new();
-    for (key, record) in records.sections() {
+    for (key, record) in context.history.sections() {
         let name = name(key, record);
         if context.vg.lv(name).is_some() {
             findings.vg(format!("LV {name:?} is there and among the removed LVs"));
@@ -41,9 +33,8 @@ pub(super) fn names(context: &Context<'_>, findings: &mut Findings) {
 
 /// Each removed LV has an id of its own.
 pub(super) fn ids(context: &Context<'_>, findings: &mut Findings) {
-    let records = records(context);
     let mut seen = HashSet::new();
-    for (key, record) in records.sections() {
+    for (key, record) in context.history.sections() {
         let id = record.find("id").and_then(text::Value::as_str).map(LvId::parse);
         let Some(Ok(id)) = id else {
             findings.vg(format!("removed LV {key:?} has no id"));
@@ -57,12 +48,12 @@ pub(super) fn ids(context: &Context<'_>, findings: &mut Findings) {
 
 /// The origins of removed LVs are there, or removed LVs; those that descend from them are there.
 pub(super) fn links(context: &Context<'_>, findings: &mut Findings) {
-    let records = records(context);
-    let removed: HashSet<&str> = records
+    let removed: HashSet<&str> = context
+        .history
         .sections()
         .map(|(key, record)| name(key, record))
         .collect();
-    for (key, record) in records.sections() {
+    for (key, record) in context.history.sections() {
         let origin = record.find("origin");
         let is_there = |origin: &str| match origin.strip_prefix(REMOVED) {
             Some(name) => removed.contains(name),

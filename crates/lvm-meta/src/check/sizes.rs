@@ -40,7 +40,8 @@ pub(super) fn pv_size(context: &Context<'_>, pv: &Pv, findings: &mut Findings) {
 /// Areas lie on extents that their PV has.
 pub(super) fn pv_range(context: &Context<'_>, lv: &Lv, segment: &Segment, findings: &mut Findings) {
     segment.each_pv_run(|id, start, length| {
-        let Some(pv) = context.vg.pv(id) else {
+        let number = context.pv_number(id);
+        let Some(pv) = number.and_then(|number| context.vg.pvs().get(number)) else {
             findings.segment(lv, segment, format!("PV {id} is not in the VG"));
             return;
         };
@@ -58,30 +59,30 @@ pub(super) fn pv_range(context: &Context<'_>, lv: &Lv, segment: &Segment, findin
 
 /// No extent of a PV has two owners.
 pub(super) fn pv_overlap(context: &Context<'_>, findings: &mut Findings) {
-    let mut runs = Vec::new();
+    let mut runs: Vec<Vec<(u32, u32, &Lv)>> = vec![Vec::new(); context.vg.pvs().len()];
     for lv in context.vg.lvs() {
         for segment in lv.segments() {
-            segment.each_pv_run(|pv, start, length| runs.push((pv, start, length, lv)));
+            segment.each_pv_run(|id, start, length| {
+                let number = context.pv_number(id);
+                if let Some(runs) = number.and_then(|number| runs.get_mut(number)) {
+                    runs.push((start, length, lv));
+                }
+            });
         }
     }
-    runs.sort_unstable_by_key(|(pv, start, length, _)| (*pv, *start, *length));
-    // The run that reaches farthest so far on the PV.
-    let mut last: Option<(_, u64, &Lv)> = None;
-    for (id, start, length, lv) in runs {
-        let end = u64::from(start).saturating_add(u64::from(length));
-        let before = last.filter(|(of, ..)| *of == id);
-        if let Some((_, last_end, owner)) = before
-            && u64::from(start) < last_end
-            && let Some(pv) = context.vg.pv(id)
-        {
-            findings.pv_extent(
-                pv,
-                start,
-                format!("belongs to LV {:?} and to LV {:?}", owner.name(), lv.name()),
-            );
-        }
-        if before.is_none_or(|(_, last_end, _)| end >= last_end) {
-            last = Some((id, end, lv));
+    for (pv, runs) in context.vg.pvs().iter().zip(&mut runs) {
+        runs.sort_unstable_by_key(|(start, length, _)| (*start, *length));
+        // The run that reaches farthest so far.
+        let mut last: Option<(u64, &Lv)> = None;
+        for &(start, length, lv) in &*runs {
+            let end = u64::from(start).saturating_add(u64::from(length));
+            if let Some((_, owner)) = last.filter(|(last_end, _)| u64::from(start) < *last_end) {
+                let what = format!("belongs to LV {:?} and to LV {:?}", owner.name(), lv.name());
+                findings.pv_extent(pv, start, what);
+            }
+            if last.is_none_or(|(last_end, _)| end >= last_end) {
+                last = Some((end, lv));
+            }
         }
     }
 }

@@ -206,6 +206,11 @@ impl Vg {
         self.pvs.get(*self.pv_index.get(&id)?)
     }
 
+    /// Which of [`Vg::pvs`] has an id.
+    pub(crate) fn pv_number(&self, id: PvId) -> Option<usize> {
+        self.pv_index.get(&id).copied()
+    }
+
     /// The LVs in the order of the text, new ones last.
     pub fn lvs(&self) -> impl Iterator<Item = &Lv> {
         self.lvs.iter()

@@ -206,6 +206,32 @@ fn vgs_that_lvm_makes_in_the_middle_of_things_too_break_none() {
 }
 
 #[test]
+fn no_text_makes_a_rule_panic() {
+    for (_, text) in whole::all() {
+        let lines: Vec<&str> = text.lines().collect();
+        // The PVs are the same in all of them.
+        let first = lines
+            .iter()
+            .position(|line| line.starts_with("logical_volumes"))
+            .unwrap();
+        for at in first..lines.len() {
+            let number = lines[at]
+                .rsplit_once(' ')
+                .filter(|(_, number)| number.parse::<u64>().is_ok());
+            let other = |other: &str| number.map(|(key, _)| format!("{key} {other}"));
+            let instead = [Some(String::new()), other("0"), other("4294967295")];
+            for line in instead.into_iter().flatten() {
+                let mut lines = lines.clone();
+                lines[at] = &line;
+                if let Ok(vg) = Vg::parse(lines.join("\n").as_bytes()) {
+                    let _ = check(&vg);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_finding_says_where_it_is() {
     let mut finding = Finding {
         rule: "striped",
