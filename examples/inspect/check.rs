@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lvm_native::meta::{self, FoundPv, FoundVg, PvScan, Sectors, SegmentKind, Severity, Vg};
+use lvm_native::meta::{self, FoundPv, FoundVg, PvScan, Sectors, Severity, Vg};
 
 use crate::devices::{Devices, mda_error};
 
@@ -13,7 +13,7 @@ pub(crate) struct Problem {
     pub(crate) path: Option<PathBuf>,
     /// Byte on the device.
     pub(crate) byte: Option<u64>,
-    /// Device and byte, or the PV, LV or VG.
+    /// Device and byte; or the VG, PV or LV, with the segment and the extent, where it is one.
     pub(crate) place: String,
     pub(crate) what: String,
 }
@@ -56,7 +56,7 @@ pub(crate) fn vg_problems(devices: &Devices, found: &FoundVg, vg: &Vg) -> Vec<Pr
         })
         .collect();
     problems.extend(meta::check(vg).into_iter().map(|finding| Problem {
-        place: finding.place,
+        place: finding.location(),
         ..Problem::at(
             Severity::Error,
             None,
@@ -64,7 +64,6 @@ pub(crate) fn vg_problems(devices: &Devices, found: &FoundVg, vg: &Vg) -> Vec<Pr
             format!("{} ({})", finding.what, finding.rule),
         )
     }));
-    problems.extend(details(vg));
     for pv in &found.pvs {
         let (Some(path), Some(scan)) = (devices.path(pv.disk), &pv.scan) else {
             continue;
@@ -73,20 +72,6 @@ pub(crate) fn vg_problems(devices: &Devices, found: &FoundVg, vg: &Vg) -> Vec<Pr
         area_problems(extents_of(vg, pv), path, scan, &mut problems);
     }
     problems
-}
-
-/// Fields of segments that LVM would not take.  They stay as they are, so this hurts nobody but who activates the LV.
-fn details(vg: &Vg) -> impl Iterator<Item = Problem> {
-    let kinds = vg
-        .lvs()
-        .flat_map(|lv| lv.segments().iter().map(move |segment| (lv, segment.kind())));
-    kinds.filter_map(|(lv, kind)| match kind {
-        SegmentKind::Other(other) => other.detail().err().map(|error| Problem {
-            place: lv.name().into(),
-            ..Problem::at(Severity::Warning, None, None, error.to_string())
-        }),
-        _ => None,
-    })
 }
 
 /// All that is wrong with the PVs of no VG.

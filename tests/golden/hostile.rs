@@ -429,6 +429,28 @@ fn copies_of_one_age_that_differ_forbid_every_change() {
 }
 
 #[test]
+fn a_field_that_lvm_would_refuse_is_an_error_and_is_shown_with_its_segment() {
+    let fixture = Fixture::new("thin");
+    for name in &fixture.names {
+        let mut image = Image::read(&fixture.path(name));
+        if image.text().is_empty() {
+            continue;
+        }
+        image.replace("device_id = 1\n", "device_id = 16777216\n");
+        image.write(&fixture.path(name), DISK);
+    }
+    let output = fixture.inspect(&["--json", "--check"], &fixture.names);
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let problem = &json[0]["problems"][0];
+    assert_eq!(problem["severity"], "error");
+    let place = problem["where"].as_str().unwrap();
+    assert!(place.ends_with(", segment at extent 0"), "{place}");
+    let what = problem["what"].as_str().unwrap();
+    assert!(what.contains("device_id") && what.ends_with("(fields)"), "{what}");
+}
+
+#[test]
 fn a_disk_given_twice_counts_once() {
     let fixture = Fixture::new("thin");
     symlink(fixture.path("ram0"), fixture.path("alias")).unwrap();

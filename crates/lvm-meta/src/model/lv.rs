@@ -104,6 +104,16 @@ impl Lv {
             .map_or((None, None), |rare| (number(rare.major), number(rare.minor)))
     }
 
+    /// Tells whether the text has a minor number, legal or not.
+    pub(crate) fn has_minor(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.minor.is_some())
+    }
+
+    /// What the lock manager of a shared VG needs to know of this LV.
+    pub(crate) fn lock_args(&self) -> Option<&str> {
+        self.rare.as_ref()?.lock_args.as_deref()
+    }
+
     /// Read-ahead in sectors as stored: `None` for automatic, -1 for none.
     pub fn read_ahead(&self) -> Option<i64> {
         self.rare.as_ref()?.read_ahead

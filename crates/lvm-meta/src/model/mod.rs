@@ -8,6 +8,8 @@ mod error;
 mod export;
 mod extents;
 mod flags;
+#[cfg(test)]
+mod forced;
 mod import;
 mod import_lv;
 mod import_pv;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::opaque::split_type;
 use super::{Opaque, Tags};
 use crate::text::Node;
 use crate::{Extents, PvId, Sectors};
@@ -198,6 +199,20 @@ impl Segment {
         self.kind.type_name()
     }
 
+    /// The words behind the type, such as `RESHAPE`.
+    pub(crate) fn type_words(&self) -> impl Iterator<Item = &str> {
+        let suffix = match &self.kind {
+            SegmentKind::Other(other) => split_type(other.type_name()).1,
+            _ => self.rare.as_ref().map_or("", |rare| &rare.suffix),
+        };
+        suffix.split('+').skip(1)
+    }
+
+    /// The type without the words behind it.
+    pub(crate) fn base_type(&self) -> &str {
+        split_type(self.type_name()).0
+    }
+
     /// The tags of the segment, which LVM keeps and nobody sets.
     pub fn tags(&self) -> Tags {
         self.rare
@@ -212,7 +227,7 @@ impl Segment {
     }
 
     /// The extent of the LV behind this segment's last.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         u64::from(self.start).saturating_add(u64::from(self.extents.get()))
     }
 
@@ -226,7 +241,7 @@ impl Segment {
     }
 
     /// Calls `each` with every run of PV extents that the segment holds.
-    pub(super) fn each_pv_run(&self, mut each: impl FnMut(PvId, u32, u32)) {
+    pub(crate) fn each_pv_run(&self, mut each: impl FnMut(PvId, u32, u32)) {
         match &self.kind {
             SegmentKind::Striped(striped) => {
                 let length = striped.area_extents(self.extents).get();

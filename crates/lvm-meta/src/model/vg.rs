@@ -154,6 +154,16 @@ impl Vg {
         self.lock_type.as_deref()
     }
 
+    /// What the lock manager of a shared VG needs to know.
+    pub(crate) fn lock_args(&self) -> Option<&str> {
+        self.lock_args.as_deref()
+    }
+
+    /// The records of removed thin LVs as they stand in the text.
+    pub(crate) fn history_text(&self) -> Option<&str> {
+        self.history.as_ref().map(|history| &*history.body)
+    }
+
     /// Tells whether `vgexport` was run.
     pub fn is_exported(&self) -> bool {
         self.status.contains(VgStatus::EXPORTED)
@@ -201,6 +211,11 @@ impl Vg {
     /// The PV of an id.
     pub fn pv(&self, id: PvId) -> Option<&Pv> {
         self.pvs.get(*self.pv_index.get(&id)?)
+    }
+
+    /// Which of [`Vg::pvs`] has an id.
+    pub(crate) fn pv_number(&self, id: PvId) -> Option<usize> {
+        self.pv_index.get(&id).copied()
     }
 
     /// The LVs in the order of the text, new ones last.

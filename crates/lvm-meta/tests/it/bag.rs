@@ -11,6 +11,8 @@ use lvm_meta::detail::{
 use lvm_meta::{Extents, Sectors};
 use proptest::prelude::*;
 
+use crate::texts::id;
+
 /// Numbers and strings that a VG is made of, one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Bag {
@@ -73,6 +75,10 @@ impl Bag {
     pub(crate) fn text(&mut self) -> Arc<str> {
         self.at += 1;
         self.texts[self.at % self.texts.len()].as_str().into()
+    }
+
+    pub(crate) fn one_of(&mut self, words: &[&str]) -> Arc<str> {
+        words[self.index(words.len())].into()
     }
 
     /// As it stands in a text.
@@ -157,9 +163,9 @@ fn cache_settings(bag: &mut Bag, is_pool: bool) -> CacheSettings {
     let policy_settings = bag.maybe(|bag| bag.unknown(3));
     let policy = bag.text();
     CacheSettings {
-        metadata_format: bag.maybe(|bag| bag.number(1..=2)),
-        chunk_size: (is_pool || bag.flip()).then(|| Sectors::new(64 * bag.number(1..=32_768))),
-        mode: bag.maybe(Bag::text),
+        metadata_format: bag.maybe(|bag| if is_pool { bag.number(1..=2) } else { 2 }),
+        chunk_size: Some(Sectors::new(64 * bag.number(1..=32_768))),
+        mode: bag.maybe(|bag| bag.one_of(&["writethrough", "writeback", "passthrough"])),
         policy: (policy_settings.is_some() || bag.flip()).then_some(policy),
         policy_settings,
     }
@@ -229,7 +235,7 @@ pub(crate) fn detail(bag: &mut Bag, prefix: &str) -> (String, Detail, Vec<String
                 data: part("_tdata"),
                 transaction_id: bag.number(U63),
                 chunk_size: Sectors::new(128 * bag.number(1..=16_384)),
-                discards: bag.maybe(Bag::text),
+                discards: bag.maybe(|bag| bag.one_of(&["passdown", "nopassdown", "ignore"])),
                 zero_new_blocks: bag.flip(),
                 crop_metadata,
                 messages: create.into_iter().chain(delete).collect(),
@@ -274,8 +280,8 @@ pub(crate) fn detail(bag: &mut Bag, prefix: &str) -> (String, Detail, Vec<String
                 metadata_len: bag.sectors(),
                 data_start: bag.sectors(),
                 data_len: bag.sectors(),
-                metadata_id: bag.maybe(Bag::text),
-                data_id: bag.maybe(Bag::text),
+                metadata_id: bag.maybe(|_| id(8).into()),
+                data_id: bag.maybe(|_| id(9).into()),
             });
             let word = if volume.is_some() {
                 "+CACHE_USES_CACHEVOL"
@@ -312,7 +318,7 @@ pub(crate) fn detail(bag: &mut Bag, prefix: &str) -> (String, Detail, Vec<String
             let integrity = Integrity {
                 origin: part("_iorig"),
                 data_sectors: bag.sectors(),
-                mode: bag.text(),
+                mode: bag.one_of(&["D", "J", "B", "R"]),
                 tag_size: bag.number(U32),
                 block_size: bag.number(U32),
                 internal_hash: bag.text(),

@@ -102,7 +102,7 @@ fn texts() -> Vec<String> {
     let cache_pool = "type = \"cache-pool+METADATA_FORMAT\"\ndata = \"l_cdata\"\nmetadata = \"l_cmeta\"\n\
                       metadata_format = 2\nchunk_size = 128\npolicy = \"smq\"\npolicy_settings {\n\tthreshold=8\n}";
     let cache = "type = \"cache+CACHE_USES_CACHEVOL\"\ncache_pool = \"v\"\norigin = \"o\"\ncleaner = 1\n\
-                 metadata_format = 1\nchunk_size = 128\nmetadata_start = 8\nmetadata_len = 8\ndata_start = 16\ndata_len = 8";
+                 metadata_format = 2\nchunk_size = 128\nmetadata_start = 8\nmetadata_len = 8\ndata_start = 16\ndata_len = 8";
     let writecache = "type = \"writecache\"\nwritecache = \"v\"\norigin = \"o\"\nwritecache_block_size = 4096\n\
                       high_watermark = 50\nlow_watermark = 45\nwriteback_jobs = 8\nautocommit_blocks = 8\n\
                       autocommit_time = 8\nfua = 1\nnofua = 1\ncleaner = 1\nmax_age = 8\nmetadata_only = 1\n\

@@ -442,7 +442,7 @@ fn every_optional_key_has_its_place() {
     .replacen("type = \"striped\"\n", "type = \"striped\"\ntags = [\"s\"]\n", 1)
     .replacen(
         "\n}\n# Gen",
-        "\nhistorical_logical_volumes {\n\nold1 {\nid = \"a\"\nremoval_time = 5\norigin = \"data\"\n}\n}\n}\n# Gen",
+        "\nhistorical_logical_volumes {\n\nold1 {\nid = \"000000-0000-0000-0000-0000-0000-000500\"\nremoval_time = 5\norigin = \"data\"\n}\n}\n}\n# Gen",
         1,
     );
     let mut vg = parse(&text);

@@ -7,11 +7,15 @@ use super::fields::{
     DetailError, DetailProblem, Fields, U32, U64, put_number, put_optional, put_optional_text, put_settings,
     put_text,
 };
-use crate::Sectors;
 use crate::text::Section;
+use crate::{LvId, Sectors};
 
 /// What the kernel takes for a cache's chunk, in sectors: 32 KiB to 1 GiB.
 const CHUNKS: RangeInclusive<u64> = 64..=2_097_152;
+/// How writes may go.
+const MODES: [&str; 3] = ["writethrough", "writeback", "passthrough"];
+/// Keys of the settings that a cache over a pool leaves to the pool.
+const OF_THE_POOL: [&str; 4] = ["metadata_format", "cache_mode", "policy", "policy_settings"];
 
 /// How a cache works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,10 +89,22 @@ impl CacheSettings {
         Ok(Self {
             metadata_format: fields.optional_number("metadata_format", 1..=2)?,
             chunk_size,
-            mode: fields.optional_text("cache_mode")?,
+            mode: fields.optional_word("cache_mode", &MODES, "writethrough, writeback or passthrough")?,
             policy,
             policy_settings,
         })
+    }
+
+    /// As [`CacheSettings::read`], for an LV that holds all of a cache.
+    fn read_of_volume(fields: &Fields<'_>) -> Result<Self, DetailError> {
+        let settings = Self::read(fields)?;
+        if settings.metadata_format == Some(1) {
+            return Err(fields.error("metadata_format", DetailProblem::WrongType("2")));
+        }
+        if settings.chunk_size.is_none() {
+            return Err(fields.error("chunk_size", DetailProblem::Missing));
+        }
+        Ok(settings)
     }
 
     fn print(&self, out: &mut String) {
@@ -102,6 +118,14 @@ impl CacheSettings {
     }
 }
 
+fn optional_id(fields: &Fields<'_>, key: &'static str) -> Result<Option<Arc<str>>, DetailError> {
+    let id = fields.optional_text(key)?;
+    match id.as_ref().is_none_or(|id| LvId::parse(id).is_ok()) {
+        true => Ok(id),
+        false => Err(fields.error(key, DetailProblem::WrongType("an id"))),
+    }
+}
+
 impl CachePool {
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, DetailError> {
         let metadata = fields.text("metadata")?;
@@ -112,7 +136,8 @@ impl CachePool {
         if settings.chunk_size.is_none() {
             return Err(fields.error("chunk_size", DetailProblem::Missing));
         }
-        if (settings.metadata_format == Some(2)) != fields.has_word("METADATA_FORMAT") {
+        // LVM takes format 2 without the word, too.
+        if fields.has_word("METADATA_FORMAT") && settings.metadata_format != Some(2) {
             return Err(fields.error("metadata_format", DetailProblem::Mismatch("the type's word")));
         }
         Ok(Self {
@@ -132,20 +157,26 @@ impl CachePool {
 impl Cache {
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, DetailError> {
         let volume = match fields.optional_sectors("metadata_start", U64)? {
-            None => None,
+            // LVM 2.03.03 to 2.03.05 wrote the key without the word.
+            None if fields.has_word("CACHE_USES_CACHEVOL") => {
+                return Err(fields.error("metadata_start", DetailProblem::Missing));
+            }
+            None => {
+                for key in OF_THE_POOL {
+                    fields.none(key, "a cache pool, which has its own")?;
+                }
+                None
+            }
             Some(metadata_start) => Some(CacheVolume {
-                settings: CacheSettings::read(fields)?,
+                settings: CacheSettings::read_of_volume(fields)?,
                 metadata_start,
                 metadata_len: fields.sectors("metadata_len", U64)?,
                 data_start: fields.sectors("data_start", U64)?,
                 data_len: fields.sectors("data_len", U64)?,
-                metadata_id: fields.optional_text("metadata_id")?,
-                data_id: fields.optional_text("data_id")?,
+                metadata_id: optional_id(fields, "metadata_id")?,
+                data_id: optional_id(fields, "data_id")?,
             }),
         };
-        if volume.is_some() != fields.has_word("CACHE_USES_CACHEVOL") {
-            return Err(fields.error("metadata_start", DetailProblem::Mismatch("the type's word")));
-        }
         Ok(Self {
             pool: fields.text("cache_pool")?,
             origin: fields.text("origin")?,

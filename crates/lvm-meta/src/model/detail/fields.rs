@@ -107,20 +107,41 @@ impl<'a> Fields<'a> {
         self.number(key, range).map(Sectors::new)
     }
 
-    /// A power of two of sectors.
+    /// A power of two of sectors; 0 is the same as nothing.
     pub(super) fn optional_power(&self, key: &'static str) -> Read<Option<Sectors>> {
-        let Some(number) = self.optional_number(key, U32)? else {
-            return Ok(None);
-        };
-        match number.is_power_of_two() {
-            true => Ok(Some(Sectors::new(number))),
-            false => Err(self.error(key, DetailProblem::WrongType("a power of two"))),
+        match self.optional_number(key, U32)? {
+            None | Some(0) => Ok(None),
+            Some(number) if number.is_power_of_two() => Ok(Some(Sectors::new(number))),
+            Some(_) => Err(self.error(key, DetailProblem::WrongType("a power of two"))),
         }
     }
 
-    /// A switch, which is on at 1.
+    /// A switch, which is on at all but 0.
     pub(super) fn flag(&self, key: &'static str) -> Read<bool> {
-        Ok(self.optional_number(key, 0..=1)? == Some(1))
+        Ok(self.optional_number(key, U32)?.is_some_and(|on| on != 0))
+    }
+
+    /// One of a few words, in upper or lower case.
+    pub(super) fn optional_word(
+        &self,
+        key: &'static str,
+        words: &[&str],
+        expected: &'static str,
+    ) -> Read<Option<Arc<str>>> {
+        let found = self.optional_text(key)?;
+        let is_known = |found: &Arc<str>| words.iter().any(|word| word.eq_ignore_ascii_case(found));
+        match found.as_ref().is_none_or(is_known) {
+            true => Ok(found),
+            false => Err(self.error(key, DetailProblem::WrongType(expected))),
+        }
+    }
+
+    /// Insists that a key is not there.
+    pub(super) fn none(&self, key: &'static str, because: &'static str) -> Read<()> {
+        match self.section.nodes().iter().any(|node| node.key() == key) {
+            true => Err(self.error(key, DetailProblem::Mismatch(because))),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn optional_text(&self, key: &'static str) -> Read<Option<Arc<str>>> {

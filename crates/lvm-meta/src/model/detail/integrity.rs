@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
-use super::fields::{DetailError, Fields, U32, U64, put_number, put_optional, put_optional_text, put_text};
+use super::fields::{
+    DetailError, DetailProblem, Fields, U32, U64, put_number, put_optional, put_optional_text, put_text,
+};
 use crate::Sectors;
+
+/// The longest mode that LVM takes, in bytes.
+const MODE_LIMIT: usize = 7;
 
 /// An LV whose blocks carry checksums.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +53,14 @@ impl Integrity {
                 settings.push((key, number));
             }
         }
+        let mode = fields.text("mode")?;
+        if mode.len() > MODE_LIMIT {
+            return Err(fields.error("mode", DetailProblem::WrongType("a word of at most 7 letters")));
+        }
         Ok(Self {
             origin: fields.text("origin")?,
             data_sectors: fields.sectors("data_sectors", U64)?,
-            mode: fields.text("mode")?,
+            mode,
             tag_size: fields.number("tag_size", U32)?,
             block_size: fields.number("block_size", U32)?,
             internal_hash: fields.text("internal_hash")?,

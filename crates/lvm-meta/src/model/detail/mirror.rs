@@ -7,6 +7,9 @@ use super::fields::{
 };
 use crate::Sectors;
 
+/// Most areas that LVM takes in a segment.
+const IMAGE_LIMIT: u64 = 128;
+
 /// Copies by the kernel's mirror target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
@@ -50,7 +53,7 @@ impl Mirror {
             };
             images.push(MirrorArea { name, start });
         }
-        if Some(fields.number("mirror_count", U32)?) != u64::try_from(images.len()).ok() {
+        if Some(fields.number("mirror_count", 1..=IMAGE_LIMIT)?) != u64::try_from(images.len()).ok() {
             return Err(fields.error("mirror_count", DetailProblem::Mismatch("its images")));
         }
         Ok(Self {

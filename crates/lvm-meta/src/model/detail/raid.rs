@@ -128,7 +128,7 @@ pub struct RaidLeg {
 const META: &str = "_rmeta_";
 
 impl RaidLayout {
-    fn is_striped_only(self) -> bool {
+    pub(crate) fn is_striped_only(self) -> bool {
         matches!(self, Self::Raid0 | Self::Raid0Meta)
     }
 
@@ -140,6 +140,14 @@ impl RaidLayout {
         }
     }
 
+    fn other_count_key(self) -> &'static str {
+        if self.is_striped_only() {
+            "device_count"
+        } else {
+            "stripe_count"
+        }
+    }
+
     fn list_key(self) -> &'static str {
         if self == Self::Raid0 { "raid0_lvs" } else { "raids" }
     }
@@ -148,6 +156,7 @@ impl RaidLayout {
 impl Raid {
     pub(super) fn read(layout: RaidLayout, fields: &Fields<'_>) -> Result<Self, DetailError> {
         let (list, count) = (layout.list_key(), layout.count_key());
+        fields.none(layout.other_count_key(), count)?;
         let mut legs = Vec::new();
         let mut meta = None;
         for name in fields.names(list)? {
@@ -169,7 +178,7 @@ impl Raid {
         let raid = Self {
             layout,
             legs,
-            data_copies: fields.optional_number("data_copies", 1..=64)?,
+            data_copies: fields.optional_number("data_copies", U32)?,
             region_size: fields.optional_power("region_size")?,
             stripe_size: fields.optional_power("stripe_size")?,
             write_behind: fields.optional_number("writebehind", U32)?,
@@ -194,7 +203,8 @@ impl Raid {
         if layout == RaidLayout::Raid1 && raid.stripe_size.is_some() {
             return Err(fields.error("stripe_size", DetailProblem::Mismatch("the level")));
         }
-        if matches!((raid.min_recovery_rate, raid.max_recovery_rate), (Some(min), Some(max)) if min > max) {
+        if matches!((raid.min_recovery_rate, raid.max_recovery_rate), (Some(min), Some(max)) if max > 0 && min > max)
+        {
             return Err(fields.error("min_recovery_rate", DetailProblem::Mismatch("max_recovery_rate")));
         }
         Ok(raid)

@@ -136,6 +136,19 @@ fn numbers_outside_their_bounds_are_refused_and_never_cut() {
         ("vdo", 19, "vdo_offset = 0", "vdo_offset = 4294967296"),
         ("vdo-pool", 18, "logical_threads = 1", "logical_threads = 0"),
         ("writecache", 16, "4096", "1024"),
+        ("mirror", 0, "mirror_count = 2", "mirror_count = 0"),
+        ("raid1", 2, "region_size = 4096", "region_size = 0"),
+        ("raid1", 2, "region_size", "stripe_count = 2\nregion_size"),
+        ("thin-pool", 9, "\"passdown\"", "\"some\""),
+        ("thin-pool", 9, "delete = 9", "create = \"web2\""),
+        ("cache-pool", 13, "\"writethrough\"", "\"some\""),
+        ("cache", 14, "cleaner = 1", "policy = \"mq\""),
+        ("cache", 14, "cleaner = 1", "policy_settings {\n}"),
+        ("cache", 15, "chunk_size = 128\n", ""),
+        ("cache", 15, "metadata_format = 2", "metadata_format = 1"),
+        ("cache", 15, "data_start", "data_id = \"some\"\ndata_start"),
+        ("integrity", 17, "\"B\"", "\"12345678\""),
+        ("vdo-pool", 18, "async-unsafe", "some"),
     ] {
         let changed = BODIES[body].1.replacen(from, to, 1);
         assert_ne!(changed, BODIES[body].1);
@@ -144,14 +157,39 @@ fn numbers_outside_their_bounds_are_refused_and_never_cut() {
 }
 
 #[test]
+fn numbers_that_lvm_takes_for_the_same_are_taken() {
+    for (type_name, body, from, to) in [
+        ("raid1", 2, "max_recovery_rate = 1024", "max_recovery_rate = 0"),
+        ("raid1", 2, "region_size", "stripe_size = 0\nregion_size"),
+        ("raid10", 4, "data_copies = 2", "data_copies = 0"),
+        ("thin-pool", 9, "zero_new_blocks = 1", "zero_new_blocks = 2"),
+        ("thin-pool", 9, "\"passdown\"", "\"PassDown\""),
+    ] {
+        let changed = BODIES[body].1.replacen(from, to, 1);
+        assert_ne!(changed, BODIES[body].1);
+        assert!(read(type_name, &changed).is_ok(), "{type_name}: {to}");
+    }
+}
+
+#[test]
 fn words_behind_a_type_go_with_its_fields() {
+    for (type_name, body) in [
+        (
+            "cache-pool+METADATA_FORMAT",
+            &*BODIES[13].1.replace("metadata_format = 2", "metadata_format = 1"),
+        ),
+        ("cache+CACHE_USES_CACHEVOL", BODIES[14].1),
+    ] {
+        assert!(read(type_name, body).is_err(), "{type_name}");
+    }
+    // What LVM reads all the same.
     for (type_name, body) in [
         ("thin-pool", BODIES[10].1),
         ("thin-pool+CROP_METADATA", BODIES[9].1),
         ("cache-pool", BODIES[13].1),
         ("cache", BODIES[15].1),
     ] {
-        assert!(read(type_name, body).is_err(), "{type_name}");
+        assert!(read(type_name, body).is_ok(), "{type_name}");
     }
     assert_eq!(read("thin+FUTURE", BODIES[11].1), Ok(None));
     assert_eq!(read("future", "a = 1"), Ok(None));

@@ -12,6 +12,8 @@ use crate::text::Section;
 
 /// What the kernel takes for a pool's chunk, in sectors: 64 KiB to 1 GiB.
 const CHUNKS: RangeInclusive<u64> = 128..=2_097_152;
+/// What may become of discards.
+const DISCARDS: [&str; 3] = ["passdown", "nopassdown", "ignore"];
 /// What the kernel takes for a device's number.
 pub(super) const DEVICES: RangeInclusive<u64> = 0..=16_777_215;
 
@@ -30,7 +32,7 @@ pub struct ThinPool {
     pub discards: Option<Arc<str>>,
     /// A chunk is zeroed before its first use.
     pub zero_new_blocks: bool,
-    /// Whether the metadata is cut to what older kernels use; `Some` goes with the type's word `+CROP_METADATA`.
+    /// Whether the metadata is cut to what older kernels use; LVM writes `Some` with the type's word `+CROP_METADATA`.
     pub crop_metadata: Option<bool>,
     /// What the kernel has still to be told.
     pub messages: Vec<ThinMessage>,
@@ -74,9 +76,6 @@ impl ThinPool {
         let crop_metadata = fields
             .optional_number("crop_metadata", 0..=1)?
             .map(|crop| crop == 1);
-        if crop_metadata.is_some() != fields.has_word("CROP_METADATA") {
-            return Err(fields.error("crop_metadata", DetailProblem::Mismatch("the type's word")));
-        }
         let metadata = fields.text("metadata")?;
         if !metadata.contains("_tmeta") {
             return Err(fields.error("metadata", DetailProblem::WrongType("the name of a metadata LV")));
@@ -85,8 +84,8 @@ impl ThinPool {
             .sections()
             .map(|(_, message)| read_message(fields, message));
         let messages: Vec<ThinMessage> = messages.collect::<Result<_, _>>()?;
-        let mut seen = HashSet::new();
-        if !messages.iter().all(|message| seen.insert(message)) {
+        let mut told = HashSet::new();
+        if !messages.iter().all(|message| told.insert(message)) {
             return Err(fields.error("create", DetailProblem::Mismatch("another message")));
         }
         Ok(Self {
@@ -94,7 +93,7 @@ impl ThinPool {
             data: fields.text("pool")?,
             transaction_id: fields.number("transaction_id", U64)?,
             chunk_size,
-            discards: fields.optional_text("discards")?,
+            discards: fields.optional_word("discards", &DISCARDS, "passdown, nopassdown or ignore")?,
             zero_new_blocks: fields.flag("zero_new_blocks")?,
             crop_metadata,
             messages,

@@ -38,6 +38,8 @@ pub struct Vdo {
     pub offset: Extents,
 }
 
+/// When a write is done.
+const POLICIES: [&str; 4] = ["sync", "async", "async-unsafe", "auto"];
 /// The sparse index is told of behind so many settings.
 const BEFORE_SPARSE: usize = 3;
 
@@ -84,7 +86,11 @@ impl VdoPool {
             use_metadata_hints: fields.flag("use_metadata_hints")?,
             use_sparse_index: fields.flag("use_sparse_index")?,
             settings,
-            write_policy: fields.optional_text("write_policy")?,
+            write_policy: fields.optional_word(
+                "write_policy",
+                &POLICIES,
+                "sync, async, async-unsafe or auto",
+            )?,
         })
     }
 
