@@ -39,6 +39,33 @@ good "two of three" pool repair p
 is "are mended" "$(state)" "$sound"
 is "LVM uses all three" "$(field vgs vg_mda_used_count p)" 3
 
+# Two histories of one age: each of three times the copies lie otherwise.
+heads() { local disk; for disk in vda vdb vdc; do dd if=/dev/$disk of="$W/$1-$disk" bs=1M count=1 iflag=direct status=none; done; }
+lay() { dd if="$W/$1-$2" of="/dev/$2" bs=1M oflag=direct conv=notrunc status=none; }
+for order in "one two one" "two one one" "one one two"; do
+    heads base
+    quiet lvcreate -q -y -an -Zn -Wn -n one -L 4m p
+    heads one
+    for disk in vda vdb vdc; do lay base $disk; done
+    quiet lvcreate -q -y -an -Zn -Wn -n two -L 8m p
+    heads two
+    read -r first second third <<<"$order"
+    lay "$first" vda; lay "$second" vdb; lay "$third" vdc
+    good "copies that differ ($order)" pool show p
+    is "we read what the tools read ($order)" "$(inspect --text /dev/vda /dev/vdb /dev/vdc | grep -c "^$first {")" "$(lvs --noheadings -o lv_name p 2>/dev/null | grep -c "$first")"
+    bad "nothing is changed meanwhile ($order)" DuplicatePv/EBUSY replica set "$A" --name other
+    heads differing
+    quiet vgck --updatemetadata p
+    theirs=$(lvs --noheadings -o lv_name p | tr -d ' ' | sort)
+    for disk in vda vdb vdc; do lay differing $disk; done
+    good "they are mended ($order)" pool repair p
+    is "to what the tools make of them ($order)" "$(lvs --noheadings -o lv_name p | tr -d ' ' | sort)" "$theirs"
+    is "what was dropped is in the archive ($order)" "$(grep -l "Created .before. executing 'repair pool'" /etc/lvm/archive/p_* | xargs grep -lE "^\s+$([ "$first" = one ] && echo two || echo one) \{" | wc -l | sed 's/^[1-9].*/kept/')" kept
+    is "all areas are current ($order)" "$(state)" "$sound"
+    lvm_ok "LVM finds nothing wrong ($order)" p
+    quiet lvremove -q -y "p/$first"
+done
+
 dd if=/dev/vdc of="$W/head" bs=1M count=1 iflag=direct status=none
 quiet vgreduce -q p /dev/vdc
 dd if="$W/head" of=/dev/vdc bs=1M oflag=direct status=none

@@ -134,15 +134,16 @@ pub fn erase_pv(disk: &dyn Disk) -> Result<(), Error> {
     sync(disk)
 }
 
-/// Makes a PV one of no VG: its metadata areas empty, then its label not in use.  The texts in the rings stay.
+/// Makes a PV one of no VG: its label not in use, then its metadata areas empty.  The texts in the rings stay.
 ///
 /// An area out of use stays out of use, and one with a broken header stays as it is.  For the disks of a VG that is to
 /// go, and for one that a committed text no longer lists; until the last disk of a VG is done, the VG is still there.
 ///
 /// # Errors
-/// [`Error::NotAPv`], [`Error::Corrupt`], [`Error::Io`].  A cut leaves the PV in its VG, or of no VG, or says only in
-/// the label that it is in use.
+/// [`Error::NotAPv`], [`Error::Corrupt`], [`Error::Io`].  A cut leaves the PV in its VG, whatever the label says, or of no
+/// VG: by the old text the repeated call is known to be needed.
 pub fn orphan_pv(disk: &dyn Disk) -> Result<(), Error> {
+    set_pv_used(disk, false)?;
     let label = find_label(disk)?.ok_or(Error::NotAPv)?;
     for area in label.header.metadata_areas {
         if let Some(mut header) = good_header(disk, area)? {
@@ -150,8 +151,7 @@ pub fn orphan_pv(disk: &dyn Disk) -> Result<(), Error> {
             write(disk, area.offset, &header.encode())?;
         }
     }
-    sync(disk)?;
-    set_pv_used(disk, false)
+    sync(disk)
 }
 
 /// The header of an area, if it is one that may be written.

@@ -19,11 +19,15 @@ impl Inner {
     }
 
     /// As [`Inner::archive`], of a text at hand, and drops no older one: a pool may be about to be restored from that.
+    ///
+    /// A text that cannot be laid out as a file, because it cannot be read, is kept as it is.
     pub(crate) fn archive_beside(&self, vg: &str, raw: &[u8], description: &str) -> Result<(), Error> {
         let Some(backups) = self.backups.as_ref().filter(|backups| backups.has_archive()) else {
             return Ok(());
         };
-        quietly_read_only(backups.archive_beside(vg, &self.text_before(raw, description)?))
+        let as_it_is = |_| String::from_utf8_lossy(raw).trim_end_matches('\0').to_owned();
+        let text = self.text_before(raw, description).unwrap_or_else(as_it_is);
+        quietly_read_only(backups.archive_beside(vg, &text))
     }
 
     fn text_before(&self, raw: &[u8], description: &str) -> Result<String, Error> {

@@ -137,10 +137,15 @@ impl StoragePool {
     /// [`Error::Refused`]; [`Error::PoolNotFound`] when somebody exported or renamed it.
     fn changeable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
         let open = self.fresh()?;
+        self.check_changeable(&open)?;
+        Ok(open)
+    }
+
+    fn check_changeable(&self, open: &OpenVg) -> Result<(), Error> {
         open.check_writable(&self.inner)?;
         // The lock is on the name that this handle knows.
-        if is_pool(&open) && open.vg.name() == self.name() {
-            Ok(open)
+        if is_pool(open) && open.vg.name() == self.name() {
+            Ok(())
         } else {
             Err(Error::PoolNotFound(self.name.to_string()))
         }

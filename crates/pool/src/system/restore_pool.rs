@@ -107,8 +107,6 @@ fn carry_out(mut plan: Plan<'_>, locks: &mut HeldLocks, text: &[u8]) -> Result<(
             lvm_meta::set_pv_used(&*member.disk.disk, true)?;
         }
         for disk in &plan.leaving {
-            // The label first: by the old text a repeated call knows the disk.
-            lvm_meta::set_pv_used(&*disk.disk, false)?;
             lvm_meta::orphan_pv(&*disk.disk)?;
         }
         Ok(())

@@ -5,7 +5,9 @@ use std::os::unix::fs::FileExt;
 
 use lvm_pool::CreateReplica;
 
-use crate::lab::{Lab, POOL, UNIT, request, uuid};
+use uuid::Uuid;
+
+use crate::lab::{Cut, Lab, POOL, UNIT, request, uuid};
 
 /// First byte of the metadata area's header on each disk.
 const MDA: u64 = 4096;
@@ -76,6 +78,111 @@ fn a_disk_that_left_the_pool_is_a_free_one_again() {
     assert!(lab.bytes()[..2] != others[..2]);
     let free = lab.system().create_pool(&request("other", &lab.images[2..]));
     assert_eq!(free.unwrap().info().unwrap().disks.len(), 1);
+}
+
+/// Leaves two histories of one age: these disks hold one, the others the other.
+fn make_differ(lab: &Lab, held_by_one: &[usize]) {
+    let before = lab.bytes();
+    let create = |n| {
+        lab.pool()
+            .create_replica(&CreateReplica::new(uuid(n), UNIT))
+            .unwrap()
+    };
+    create(2);
+    lab.pool().deactivate_replica(uuid(2)).unwrap();
+    let one = lab.bytes();
+    for (image, bytes) in lab.images.iter().zip(&before) {
+        fs::write(image, bytes).unwrap();
+    }
+    create(3);
+    lab.pool().deactivate_replica(uuid(3)).unwrap();
+    for disk in held_by_one {
+        fs::write(&lab.images[*disk], &one[*disk]).unwrap();
+    }
+}
+
+fn replicas(lab: &Lab) -> Vec<Uuid> {
+    let mut replicas: Vec<_> = lab.pool().replicas().unwrap().iter().map(|it| it.uuid).collect();
+    replicas.sort();
+    replicas
+}
+
+#[test]
+fn copies_of_one_age_that_differ_become_what_the_first_disk_holds() {
+    for (held_by_one, kept) in [(&[0, 2][..], 2), (&[1, 2], 3), (&[2], 3)] {
+        let lab = prepared();
+        make_differ(&lab, held_by_one);
+        let before = lab.bytes();
+        let refused = lab.pool().create_replica(&CreateReplica::new(uuid(4), UNIT));
+        assert_eq!(refused.unwrap_err().kind(), "DuplicatePv");
+        assert!(lab.bytes() == before);
+        let info = lab.pool().repair().unwrap();
+        assert!(info.reasons.is_empty(), "{:?}", info.reasons);
+        assert_eq!(replicas(&lab), [uuid(1), uuid(kept)]);
+        lab.pool()
+            .create_replica(&CreateReplica::new(uuid(4), UNIT))
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_repair_that_is_refused_leaves_differing_copies_as_they_are() {
+    let lab = prepared();
+    make_differ(&lab, &[0]);
+    fs::rename(&lab.images[2], lab.images[2].with_extension("away")).unwrap();
+    let system = lab.system();
+    let pool = system.open_pool(POOL).unwrap();
+    let before = [0, 1].map(|disk| fs::read(&lab.images[disk]).unwrap());
+    for _ in 0..2 {
+        assert_eq!(pool.repair().unwrap_err().kind(), "MissingPv");
+        let refused = pool.create_replica(&CreateReplica::new(uuid(4), UNIT));
+        assert_eq!(refused.unwrap_err().kind(), "DuplicatePv");
+    }
+    assert!([0, 1].map(|disk| fs::read(&lab.images[disk]).unwrap()) == before);
+}
+
+/// What a pool of three disks can suffer.
+type Damage = fn(&Lab);
+const DAMAGES: [(&str, Damage); 3] = [
+    ("a header and a text", |lab| {
+        hurt(lab, 0, MDA + 5);
+        hurt(lab, 2, MDA + 512 + 2560 + 10);
+    }),
+    ("a disk that left", |lab| {
+        let before = lab.bytes();
+        lab.pool().remove_disk(&lab.images[2]).unwrap();
+        fs::write(&lab.images[2], &before[2]).unwrap();
+    }),
+    ("copies that differ", |lab| make_differ(lab, &[0, 2])),
+];
+
+#[test]
+fn death_at_any_write_of_a_repair_and_any_fault_is_made_good_by_the_next() {
+    for (name, damage) in DAMAGES {
+        let cuts: [fn(usize) -> Cut; 2] = [|at| Cut::Death { at }, |at| Cut::Fault { at }];
+        for cut in cuts {
+            for at in 1.. {
+                let lab = prepared();
+                damage(&lab);
+                let kept = replicas(&lab);
+                let pool = lab.pool();
+                lab.arm(cut(at));
+                let result = pool.repair();
+                let struck = lab.switch.has_struck();
+                let context = format!("{name}, {at}: {result:?}");
+                assert_eq!(replicas(&lab), kept, "{context}");
+                let info = lab.pool().repair();
+                let info = info.unwrap_or_else(|error| panic!("{context}: {error}"));
+                assert!(info.reasons.is_empty(), "{context}: {:?}", info.reasons);
+                assert_eq!(replicas(&lab), kept, "{context}");
+                if !struck {
+                    result.unwrap();
+                    assert!(at > 8, "{context}");
+                    break;
+                }
+            }
+        }
+    }
 }
 
 #[test]
