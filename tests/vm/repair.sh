@@ -23,7 +23,7 @@ text() { echo $((8 + $(dd if="$1" bs=512 skip=8 count=1 iflag=direct status=none
 for part in header text; do
     if [ $part = header ]; then hurt /dev/vdb 8; else hurt /dev/vdb "$(text /dev/vdb)"; fi
     good "a disk whose $part is hurt" pool show p
-    that "the pool complains of its $part" "d['reasons']"
+    that "the pool complains of its $part and of no other disk's" "d['reasons'] and all(why.startswith('/dev/vdb, byte ') for why in d['reasons'])"
     good "its $part is mended" pool repair p
     that "the pool has nothing to complain of the $part" "d['reasons'] == []"
     is "all areas are current after the $part" "$(state)" "$sound"

@@ -225,13 +225,15 @@ fn open_writes(events: &[Event], count: usize) -> impl Iterator<Item = usize> {
         .map(|(number, _)| number)
 }
 
-/// Counts the operations of a group of disks, and fails one of them.
+/// Counts the operations of a group of disks, and fails one of them, or all from one on.
 ///
-/// The operations before and after it succeed: only a caller that refuses to go on by itself passes.  Of a write that
-/// fails the first half of its sectors lands.
+/// Where one fails, those before and after it succeed: only a caller that refuses to go on by itself passes.  Of a write
+/// that fails the first half of its sectors lands; of a disk that is gone nothing lands.
 #[derive(Debug, Default)]
 pub struct Faults {
     fails: Option<usize>,
+    /// What fails first fails for good.
+    is_gone: bool,
     done: AtomicUsize,
 }
 
@@ -245,7 +247,16 @@ impl Faults {
     pub fn at(number: usize) -> Arc<Self> {
         Arc::new(Self {
             fails: Some(number),
-            done: AtomicUsize::new(0),
+            ..Self::default()
+        })
+    }
+
+    /// Fails the operation of this number and all after it, as a device does that was taken away.
+    pub fn gone_at(number: usize) -> Arc<Self> {
+        Arc::new(Self {
+            fails: Some(number),
+            is_gone: true,
+            ..Self::default()
         })
     }
 
@@ -268,7 +279,9 @@ impl Faults {
     }
 
     fn next_fails(&self) -> bool {
-        Some(self.done.fetch_add(1, Ordering::Relaxed)) == self.fails
+        let number = self.done.fetch_add(1, Ordering::Relaxed);
+        self.fails
+            .is_some_and(|fails| number == fails || (self.is_gone && number > fails))
     }
 }
 
@@ -293,7 +306,12 @@ impl Disk for FailDisk {
         if !self.faults.next_fails() {
             return self.disk.write_at(at, bytes);
         }
-        let half = (bytes.len() / SECTOR / 2).saturating_mul(SECTOR);
+        let sectors = if self.faults.is_gone {
+            0
+        } else {
+            bytes.len() / SECTOR / 2
+        };
+        let half = sectors.saturating_mul(SECTOR);
         self.disk.write_at(at, bytes.get(..half).unwrap_or_default())?;
         Err(fault())
     }
@@ -370,5 +388,15 @@ mod tests {
         // Half of the failed write landed.
         assert_eq!(first_bytes(&[bytes.to_vec()]), [2, 2, 0, 0]);
         assert_eq!(faults.count(), 4);
+    }
+
+    #[test]
+    fn a_disk_that_is_gone_stays_so() {
+        let live = Arc::new(MemDisk::new(vec![0; 1024]));
+        let disk = Faults::gone_at(1).wrap(live.clone());
+        disk.write_at(0, &[1; 512]).unwrap();
+        assert!(disk.write_at(0, &[2; 1024]).is_err());
+        assert!(disk.sync().is_err() && disk.read_at(0, &mut [0]).is_err());
+        assert_eq!(first_bytes(&[live.bytes()]), [1, 0]);
     }
 }

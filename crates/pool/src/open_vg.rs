@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lvm_dm::{DeviceId, DeviceInfo, DeviceNumber};
-use lvm_meta::{Ambiguity, Disk, FoundVg, Lv, MdaSet, PvId, Vg};
+use lvm_meta::{Ambiguity, Disk, FoundVg, Lv, MdaSet, Problem, PvId, Vg};
 
 use crate::apply::{Link, NewText, Step};
 use crate::error::Refusal;
@@ -33,7 +33,7 @@ pub(crate) struct OpenVg {
     pub(crate) vg: Vg,
     pub(crate) mdas: MdaSet,
     pub(crate) disks: Vec<VgDisk>,
-    /// What is wrong with copies and disks, for people.
+    /// What is wrong with copies and disks and where, for people.
     pub(crate) problems: Vec<String>,
     /// Why the last backup of the metadata could not be kept.
     pub(crate) backup_problem: Option<String>,
@@ -80,7 +80,14 @@ impl OpenVg {
                 is_marked,
             });
         }
-        let problems = found.problems.iter().map(ToString::to_string).collect();
+        let where_and_what = |problem: &Problem| {
+            let disk = problem.place.disk.and_then(|index| scan.disks.get(index));
+            disk.map_or_else(
+                || problem.to_string(),
+                |disk| format!("{}, byte {}: {problem}", disk.path.display(), problem.place.at),
+            )
+        };
+        let problems = found.problems.iter().map(where_and_what).collect();
         let mut open = Self {
             vg,
             mdas,

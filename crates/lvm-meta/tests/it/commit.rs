@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use lvm_meta::testing::{CrashDisks, CrashPoint, Faults};
-use lvm_meta::{Disk, Error, MdaSet, MemDisk, Vg, erase_pv, make_pv, orphan_pv, scan, set_pv_used};
+use lvm_meta::{
+    Disk, Error, MdaSet, MemDisk, Vg, blank_area, erase_pv, make_pv, orphan_pv, scan, set_pv_used,
+};
 
 use crate::support::{add_lv, add_pv, blank, changed, commit, create, layout, open, pv_id, read, read_vg};
 
@@ -255,6 +257,20 @@ fn removing_a_pv_and_making_it_an_orphan_cut_anywhere_leaves_the_old_or_the_new_
 }
 
 #[test]
+fn mending_a_broken_area_cut_anywhere_leaves_the_vg_of_the_other() {
+    let (crash, old) = with_vg(&[1, 1]);
+    crash.disks()[0].write_at(4096, &[0xff; 512]).unwrap();
+    let crash = CrashDisks::new(crash.images());
+    let disks = crash.disks();
+    let area = layout(1).metadata_areas[0];
+    assert!(blank_area(&*disks[0], area, 0..0).unwrap());
+    let new = changed(&old, |_| ());
+    commit(&mut open(&disks, &read_vg(&disks).unwrap()), &new).unwrap();
+    crash.each_crash(|point, disks| check_old_or_new(point, &disks, &old, &new));
+    assert_eq!(read_vg(&crash.disks()).unwrap().problems, []);
+}
+
+#[test]
 fn erasing_a_pv_cut_anywhere_leaves_the_vg_or_none() {
     let (crash, old) = with_vg(&[2]);
     erase_pv(&*crash.disks()[0]).unwrap();
@@ -338,6 +354,51 @@ fn a_fault_at_any_operation_of_a_commit_stops_the_handle_and_reopening_goes_on()
         let next = changed(vg, |vg| add_lv(vg, 2, 1));
         commit(&mut open(&bare, &found), &next).unwrap();
         assert_eq!(read_vg(&bare).unwrap().vg.unwrap(), next, "operation {number}");
+    }
+}
+
+#[test]
+fn a_pv_that_disappears_before_any_operation_of_a_commit_leaves_the_old_or_the_new_vg() {
+    let (crash, old) = with_vg(&[2, 1]);
+    let images = crash.durable_images();
+    let new = changed(&old, |vg| add_lv(vg, 1, 3));
+    let copy = |image: &Vec<u8>| -> Arc<dyn Disk> { Arc::new(MemDisk::new(image.clone())) };
+    for lost in 0..2 {
+        for number in 0.. {
+            let bare: Vec<Arc<dyn Disk>> = images.iter().map(copy).collect();
+            let faults = Faults::gone_at(number);
+            let mut disks = bare.clone();
+            disks[lost] = faults.wrap(bare[lost].clone());
+            let mut set = open(&disks, &read_vg(&bare).unwrap());
+            let result = commit(&mut set, &new);
+            if !faults.has_struck() {
+                assert!(number > 6, "{number} operations");
+                result.unwrap();
+                break;
+            }
+            let context = format!("PV {lost} gone at its operation {number}: {result:?}");
+            assert!(result.is_err(), "{context}");
+            // Without it, the VG is what the other PV says, and misses one.
+            let alone = read_vg(&bare[1 - lost..2 - lost]).unwrap();
+            let vg = alone.vg.as_ref().unwrap();
+            assert!(*vg == old || *vg == new, "{context}");
+            assert_eq!(
+                alone.pvs.iter().filter(|pv| pv.disk.is_none()).count(),
+                1,
+                "{context}"
+            );
+            // With it back, a next writer goes on from what is read.
+            let found = read_vg(&bare).unwrap();
+            let vg = found.vg.as_ref().unwrap();
+            assert!(
+                (*vg == old || *vg == new) && found.ambiguous.is_none(),
+                "{context}"
+            );
+            let next = changed(vg, |vg| add_lv(vg, 2, 1));
+            commit(&mut open(&bare, &found), &next).unwrap();
+            let mended = read_vg(&bare).unwrap();
+            assert_eq!((mended.vg.unwrap(), mended.problems), (next, vec![]), "{context}");
+        }
     }
 }
 

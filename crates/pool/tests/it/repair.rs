@@ -50,7 +50,13 @@ fn areas_with_a_broken_header_or_text_are_written_anew() {
         for disks in [&[1][..], &[0, 2]] {
             let lab = prepared();
             disks.iter().for_each(|disk| hurt(&lab, *disk, at));
-            assert!(!reasons(&lab).is_empty(), "{at}");
+            let reasons_before = reasons(&lab);
+            for (disk, image) in lab.images.iter().enumerate() {
+                let is_blamed = reasons_before
+                    .iter()
+                    .any(|why| why.starts_with(&*image.to_string_lossy()));
+                assert_eq!(is_blamed, disks.contains(&disk), "{at}: {reasons_before:?}");
+            }
             let info = lab.pool().repair().unwrap();
             assert!(info.reasons.is_empty(), "{at}: {:?}", info.reasons);
             assert!(reasons(&lab).is_empty());
