@@ -55,6 +55,9 @@ const PACKAGES: &[&str] = &[
     "util-linux",
 ];
 
+/// What only some suites have, with the kernel's part of it.
+const PACKAGES_OF_SUITES: &[(&str, &[&str])] = &[("trixie", &["vdo"])];
+
 /// The kernel modules that a scenario may need, with what they depend on.
 const MODULES: &[&str] = &[
     "virtio_pci",
@@ -71,6 +74,7 @@ const MODULES: &[&str] = &[
     "dm-raid",
     "dm-snapshot",
     "dm-thin-pool",
+    "dm-vdo",
     "dm-writecache",
     "dm-zero",
     "raid0",
@@ -197,7 +201,13 @@ fn make(suite: &str, dir: &Path) -> Result<()> {
     for folder in ["bin", "sbin", "lib", "lib64"] {
         symlink(format!("usr/{folder}"), root.join(folder))?;
     }
-    for package in Apt::open(&apt_dir, suite)?.download(PACKAGES)? {
+    let own = PACKAGES_OF_SUITES.iter().filter(|(name, _)| *name == suite);
+    let packages: Vec<&str> = PACKAGES
+        .iter()
+        .chain(own.flat_map(|(_, packages)| *packages))
+        .copied()
+        .collect();
+    for package in Apt::open(&apt_dir, suite)?.download(&packages)? {
         debian::unpack(&package, &root)?;
     }
     fs::remove_dir_all(&apt_dir)?;
