@@ -10,6 +10,7 @@ mod programs;
 mod report;
 mod scenario;
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -78,6 +79,10 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
             }
         }
     }
+    // The longest first, so that no core is idle while the last one runs.
+    machines
+        .make_contiguous()
+        .sort_by_key(|machine| Reverse(machine.scenarios.len()));
     run_all(machines, !words.is_empty())
 }
 
