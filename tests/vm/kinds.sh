@@ -32,6 +32,10 @@ make sparse lvcreate -q -y --type snapshot -V 64m -L 4m -n sparse p
 make thin-pool lvcreate -q -y --type thin-pool -n tp -L 16m --discards nopassdown p
 make thin lvcreate -q -y -V 64m --thinpool tp -n thin p
 make thin-snapshot lvcreate -q -y -s -n thinsnap p/thin
+make profile lvchange -q -y --metadataprofile thin-performance p/tp
+quiet lvcreate -q -y -s -n removed p/thin
+quiet lvcreate -q -y -s -n child p/removed
+make history lvremove -q -y --config metadata/record_lvs_history=1 p/removed
 quiet lvchange -q -an p/zero
 make external lvcreate -q -y -n base -L 4m p
 quiet lvchange -q -an p/base
@@ -52,6 +56,7 @@ runs "most kinds were made" test "$(wc -w <<<"$made")" -ge 25
 before=$(text $DISKS) tools=$(said p)
 inspect --json $DISKS >"$W/json"
 that "every field of every LV is what LVM takes" "[problem for vg in d for problem in vg['problems']] == []" "$W/json"
+case " $made " in *" history "*) runs "a removed LV is remembered" grep -q '^historical_logical_volumes {' <<<"$before" ;; esac
 that "every kind is told" "len({segment['type'] for vg in d for lv in vg['lvs'] for segment in lv['segments']}) >= 15" "$W/json"
 good "we rewrite the text" replica set "$A" --name other
 is "nothing but the replica changed" "$(text $DISKS | grep -v mayastor.lv)" "$(grep -v mayastor.lv <<<"$before")"
