@@ -37,24 +37,6 @@ pub(crate) fn find(open: &OpenVg, uuid: Uuid) -> Result<&Lv, Error> {
         .ok_or(Error::ReplicaNotFound(name))
 }
 
-/// Refuses a display name that a replica of the VG other than `except` has.
-///
-/// # Errors
-/// [`Error::Exists`].
-pub(crate) fn check_name_free(open: &OpenVg, wanted: &str, except: Option<&Lv>) -> Result<(), Error> {
-    let mut others = open
-        .vg
-        .lvs()
-        .filter(|lv| except.is_none_or(|except| except.id() != lv.id()));
-    match others.any(|lv| display_name(lv) == Some(wanted)) {
-        true => Err(Error::Exists {
-            what: "replica name",
-            id: wanted.into(),
-        }),
-        false => Ok(()),
-    }
-}
-
 /// The display name of a replica, finished or not; `None` for LVs of others.
 pub(crate) fn display_name(lv: &Lv) -> Option<&str> {
     let tags = LvTags::read(lv.tags());

@@ -33,9 +33,9 @@ pub struct Provenance {
 /// Bytes of text that most LVs do not pass.
 const LV_GUESS: usize = 640;
 
-struct Printer<'a> {
-    out: String,
-    vg: &'a Vg,
+pub(super) struct Printer<'a> {
+    pub(super) out: String,
+    pub(super) vg: &'a Vg,
 }
 
 impl Vg {
@@ -48,11 +48,8 @@ impl Vg {
             out: String::with_capacity(guess),
             vg: self,
         };
-        printer.vg();
-        provenance.print(&mut printer.out);
-        let mut bytes = printer.out.into_bytes();
-        bytes.push(0);
-        bytes
+        printer.whole(provenance, Printer::lvs);
+        printer.out.into_bytes()
     }
 }
 
@@ -64,6 +61,13 @@ fn one_line(text: &str) -> String {
 }
 
 impl Printer<'_> {
+    /// The whole text, its closing NUL included; `lvs` prints all LVs.
+    pub(super) fn whole(&mut self, provenance: &Provenance, lvs: impl FnOnce(&mut Self)) {
+        self.vg(lvs);
+        provenance.print(&mut self.out);
+        self.out.push('\0');
+    }
+
     fn line(&mut self, text: &str) {
         self.out.push_str(text);
         self.out.push('\n');
@@ -133,7 +137,7 @@ impl Printer<'_> {
         }
     }
 
-    fn vg(&mut self) {
+    fn vg(&mut self, lvs: impl FnOnce(&mut Self)) {
         let vg = self.vg;
         let locked = vg.is_write_locked() && vg.status.contains(VgStatus::WRITE);
         let status = if locked {
@@ -180,7 +184,9 @@ impl Printer<'_> {
         }
         self.line("}\n");
         if vg.lv_count() > 0 {
-            self.lvs();
+            self.line("logical_volumes {");
+            lvs(self);
+            self.line("}");
         }
         self.line("");
         if let Some(history) = &vg.history {
@@ -220,7 +226,6 @@ impl Printer<'_> {
 
     fn lvs(&mut self) {
         let vg = self.vg;
-        self.line("logical_volumes {");
         let mut hidden = Vec::new();
         for lv in vg.lvs() {
             if vg.is_visible(lv) {
@@ -232,10 +237,9 @@ impl Printer<'_> {
         for lv in hidden {
             self.lv(lv);
         }
-        self.line("}");
     }
 
-    fn lv(&mut self, lv: &Lv) {
+    pub(super) fn lv(&mut self, lv: &Lv) {
         let locked = self.vg.is_write_locked() && lv.status.contains(LvStatus::WRITE);
         let status = if locked {
             lv.status.difference(LvStatus::WRITE)

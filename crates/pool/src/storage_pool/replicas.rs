@@ -34,13 +34,12 @@ impl StoragePool {
             ));
         }
         self.change_replica(&format!("set properties of replica {uuid}"), uuid, |change| {
-            let open = change.open();
-            let lv = replica::find(open, uuid)?;
-            if let Some(wanted) = &new.name {
-                replica::check_name_free(open, wanted, Some(lv))?;
-            }
+            let lv = replica::find(change.open(), uuid)?;
             let lv_name = lv.name().to_string();
             let before: Vec<String> = lv.tags().map(Into::into).collect();
+            if let Some(wanted) = &new.name {
+                change.check_name_free(wanted, Some(&lv_name))?;
+            }
             let mut after = before.clone();
             for (key, tag) in values {
                 let replaced = tags::replace(after.iter().map(String::as_str), key, vec![tag])?;

@@ -199,6 +199,23 @@ fn each_broken_vg_breaks_one_rule_in_its_place() {
 }
 
 #[test]
+fn a_rule_that_a_change_breaks_is_found_by_looking_at_what_changed() {
+    let mut count = 0;
+    for broken in broken::all() {
+        let Some(good) = &broken.good else { continue };
+        let mut last = LastCheck::default();
+        assert_eq!(last.check(good), [], "{}", broken.how);
+        assert_eq!(last.check(good), [], "{}", broken.how);
+        let finds_nothing = last.finds_nothing(&broken.vg);
+        assert_ne!(finds_nothing, Some(true), "{}", broken.how);
+        count += usize::from(finds_nothing == Some(false));
+        assert_eq!(last.check(&broken.vg), check(&broken.vg), "{}", broken.how);
+        assert_eq!(last.check(good), [], "{}", broken.how);
+    }
+    assert!(count > 50, "only {count} changes left the VG's head as it was");
+}
+
+#[test]
 fn vgs_that_lvm_makes_in_the_middle_of_things_too_break_none() {
     for (what, text) in whole::all() {
         assert_eq!(check(&parse(&text)), [], "{what}");
