@@ -70,7 +70,7 @@ impl StoragePool {
                 }
             };
             steps.into_iter().for_each(|step| change.step(step));
-            Ok(())
+            Ok(Some(true))
         })
     }
 

@@ -49,7 +49,7 @@ impl StoragePool {
                 change.edit().set_lv_tags(&lv_name, &after).map_err(Error::Meta)?;
                 change.step(Step::Commit);
             }
-            Ok(())
+            Ok(None)
         })
     }
 
@@ -61,14 +61,15 @@ impl StoragePool {
         self.change_replica("", uuid, |change| {
             let open = change.open();
             let lv = replica::find(open, uuid)?;
-            if open.kernel_device(&self.inner, lv)?.is_none() {
-                let steps = activate::activate(&self.inner, open, lv)?;
-                steps
-                    .into_iter()
-                    .chain([Step::Settle])
-                    .for_each(|step| change.step(step));
+            if let Some(device) = open.kernel_device(&self.inner, lv)? {
+                return Ok(Some(device.live_table));
             }
-            Ok(())
+            let steps = activate::activate(&self.inner, open, lv)?;
+            steps
+                .into_iter()
+                .chain([Step::Settle])
+                .for_each(|step| change.step(step));
+            Ok(Some(true))
         })
     }
 
@@ -86,7 +87,7 @@ impl StoragePool {
                     .into_iter()
                     .for_each(|step| change.step(step));
             }
-            Ok(())
+            Ok(Some(false))
         })
     }
 
