@@ -36,6 +36,12 @@ pub(crate) fn create_in_10000(pool: &StoragePool, request: &CreateReplica) {
     pool.create_replica(request).unwrap();
 }
 
+/// With nothing printed or checked before.
+#[inline(never)]
+pub(crate) fn create_first_in_10000(pool: &StoragePool, request: &CreateReplica) {
+    pool.create_replica(request).unwrap();
+}
+
 #[inline(never)]
 pub(crate) fn set_in_10000(pool: &StoragePool, uuid: Uuid, new: &SetReplica) {
     pool.set_replica(uuid, new).unwrap();

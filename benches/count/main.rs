@@ -19,6 +19,7 @@ const EXTENT: u64 = 64 << 10;
 
 /// A pool with replicas of one extent, numbered from 0.
 struct Filled {
+    system: System,
     pool: StoragePool,
     folder: TempDir,
 }
@@ -34,12 +35,13 @@ impl Filled {
             .devices(vec![image.clone()]);
         let mut request = CreatePool::new("bench", vec![image]);
         request.extent_size = Some(EXTENT);
-        let pool = system.build().unwrap().create_pool(&request).unwrap();
-        let requests: Vec<_> = (0..replicas).map(|number| replica(number)).collect();
+        let system = system.build().unwrap();
+        let pool = system.create_pool(&request).unwrap();
+        let requests: Vec<_> = (0..replicas).map(replica).collect();
         pool.create_replicas(&requests).unwrap();
         // The first change alone prints and checks everything.
         pool.create_replica(&replica(replicas)).unwrap();
-        Self { pool, folder }
+        Self { system, pool, folder }
     }
 
     fn disk(&self) -> FileDisk {
@@ -80,4 +82,6 @@ fn main() {
     hot::find_in_10000(pool, uuid(5000));
     assert_eq!(hot::list_10000(pool), 10_002);
     hot::destroy_in_10000(pool, uuid(5000));
+    let opened = large.system.open_pool("bench").unwrap();
+    hot::create_first_in_10000(&opened, &replica(20_001));
 }

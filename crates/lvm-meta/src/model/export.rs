@@ -43,13 +43,17 @@ impl Vg {
     ///
     /// Equal VGs and provenances give equal bytes, and those that LVM writes for the same VG.
     pub fn print_raw(&self, provenance: &Provenance) -> Vec<u8> {
-        let guess = self.lv_count().saturating_mul(LV_GUESS).saturating_add(4096);
         let mut printer = Printer {
-            out: String::with_capacity(guess),
+            out: String::with_capacity(self.guess_length()),
             vg: self,
         };
         printer.whole(provenance, Printer::lvs);
         printer.out.into_bytes()
+    }
+
+    /// Bytes that the text has at most, most of the time.
+    pub(super) fn guess_length(&self) -> usize {
+        self.lv_count().saturating_mul(LV_GUESS).saturating_add(4096)
     }
 }
 

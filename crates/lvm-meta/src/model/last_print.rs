@@ -17,11 +17,14 @@ use crate::{PvId, RawText};
 pub struct LastPrint {
     frame: Frame,
     pieces: LvWatch<Piece>,
-    /// The text, and zeroes.
+    /// The text, from a page's start on, and zeroes on both sides.
     text: String,
     /// The text before, for its memory.
     spare: String,
 }
+
+/// What any block device takes memory by: writing past the page cache, it is read from where it lies.
+const PAGE: usize = 4096;
 
 /// What the text of an LV depends on beside the LV.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -58,21 +61,35 @@ impl LastPrint {
             self.pieces = LvWatch::default();
         }
         let mut out = std::mem::take(&mut self.spare);
-        out.clear();
-        // A new LV and a longer line fit; more finds its room.
-        out.reserve(self.text.len().saturating_add(4096));
+        let start = make_room(
+            &mut out,
+            match self.text.len() {
+                0 => vg.guess_length(),
+                last => last,
+            },
+        );
         let mut printer = Printer { out, vg };
         let (last, pieces) = (&*self.text, &mut self.pieces);
         printer.whole(provenance, |printer| print_lvs(printer, last, pieces));
         debug_assert!(
-            printer.out.as_bytes() == vg.print_raw(provenance),
+            printer.out.as_bytes().get(start..) == Some(&*vg.print_raw(provenance)),
             "a text from pieces differs from the one printed anew:\n{}",
             printer.out
         );
         printer.out.push_str(ROOM);
         self.spare = std::mem::replace(&mut self.text, printer.out);
-        RawText::before_room(self.text.as_bytes())
+        RawText::before_room(self.text.as_bytes().get(start..).unwrap_or_default())
     }
+}
+
+/// Empties a text and makes room for another of some length; gives where in it a page begins, which it is filled up to.
+fn make_room(out: &mut String, length: usize) -> usize {
+    out.clear();
+    // A new LV and a longer line fit, too; more finds its room elsewhere, where a device may not take it from.
+    out.reserve(length.saturating_add(4096).saturating_add(PAGE));
+    let start = out.as_ptr().align_offset(PAGE).min(PAGE);
+    out.extend(std::iter::repeat_n('\0', start));
+    start
 }
 
 /// Prints the LVs, visible ones first, taking over from the last text what is still so.
@@ -213,6 +230,20 @@ mod tests {
         check_print(&mut last, &vg, 5);
         vg.set_tags(&["c"]).unwrap();
         check_print(&mut last, &vg, 6);
+    }
+
+    #[test]
+    fn a_text_lies_at_a_page_and_has_room_behind_it() {
+        let (mut vg, mut last) = (vg(), LastPrint::default());
+        for number in 0..50 {
+            add(&mut vg, number);
+            let text = last.print_raw(&vg, &Provenance::default());
+            assert_eq!(text.bytes().as_ptr().align_offset(PAGE), 0, "{number}");
+            assert!(
+                matches!(text.padded(0, 511), std::borrow::Cow::Borrowed(_)),
+                "{number}"
+            );
+        }
     }
 
     #[test]
