@@ -88,7 +88,11 @@ fn make_room(out: &mut String, length: usize) -> usize {
     // A new LV and a longer line fit, too; more finds its room elsewhere, where a device may not take it from.
     out.reserve(length.saturating_add(4096).saturating_add(PAGE));
     let start = out.as_ptr().align_offset(PAGE).min(PAGE);
-    out.extend(std::iter::repeat_n('\0', start));
+    let mut left = start;
+    while let Some(zeroes) = ROOM.get(..left.min(ROOM.len())).filter(|zeroes| !zeroes.is_empty()) {
+        out.push_str(zeroes);
+        left = left.saturating_sub(zeroes.len());
+    }
     start
 }
 
