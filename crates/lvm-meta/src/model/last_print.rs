@@ -89,7 +89,10 @@ fn make_room(out: &mut String, length: usize) -> usize {
     out.reserve(length.saturating_add(4096).saturating_add(PAGE));
     let start = out.as_ptr().align_offset(PAGE).min(PAGE);
     let mut left = start;
-    while let Some(zeroes) = ROOM.get(..left.min(ROOM.len())).filter(|zeroes| !zeroes.is_empty()) {
+    while let Some(zeroes) = ROOM
+        .get(..left.min(ROOM.len()))
+        .filter(|zeroes| !zeroes.is_empty())
+    {
         out.push_str(zeroes);
         left = left.saturating_sub(zeroes.len());
     }
