@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use lvm_meta::testing::CrashDisks;
 use lvm_meta::{
-    AllocPolicy, AllocRequest, Area, Disk, DiskArea, ExtentSize, Extents, FoundVg, Layout, LvId, LvName,
-    MdaSet, NewLv, NewPv, NewVg, Provenance, PvId, PvLayout, Sectors, SegmentKind, Vg, VgId, VgName,
-    allocate, assemble, check, make_pv, scan, set_pv_used,
+    AllocPolicy, AllocRequest, Area, Disk, DiskArea, ExtentSize, Extents, FoundVg, LastCheck, LastPrint,
+    Layout, LvId, LvName, MdaSet, NewLv, NewPv, NewVg, Provenance, PvId, PvLayout, Sectors, SegmentKind, Vg,
+    VgId, VgName, allocate, assemble, check, make_pv, scan, set_pv_used,
 };
 
 /// Small, so that many changes are tried in a minute.
@@ -156,7 +156,13 @@ fn create() -> Vec<Vec<u8>> {
 }
 
 /// One change to the VG, and the same to the model.
-fn change(input: &mut Input<'_>, vg: &mut Vg, model: &mut Model, number: u16) {
+fn change(
+    input: &mut Input<'_>,
+    vg: &mut Vg,
+    last: &mut (LastPrint, LastCheck),
+    model: &mut Model,
+    number: u16,
+) {
     let names: Vec<String> = model.keys().cloned().collect();
     let policy = [
         AllocPolicy::Normal,
@@ -243,6 +249,12 @@ fn change(input: &mut Input<'_>, vg: &mut Vg, model: &mut Model, number: u16) {
     let used: u64 = vg.pvs().iter().map(|pv| u64::from(pv.used().get())).sum();
     assert_eq!(used, owners.len() as u64);
     assert_eq!(check(vg), []);
+    let provenance = Provenance::default();
+    assert_eq!(last.1.check(vg), []);
+    assert_eq!(
+        last.0.print_raw(vg, &provenance).bytes(),
+        vg.print_raw(&provenance)
+    );
 }
 
 /// Changes, commits, and losses of power, as the input says.
@@ -250,6 +262,7 @@ pub fn vg_ops(bytes: &[u8]) {
     let mut input = Input(bytes);
     let mut images = create();
     let mut old_model = Model::new();
+    let mut last = Default::default();
     for number in 0..48 {
         if input.0.is_empty() {
             return;
@@ -262,7 +275,7 @@ pub fn vg_ops(bytes: &[u8]) {
         assert_eq!(model_of(&old), old_model);
         let (mut vg, mut model) = (old.clone(), old_model.clone());
         for step in 0..1 + u16::from(input.byte() % 4) {
-            change(&mut input, &mut vg, &mut model, number * 4 + step);
+            change(&mut input, &mut vg, &mut last, &mut model, number * 4 + step);
         }
         assert_eq!(model_of(&vg), model);
         vg.bump_seqno().expect("far from the end");

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{sh, tidy, vm};
+use crate::{count, sh, tidy, vm};
 
 /// Programs that tests run beside the library.
 const TOOLS: &[(&str, &str)] = &[
@@ -20,7 +20,8 @@ const TOOLS: &[(&str, &str)] = &[
 /// What the crate `devicemapper` is built with.
 const DEVICEMAPPER: &[&str] = &["libclang-dev", "libdevmapper-dev", "pkg-config"];
 
-/// The rules of the source tree, then all unit, integration and documentation tests, the examples, and the oldest compiler.
+/// The rules of the source tree, then all unit, integration and documentation tests, the examples, the
+/// instructions of the hot operations, and the oldest compiler.
 pub(crate) fn test() -> Result<()> {
     tidy::check()?;
     vm::install(TOOLS)?;
@@ -37,6 +38,7 @@ pub(crate) fn test() -> Result<()> {
     ];
     sh::run(&mut sh::cargo(&stratis))?;
     sh::run(&mut sh::cargo(&["run", "--quiet", "--example", "quickstart"]))?;
+    count::check()?;
     oldest_compiler()
 }
 

@@ -1,6 +1,7 @@
 //! Every task that CI runs: `cargo xtask TASK`.
 
 mod bench;
+mod count;
 mod fuzz;
 mod host;
 mod sh;
@@ -18,6 +19,8 @@ usage: cargo xtask TASK
                        the VM suites, or the part that the words select; scenarios are in tests/vm
   vm all               every scenario on every machine, also where it tells little new
   bench [udev]         the library against the LVM tools, in a VM: times, ratios, system calls
+  count                instructions of the hot operations against benches/count/counts
+  count update         writes that file anew
   tidy                 the rules of the source tree that no compiler checks
   fuzz [SECONDS]       each fuzz target for a minute, or for SECONDS
 ";
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
         ["vm", selection @ ..] => vm::test(selection),
         ["bench"] => bench::run(false),
         ["bench", "udev"] => bench::run(true),
+        ["count"] => count::check(),
+        ["count", "update"] => count::update(),
         ["tidy"] => tidy::check(),
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),

@@ -44,6 +44,7 @@ mod mda_set;
 mod model;
 mod name;
 mod pv;
+mod raw_text;
 mod restore;
 mod scan;
 #[cfg(feature = "serde")]
@@ -70,7 +71,7 @@ pub mod config {
 pub use alloc::{AllocError, AllocPolicy, AllocRequest, Layout, PvFilter, allocate};
 pub use assemble::{Ambiguity, Assembly, CopyState, FoundPv, FoundVg, Place, Problem, Severity, assemble};
 pub use backup::backup_text;
-pub use check::{Finding, check};
+pub use check::{Finding, LastCheck, check};
 pub use disk::{Disk, FileDisk, MemDisk};
 pub use error::{CorruptKind, Error, IoOp, Part};
 pub use format::{DiskArea, MakePv, MdaHeader, PvHeader, PvLayout, RawLocation};
@@ -78,11 +79,13 @@ pub use head::TextHead;
 pub use id::{IdError, LvId, PvId, VgId};
 pub use mda_set::{MdaSet, Precommitted, Written};
 pub use model::{
-    Area, ChangeError, Lv, LvFlags, LvRole, LvStatus, NewLv, NewPv, NewVg, Opaque, Provenance, Pv, PvFlags,
-    PvStatus, Refusal, Segment, SegmentKind, SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
+    Area, ChangeError, LastPrint, Lv, LvChanges, LvFlags, LvRole, LvStatus, LvWatch, NewLv, NewPv, NewVg,
+    Opaque, Provenance, Pv, PvFlags, PvStatus, Refusal, Segment, SegmentKind, SegmentPlan, Striped, Tags,
+    TextProblem, Vg, VgFlags, VgStatus,
 };
 pub use name::{LvName, NameError, Tag, VgName};
 pub use pv::{blank_area, erase_pv, is_blankable, make_pv, orphan_pv, set_pv_size, set_pv_used};
+pub use raw_text::RawText;
 pub use restore::highest_seqno;
 pub use scan::{MdaScan, PvScan, scan};
 pub use units::{ExtentSize, Extents, Sectors};

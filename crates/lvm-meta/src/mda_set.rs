@@ -16,7 +16,7 @@ use crate::crc::crc;
 use crate::format::{DiskArea, MdaHeader, RawLocation, Ring, TextPlace};
 use crate::pv::{read_sector, size, sync, write};
 use crate::scan::{read_header, read_text};
-use crate::{Disk, Error};
+use crate::{Disk, Error, RawText};
 
 /// One area in use.
 struct Mda {
@@ -179,7 +179,12 @@ impl MdaSet {
     /// # Errors
     /// [`Error::NoMetadataArea`]; [`Error::TextTooLarge`], before anything is written; [`Error::Conflict`] when an
     /// area does not commit to the text that this set knows; [`Error::Poisoned`]; [`Error::Io`], which poisons the set.
-    pub fn write(&mut self, text: &[u8]) -> Result<Written<'_>, Error> {
+    pub fn write<'t>(&mut self, text: impl Into<RawText<'t>>) -> Result<Written<'_>, Error> {
+        self.write_raw(text.into())
+    }
+
+    fn write_raw(&mut self, text: RawText<'_>) -> Result<Written<'_>, Error> {
+        let length = length(text.bytes());
         if self.poisoned {
             return Err(Error::Poisoned);
         }
@@ -193,7 +198,7 @@ impl MdaSet {
                 slot if slot.is_empty() => None,
                 slot => Some(ring.locate(&slot, mda.header.start)?),
             };
-            places.push(ring.next(old, length(text))?);
+            places.push(ring.next(old, length)?);
         }
         if !self.unchanged()? {
             return Err(Error::Conflict);
@@ -204,10 +209,10 @@ impl MdaSet {
             }
             set.sync()
         })?;
-        let checksum = crc(&[text]);
+        let checksum = crc(&[text.bytes()]);
         let slots = places.iter().map(|place| RawLocation {
             offset: place.offset,
-            size: length(text),
+            size: length,
             checksum,
             flags: 0,
         });
@@ -254,21 +259,15 @@ impl Default for MdaSet {
 }
 
 /// One write a piece, the zeroes up to the next sector with the last.
-fn write_text(disk: &dyn Disk, start: u64, place: &TextPlace, text: &[u8]) -> Result<(), Error> {
-    let (first, wrapped) = text.split_at(usize::try_from(place.first).unwrap_or(text.len()).min(text.len()));
-    let padded = |piece: &[u8]| {
-        let padding = usize::try_from(place.padding).unwrap_or(0);
-        let mut bytes = Vec::with_capacity(piece.len().saturating_add(padding));
-        bytes.extend_from_slice(piece);
-        bytes.resize(piece.len().saturating_add(padding), 0);
-        bytes
-    };
+fn write_text(disk: &dyn Disk, start: u64, place: &TextPlace, text: RawText<'_>) -> Result<(), Error> {
+    let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let (first, zeroes) = (number(place.first), number(place.padding));
     let at = start.saturating_add(place.offset);
-    if wrapped.is_empty() {
-        return write(disk, at, &padded(first));
+    if place.wrapped == 0 {
+        return write(disk, at, &text.padded(0, zeroes));
     }
-    write(disk, at, first)?;
-    write(disk, start.saturating_add(512), &padded(wrapped))
+    write(disk, at, text.bytes().get(..first).unwrap_or_default())?;
+    write(disk, start.saturating_add(512), &text.padded(first, zeroes))
 }
 
 /// The text is in every ring and no header names it: precommit it, or drop this and nothing happened.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lvm_dm::{Cookie, DeviceId, DeviceMapper, DmName, DmUuid, SuspendFlags, Table, UdevFlags};
-use lvm_meta::MdaSet;
+use lvm_meta::{MdaSet, RawText};
 
 use crate::Error;
 use crate::nodes::Nodes;
@@ -65,7 +65,7 @@ pub(crate) struct Link {
 /// New metadata for the areas of a VG.
 pub(crate) struct NewText<'a> {
     pub(crate) mdas: &'a mut MdaSet,
-    pub(crate) text: &'a [u8],
+    pub(crate) text: RawText<'a>,
 }
 
 /// Where the steps act.
@@ -110,7 +110,7 @@ impl Kernel<'_> {
                 }
                 if let Err(error) = precommitted.commit().map_err(Error::Meta) {
                     // One header that landed makes the VG the new one for every reader: the kernel follows it.
-                    if !mdas.commits_to(text) {
+                    if !mdas.commits_to(text.bytes()) {
                         run.undo();
                         return Err(error);
                     }

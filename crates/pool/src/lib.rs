@@ -18,6 +18,7 @@ mod activate;
 mod apply;
 mod backups;
 mod disk;
+mod display_names;
 mod error;
 mod extent_map;
 pub mod host;

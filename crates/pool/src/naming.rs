@@ -26,6 +26,23 @@ pub(crate) fn dm_uuid(vg: &VgId, lv: &LvId) -> DmUuid {
         .unwrap_or_else(|_| unreachable!("68 legal characters"))
 }
 
+/// The ids of a VG and of an LV in it: what the device of a visible LV is known by.
+pub(crate) type Ids = [u8; 64];
+
+/// The ids of an LV.
+pub(crate) fn ids(vg: &VgId, lv: &LvId) -> Ids {
+    let mut ids = [0; 64];
+    let (first, second) = ids.split_at_mut(32);
+    first.copy_from_slice(vg.as_bytes());
+    second.copy_from_slice(lv.as_bytes());
+    ids
+}
+
+/// The ids in a device's uuid; `None` for devices that are no visible LV's.
+pub(crate) fn ids_of_device(uuid: &DmUuid) -> Option<Ids> {
+    uuid.as_str().strip_prefix("LVM-")?.as_bytes().try_into().ok()
+}
+
 /// The VG's name in an LV's device name: up to the first dash that is not doubled.
 pub(crate) fn vg_of_device(device: &DmName) -> Option<String> {
     let name = device.as_str();
@@ -52,6 +69,16 @@ pub(crate) fn lv_of_device(device: &DmName, vg: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_uuid_of_a_device_tells_its_vg_and_lv() {
+        let (vg, lv) = (VgId::from_random([1; 32]), LvId::from_random([2; 32]));
+        let uuid = dm_uuid(&vg, &lv);
+        assert_eq!(ids_of_device(&uuid), Some(ids(&vg, &lv)));
+        for other in [format!("{uuid}-tpool"), uuid.as_str().replace("LVM", "CRYPT")] {
+            assert_eq!(ids_of_device(&DmUuid::new(&other).unwrap()), None, "{other}");
+        }
+    }
 
     #[test]
     fn names_of_devices_tell_their_vg_and_lv() {

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lvm_dm::{DeviceId, DeviceInfo, DeviceNumber};
-use lvm_meta::{Ambiguity, Disk, FoundVg, Lv, MdaSet, Problem, PvId, Vg};
+use lvm_meta::{Ambiguity, Disk, FoundVg, LastCheck, LastPrint, Lv, MdaSet, Problem, PvId, Vg};
 
 use crate::apply::{Link, NewText, Step};
+use crate::display_names::DisplayNames;
 use crate::error::Refusal;
 use crate::scan::Scan;
 use crate::system::Inner;
@@ -39,6 +40,10 @@ pub(crate) struct OpenVg {
     pub(crate) backup_problem: Option<String>,
     /// Nobody can tell which metadata is right, or which disk is whose.
     pub(crate) ambiguous: Option<Ambiguity>,
+    /// What was printed and checked last: what did not change since is neither printed nor checked again.
+    printed: LastPrint,
+    checked: LastCheck,
+    display_names: DisplayNames,
     /// The parsed metadata may not be what is on disk: a change failed half way.
     stale: bool,
     /// A write or sync failed: this handle changes nothing more.
@@ -95,6 +100,9 @@ impl OpenVg {
             problems,
             backup_problem: None,
             ambiguous: found.ambiguous,
+            printed: LastPrint::default(),
+            checked: LastCheck::default(),
+            display_names: DisplayNames::default(),
             stale: false,
             poisoned: false,
         };
@@ -240,14 +248,14 @@ impl OpenVg {
             return Ok(answer);
         }
         self.vg.bump_seqno().map_err(Error::Meta)?;
-        if let Some(finding) = lvm_meta::check(&self.vg).into_iter().next() {
+        if let Some(finding) = self.checked.check(&self.vg).into_iter().next() {
             return Err(Error::Unsound {
                 vg: self.vg.name().into(),
                 finding,
             });
         }
-        let text = self.vg.print_raw(&inner.provenance(description));
-        let (needed, capacity) = (text.len() as u64, self.mdas.capacity());
+        let text = self.printed.print_raw(&self.vg, &inner.provenance(description));
+        let (needed, capacity) = (text.bytes().len() as u64, self.mdas.capacity());
         if needed > capacity {
             return Err(Error::MetadataFull {
                 pool: self.vg.name().into(),
@@ -259,7 +267,7 @@ impl OpenVg {
         let result = inner.kernel().apply(
             Some(NewText {
                 mdas: &mut self.mdas,
-                text: &text,
+                text,
             }),
             &steps,
         );
@@ -267,7 +275,7 @@ impl OpenVg {
         // The change stands or falls by itself; that an administrator could not go back is told with the pool's health.
         let kept = match self.stale {
             true => archived,
-            false => archived.and(inner.backup(self.vg.name(), &text, description)),
+            false => archived.and(inner.backup(self.vg.name(), text.bytes(), description)),
         };
         self.backup_problem = kept
             .err()
@@ -294,6 +302,24 @@ impl Change<'_> {
     pub(crate) fn edit(&mut self) -> &mut Vg {
         self.edited = true;
         &mut self.open.vg
+    }
+
+    /// Refuses a display name that an LV other than the one named `except` has.
+    ///
+    /// # Errors
+    /// [`Error::Exists`].
+    pub(crate) fn check_name_free(&mut self, wanted: &str, except: Option<&str>) -> Result<(), Error> {
+        let OpenVg {
+            vg, display_names, ..
+        } = &mut *self.open;
+        let except = except.and_then(|name| vg.lv(name));
+        match display_names.is_taken(vg, wanted, except) {
+            true => Err(Error::Exists {
+                what: "replica name",
+                id: wanted.into(),
+            }),
+            false => Ok(()),
+        }
     }
 
     /// Adds a step of the kernel; [`Step::Commit`] goes where the commit belongs.

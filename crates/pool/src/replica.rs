@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use lvm_dm::DmUuid;
 use lvm_meta::{Area, Lv, SegmentKind};
 use uuid::Uuid;
 
 use crate::info::{ReplicaInfo, State};
+use crate::naming::Ids;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::tags::LvTags;
@@ -16,9 +16,13 @@ use crate::{Error, identity, naming};
 ///
 /// An LV with a UUID for a name but without the owner's tag is somebody else's, as is a snapshot.
 pub(crate) fn replica_of(lv: &Lv) -> Option<Uuid> {
-    let uuid = identity::replica_uuid(lv.name())?;
+    replica_with_tags(lv).map(|(uuid, _)| uuid)
+}
+
+fn replica_with_tags(lv: &Lv) -> Option<(Uuid, LvTags<'_>)> {
+    let uuid = identity::replica_uuid(lv.name()).filter(|_| lv.is_visible())?;
     let tags = LvTags::read(lv.tags());
-    (tags.owned && !tags.snapshot && !tags.creating && lv.is_visible()).then_some(uuid)
+    (tags.owned && !tags.snapshot && !tags.creating).then_some((uuid, tags))
 }
 
 /// The LV of a replica.
@@ -37,51 +41,51 @@ pub(crate) fn find(open: &OpenVg, uuid: Uuid) -> Result<&Lv, Error> {
         .ok_or(Error::ReplicaNotFound(name))
 }
 
-/// Refuses a display name that a replica of the VG other than `except` has.
-///
-/// # Errors
-/// [`Error::Exists`].
-pub(crate) fn check_name_free(open: &OpenVg, wanted: &str, except: Option<&Lv>) -> Result<(), Error> {
-    let mut others = open
-        .vg
-        .lvs()
-        .filter(|lv| except.is_none_or(|except| except.id() != lv.id()));
-    match others.any(|lv| display_name(lv) == Some(wanted)) {
-        true => Err(Error::Exists {
-            what: "replica name",
-            id: wanted.into(),
-        }),
-        false => Ok(()),
-    }
-}
-
 /// The display name of a replica, finished or not; `None` for LVs of others.
 pub(crate) fn display_name(lv: &Lv) -> Option<&str> {
     let tags = LvTags::read(lv.tags());
     tags.name.filter(|_| tags.is_ours())
 }
 
-/// The uuids of the devices that the mapper has.
-pub(crate) struct ActiveDevices(HashSet<DmUuid>);
+/// The LVs that have devices.
+pub(crate) struct ActiveDevices(HashSet<Ids>);
 
 impl ActiveDevices {
     /// Asks the mapper once for all devices; none if there is no device-mapper.
     pub(crate) fn list(inner: &Inner) -> Self {
         let devices = inner.mapper.list().unwrap_or_default();
-        Self(devices.into_iter().filter_map(|device| device.uuid).collect())
+        let mut lvs = HashSet::with_capacity(devices.len());
+        lvs.extend(
+            devices
+                .iter()
+                .filter_map(|device| naming::ids_of_device(device.uuid.as_ref()?)),
+        );
+        Self(lvs)
     }
 
     /// Asks the mapper for the device of one LV.
     pub(crate) fn only(inner: &Inner, open: &OpenVg, lv: &Lv) -> Self {
         let device = open.kernel_device(inner, lv).ok().flatten();
-        Self(
-            device
-                .filter(|device| device.live_table)
-                .and_then(|device| device.uuid)
-                .into_iter()
-                .collect(),
-        )
+        Self::known(open, lv, device.is_some_and(|device| device.live_table))
     }
+
+    /// What is known of one LV without a question.
+    pub(crate) fn known(open: &OpenVg, lv: &Lv, is_active: bool) -> Self {
+        let ids = is_active.then(|| naming::ids(&open.vg.id(), &lv.id()));
+        Self(ids.into_iter().collect())
+    }
+}
+
+/// Lists the replicas of an open VG.
+pub(crate) fn list(inner: &Inner, open: &OpenVg, devices: &ActiveDevices) -> Vec<ReplicaInfo> {
+    let pool_uuid = identity::pool_uuid(&open.vg.id());
+    let mut replicas = Vec::with_capacity(open.vg.lv_count());
+    for lv in open.vg.lvs() {
+        if let Some((uuid, tags)) = replica_with_tags(lv) {
+            replicas.push(describe(inner, open, pool_uuid, lv, uuid, tags, devices));
+        }
+    }
+    replicas
 }
 
 /// The properties of a replica.
@@ -92,10 +96,22 @@ pub(crate) fn info(
     uuid: Uuid,
     devices: &ActiveDevices,
 ) -> ReplicaInfo {
+    let pool_uuid = identity::pool_uuid(&open.vg.id());
+    describe(inner, open, pool_uuid, lv, uuid, LvTags::read(lv.tags()), devices)
+}
+
+fn describe(
+    inner: &Inner,
+    open: &OpenVg,
+    pool_uuid: Uuid,
+    lv: &Lv,
+    uuid: Uuid,
+    tags: LvTags<'_>,
+    devices: &ActiveDevices,
+) -> ReplicaInfo {
     let vg = &open.vg;
-    let tags = LvTags::read(lv.tags());
     let size = vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX);
-    let active = devices.0.contains(&naming::dm_uuid(&vg.id(), &lv.id()));
+    let active = devices.0.contains(&naming::ids(&vg.id(), &lv.id()));
     let mut areas = lv.segments().iter().filter_map(|segment| match segment.kind() {
         SegmentKind::Striped(striped) => Some(striped.areas()),
         _ => None,
@@ -110,7 +126,7 @@ pub(crate) fn info(
         uuid,
         name: tags.name.unwrap_or_default().into(),
         pool: vg.name().into(),
-        pool_uuid: identity::pool_uuid(&vg.id()),
+        pool_uuid,
         entity_id: tags.entity_id.map(Into::into),
         size,
         committed: size,

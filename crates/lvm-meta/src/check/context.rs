@@ -12,6 +12,9 @@ use crate::{Area, Lv, Opaque, PvId, Segment, SegmentKind, Vg};
 /// Linear LVs on PVs, which are most, take no room here.
 pub(super) struct Context<'a> {
     pub(super) vg: &'a Vg,
+    /// The LVs that are looked at, in the order of the VG: all those that another one has to do with, and of the others
+    /// all or those that changed.
+    pub(super) lvs: Vec<&'a Lv>,
     /// The PV that was looked up last: of segments that follow each other most lie on one.
     last_pv: Cell<Option<(PvId, usize)>>,
     /// The records of removed LVs.
@@ -71,9 +74,10 @@ struct Users {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(vg: &'a Vg) -> Self {
+    pub(super) fn new(vg: &'a Vg, lvs: Vec<&'a Lv>) -> Self {
         let mut context = Self {
             vg,
+            lvs: Vec::new(),
             last_pv: Cell::new(None),
             // The text parsed when the VG was read.
             history: text::parse(vg.history_text().unwrap_or_default().as_bytes()).unwrap_or_default(),
@@ -84,7 +88,7 @@ impl<'a> Context<'a> {
             stores: HashMap::new(),
             origins: HashSet::new(),
         };
-        for lv in vg.lvs() {
+        for lv in &lvs {
             for segment in lv.segments() {
                 match segment.kind() {
                     SegmentKind::Striped(striped) => {
@@ -99,6 +103,7 @@ impl<'a> Context<'a> {
                 }
             }
         }
+        context.lvs = lvs;
         context
     }
 

@@ -14,6 +14,7 @@ mod context;
 mod finding;
 mod flags;
 mod history;
+mod last;
 mod layers;
 mod locking;
 mod mirrors;
@@ -26,6 +27,7 @@ mod thin;
 use context::{Context, Kept};
 pub use finding::Finding;
 use finding::Findings;
+pub use last::LastCheck;
 
 use crate::{Lv, Pv, Segment, Vg};
 
@@ -105,7 +107,12 @@ const RULES: [Rule; 48] = [
 ///
 /// Takes time by the number of segments, not more: no LV is looked for among all others.
 pub fn check(vg: &Vg) -> Vec<Finding> {
-    let context = Context::new(vg);
+    look_at(vg, vg.lvs().collect())
+}
+
+/// Applies all rules to the VG, its PVs, and these of its LVs; see [`Context::lvs`].
+fn look_at(vg: &Vg, lvs: Vec<&Lv>) -> Vec<Finding> {
+    let context = Context::new(vg, lvs);
     let mut findings = Findings::default();
     // Rules of LVs and segments go over all LVs together: a VG holds many, most of them linear.
     let (mut of_lv, mut of_segment) = (Vec::new(), Vec::new());
@@ -122,7 +129,7 @@ pub fn check(vg: &Vg) -> Vec<Finding> {
                 .for_each(|kept| look(&context, kept, &mut findings)),
         }
     }
-    for lv in vg.lvs() {
+    for lv in &context.lvs {
         for (name, look) in &of_lv {
             findings.rule = name;
             look(&context, lv, &mut findings);

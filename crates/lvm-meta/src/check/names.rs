@@ -26,7 +26,7 @@ pub(super) fn tags(context: &Context<'_>, findings: &mut Findings) {
             .into_iter()
             .for_each(|what| findings.pv(pv, what));
     }
-    for lv in context.vg.lvs() {
+    for lv in &context.lvs {
         wrong(lv.tag_list())
             .into_iter()
             .for_each(|what| findings.lv(lv, what));

@@ -60,7 +60,7 @@ pub(super) fn pv_range(context: &Context<'_>, lv: &Lv, segment: &Segment, findin
 /// No extent of a PV has two owners.
 pub(super) fn pv_overlap(context: &Context<'_>, findings: &mut Findings) {
     let mut runs: Vec<Vec<(u32, u32, &Lv)>> = vec![Vec::new(); context.vg.pvs().len()];
-    for lv in context.vg.lvs() {
+    for lv in &context.lvs {
         for segment in lv.segments() {
             segment.each_pv_run(|id, start, length| {
                 let number = context.pv_number(id);

@@ -33,9 +33,9 @@ pub struct Provenance {
 /// Bytes of text that most LVs do not pass.
 const LV_GUESS: usize = 640;
 
-struct Printer<'a> {
-    out: String,
-    vg: &'a Vg,
+pub(super) struct Printer<'a> {
+    pub(super) out: String,
+    pub(super) vg: &'a Vg,
 }
 
 impl Vg {
@@ -43,16 +43,17 @@ impl Vg {
     ///
     /// Equal VGs and provenances give equal bytes, and those that LVM writes for the same VG.
     pub fn print_raw(&self, provenance: &Provenance) -> Vec<u8> {
-        let guess = self.lv_count().saturating_mul(LV_GUESS).saturating_add(4096);
         let mut printer = Printer {
-            out: String::with_capacity(guess),
+            out: String::with_capacity(self.guess_length()),
             vg: self,
         };
-        printer.vg();
-        provenance.print(&mut printer.out);
-        let mut bytes = printer.out.into_bytes();
-        bytes.push(0);
-        bytes
+        printer.whole(provenance, Printer::lvs);
+        printer.out.into_bytes()
+    }
+
+    /// Bytes that the text has at most, most of the time.
+    pub(super) fn guess_length(&self) -> usize {
+        self.lv_count().saturating_mul(LV_GUESS).saturating_add(4096)
     }
 }
 
@@ -64,6 +65,13 @@ fn one_line(text: &str) -> String {
 }
 
 impl Printer<'_> {
+    /// The whole text, its closing NUL included; `lvs` prints all LVs.
+    pub(super) fn whole(&mut self, provenance: &Provenance, lvs: impl FnOnce(&mut Self)) {
+        self.vg(lvs);
+        provenance.print(&mut self.out);
+        self.out.push('\0');
+    }
+
     fn line(&mut self, text: &str) {
         self.out.push_str(text);
         self.out.push('\n');
@@ -133,7 +141,7 @@ impl Printer<'_> {
         }
     }
 
-    fn vg(&mut self) {
+    fn vg(&mut self, lvs: impl FnOnce(&mut Self)) {
         let vg = self.vg;
         let locked = vg.is_write_locked() && vg.status.contains(VgStatus::WRITE);
         let status = if locked {
@@ -180,7 +188,9 @@ impl Printer<'_> {
         }
         self.line("}\n");
         if vg.lv_count() > 0 {
-            self.lvs();
+            self.line("logical_volumes {");
+            lvs(self);
+            self.line("}");
         }
         self.line("");
         if let Some(history) = &vg.history {
@@ -220,7 +230,6 @@ impl Printer<'_> {
 
     fn lvs(&mut self) {
         let vg = self.vg;
-        self.line("logical_volumes {");
         let mut hidden = Vec::new();
         for lv in vg.lvs() {
             if vg.is_visible(lv) {
@@ -232,10 +241,9 @@ impl Printer<'_> {
         for lv in hidden {
             self.lv(lv);
         }
-        self.line("}");
     }
 
-    fn lv(&mut self, lv: &Lv) {
+    pub(super) fn lv(&mut self, lv: &Lv) {
         let locked = self.vg.is_write_locked() && lv.status.contains(LvStatus::WRITE);
         let status = if locked {
             lv.status.difference(LvStatus::WRITE)

@@ -14,4 +14,9 @@ impl Vg {
         lv.extents = Extents::new(lv.segments.iter().map(|segment| segment.extents.get()).sum());
         self.lvs.replace(lv);
     }
+
+    /// Has the LVs that are the same in another VG in common with it, as if this one were made by changing that one.
+    pub(crate) fn share_lvs(&mut self, other: &Vg) {
+        self.lvs.share(&other.lvs);
+    }
 }

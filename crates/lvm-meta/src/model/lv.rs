@@ -61,6 +61,12 @@ impl Lv {
         self.status.contains(LvStatus::VISIBLE)
     }
 
+    /// Tells whether LVM shows it as long as no other LV refers to it: a snapshot's link it never does.
+    pub(super) fn is_visible_alone(&self) -> bool {
+        let is_link = |segment: &Segment| segment.type_name() == "snapshot";
+        self.is_visible() && !self.segments.iter().any(is_link)
+    }
+
     /// Tells whether it may be written.
     pub fn is_writable(&self) -> bool {
         self.status.contains(LvStatus::WRITE)

@@ -58,6 +58,14 @@ impl Lvs {
         self.slots.iter().flatten().map(|entry| &*entry.lv)
     }
 
+    /// The LVs in order, each with whether others refer to it.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<Lv>, bool)> {
+        self.slots
+            .iter()
+            .flatten()
+            .map(|entry| (&entry.lv, !entry.users.is_empty()))
+    }
+
     /// The first of the LVs that refer to this one.
     pub(super) fn user_of(&self, name: &str) -> Option<&Lv> {
         self.users_of(name).next()
@@ -184,6 +192,16 @@ impl Lvs {
         let old = std::mem::replace(&mut entry.lv, lv.clone());
         self.unlink(&old, slot);
         self.link(&lv, slot);
+    }
+
+    #[cfg(test)]
+    pub(super) fn share(&mut self, other: &Self) {
+        for entry in self.slots.iter_mut().flatten() {
+            let same = other.slots.iter().flatten().find(|same| same.lv == entry.lv);
+            if let Some(same) = same {
+                entry.lv = same.lv.clone();
+            }
+        }
     }
 
     /// Gives an LV another name that is free, in the segments of its users, too.

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use lvm_meta::{
-    AllocError, AllocPolicy, AllocRequest, Area, Extents, Layout, LvFlags, LvId, LvName, LvStatus, NewLv,
-    PvFilter, PvId, Sectors, SegmentKind, SegmentPlan, Striped, Tag, Vg, allocate, check,
+    AllocError, AllocPolicy, AllocRequest, Area, Extents, LastCheck, LastPrint, Layout, LvFlags, LvId,
+    LvName, LvStatus, NewLv, PvFilter, PvId, Sectors, SegmentKind, SegmentPlan, Striped, Tag, Vg, allocate,
+    check,
 };
 use proptest::prelude::*;
 
@@ -331,6 +332,33 @@ proptest! {
         // What lies on an LV may have been cut away from under it: the one rule that a single change does not keep.
         let findings: Vec<_> = check(&vg).into_iter().filter(|finding| finding.rule != "lv-areas").collect();
         prop_assert_eq!(findings, []);
+    }
+
+    #[test]
+    fn printing_and_checking_what_changed_is_as_good_as_all(
+        ops in prop::collection::vec((ops(), any::<bool>(), any::<bool>()), 1..8),
+    ) {
+        let (mut vg, mut print, mut check_last) = (four_pvs(), LastPrint::default(), LastCheck::default());
+        let mut number = 0;
+        for (ops, is_looked_at, is_undone) in &ops {
+            let before = vg.clone();
+            for op in ops {
+                apply(&mut vg, number, op);
+                number += 1;
+            }
+            vg.bump_seqno().unwrap();
+            if *is_looked_at {
+                let printed = print.print_raw(&vg, &provenance());
+                prop_assert_eq!(printed.bytes(), &*vg.print_raw(&provenance()));
+                prop_assert_eq!(check_last.check(&vg), check(&vg));
+            }
+            // As when a change was printed and then failed.
+            if *is_undone {
+                vg = before;
+            }
+        }
+        prop_assert_eq!(print.print_raw(&vg, &provenance()).bytes(), &*vg.print_raw(&provenance()));
+        prop_assert_eq!(check_last.check(&vg), check(&vg));
     }
 
     #[test]

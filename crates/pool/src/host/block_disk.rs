@@ -14,7 +14,7 @@ use nix::errno::Errno;
 
 use super::{BlockDevice, DeviceNumber, Error, Paths, Result};
 
-/// Most bytes in one request.
+/// Most bytes in one request through memory of our own.
 const REQUEST_LIMIT: usize = 1 << 20;
 /// Alignment of the buffer: no device asks for more than a page.
 const MEMORY_ALIGNMENT: usize = 4096;
@@ -214,6 +214,13 @@ impl<R: RawBlocks> Blocks<R> {
     fn write_at(&self, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
         let mut memory = Vec::new();
         while !bytes.is_empty() {
+            let (whole, rest) = bytes.split_at(self.whole_blocks(at, bytes));
+            if !whole.is_empty() {
+                self.raw.write_blocks(at, whole)?;
+                bytes = rest;
+                at = after(at, whole.len())?;
+                continue;
+            }
             let span = self.span(at, bytes.len())?;
             let (now, rest) = bytes.split_at(span.part);
             let bounce = self.aligned(&mut memory, span.len);
@@ -241,6 +248,20 @@ impl<R: RawBlocks> Blocks<R> {
         Ok(())
     }
 
+    /// How many of the bytes the kernel takes from where they lie, in one request of any length.
+    fn whole_blocks(&self, at: u64, bytes: &[u8]) -> usize {
+        let is_aligned = bytes.as_ptr().align_offset(self.alignment()) == 0;
+        match u64::try_from(self.block) {
+            Ok(block) if is_aligned && at.is_multiple_of(block) => bytes.len() - bytes.len() % self.block,
+            _ => 0,
+        }
+    }
+
+    /// The alignment of memory for any device.
+    fn alignment(&self) -> usize {
+        self.block.max(MEMORY_ALIGNMENT)
+    }
+
     /// The first request for `len` bytes at `at`.
     fn span(&self, at: u64, len: usize) -> io::Result<Span> {
         let block = u64::try_from(self.block).map_err(io::Error::other)?;
@@ -258,7 +279,7 @@ impl<R: RawBlocks> Blocks<R> {
 
     /// `len` bytes of `memory` that begin at an aligned address.
     fn aligned<'a>(&self, memory: &'a mut Vec<u8>, len: usize) -> &'a mut [u8] {
-        let alignment = self.block.max(MEMORY_ALIGNMENT);
+        let alignment = self.alignment();
         memory.resize(memory.len().max(len + alignment), 0);
         let skip = memory.as_ptr().align_offset(alignment);
         // `align_offset` may answer `usize::MAX` only in const evaluation.
@@ -274,18 +295,20 @@ fn after(at: u64, len: usize) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use lvm_meta::MemDisk;
 
-    /// Takes whole, aligned blocks only, as a kernel does.
-    struct Strict(MemDisk, usize);
+    /// Takes whole, aligned blocks only, as a kernel does, and counts the writes.
+    struct Strict(MemDisk, usize, AtomicUsize);
 
     impl Strict {
         fn check(&self, at: u64, buf: &[u8]) -> io::Result<()> {
             let aligned = at.is_multiple_of(self.1 as u64)
                 && buf.len().is_multiple_of(self.1)
                 && buf.as_ptr().align_offset(self.1) == 0;
-            if aligned && !buf.is_empty() && buf.len() <= REQUEST_LIMIT {
+            if aligned && !buf.is_empty() {
                 Ok(())
             } else {
                 Err(Errno::EINVAL.into())
@@ -300,13 +323,18 @@ mod tests {
         }
         fn write_blocks(&self, at: u64, buf: &[u8]) -> io::Result<()> {
             self.check(at, buf)?;
+            self.2.fetch_add(1, Ordering::Relaxed);
             self.0.write_at(at, buf)
         }
     }
 
     fn disk(size: usize, block: usize) -> Blocks<Strict> {
         Blocks::new(
-            Strict(MemDisk::new((0..size).map(|i| i as u8).collect()), block),
+            Strict(
+                MemDisk::new((0..size).map(|i| i as u8).collect()),
+                block,
+                AtomicUsize::new(0),
+            ),
             block,
         )
     }
@@ -339,6 +367,32 @@ mod tests {
         let mut read = vec![0; bytes.len()];
         disk.read_at(1000, &mut read).unwrap();
         assert_eq!(read, bytes);
+    }
+
+    #[test]
+    fn aligned_memory_is_written_in_one_request_and_the_rest_of_a_block_in_another() {
+        let disk = disk(3 << 20, 512);
+        let memory: Vec<u8> = (0..(2 << 20) + 8192).map(|i| (i % 251) as u8).collect();
+        let aligned = memory.as_ptr().align_offset(MEMORY_ALIGNMENT);
+        for (at, skip, length, writes) in [
+            (512, 0, 2 << 20, 1),
+            (1024, 0, (2 << 20) + 7, 2),
+            (1000, 0, 512, 1),
+            (512, 512, 512, 1),
+            (512, 512, 2 << 20, 2),
+        ] {
+            let bytes = &memory[aligned + skip..][..length];
+            let before = disk.raw.2.load(Ordering::Relaxed);
+            disk.write_at(at, bytes).unwrap();
+            assert_eq!(
+                disk.raw.2.load(Ordering::Relaxed) - before,
+                writes,
+                "{at} {skip} {length}"
+            );
+            let mut read = vec![0; length];
+            disk.read_at(at, &mut read).unwrap();
+            assert_eq!(read, bytes);
+        }
     }
 
     #[test]

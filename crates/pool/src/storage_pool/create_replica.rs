@@ -38,7 +38,7 @@ impl StoragePool {
         }
         let description = format!("create replica {}", request.uuid);
         self.change_replica(&description, request.uuid, |change| {
-            replica::check_name_free(change.open(), &request.display_name(), None)?;
+            change.check_name_free(&request.display_name(), None)?;
             self.add(change, request, name, tags)?;
             let open = change.open();
             let lv = replica::find(open, request.uuid)?;
@@ -70,7 +70,7 @@ impl StoragePool {
                 }
             };
             steps.into_iter().for_each(|step| change.step(step));
-            Ok(())
+            Ok(Some(true))
         })
     }
 
@@ -148,7 +148,7 @@ impl StoragePool {
         pending.push(Tag::parse(tags::CREATING)?);
         let lv_name = name.to_string();
         let begun = self.change(&format!("begin replica {lv_name}"), |change| {
-            replica::check_name_free(change.open(), &request.display_name(), None)?;
+            change.check_name_free(&request.display_name(), None)?;
             self.add(change, request, name, pending)?;
             let open = change.open();
             let lv = open

@@ -77,7 +77,11 @@ impl StoragePool {
     /// As [`StoragePool::info`].
     pub fn replicas(&self) -> Result<Vec<ReplicaInfo>, Error> {
         let open = self.fresh()?;
-        Ok(list(&self.inner, &open, &ActiveDevices::list(&self.inner)))
+        Ok(replica::list(
+            &self.inner,
+            &open,
+            &ActiveDevices::list(&self.inner),
+        ))
     }
 
     /// Reads the properties of one replica.
@@ -118,17 +122,24 @@ impl StoragePool {
     }
 
     /// As [`StoragePool::change`], with what the replica is afterwards: what was committed is not read again.
+    ///
+    /// `plan` tells whether the replica's device is mapped when all is done, if it knows; otherwise the mapper is asked.
     pub(crate) fn change_replica(
         &self,
         description: &str,
         uuid: Uuid,
-        plan: impl FnOnce(&mut Change<'_>) -> Result<(), Error>,
+        plan: impl FnOnce(&mut Change<'_>) -> Result<Option<bool>, Error>,
     ) -> Result<ReplicaInfo, Error> {
         let lock = self.inner.lock_vg(&self.name)?;
         let mut open = self.changeable()?;
-        open.change(&self.inner, description, plan)?;
+        let is_active = open.change(&self.inner, description, plan)?;
         drop(lock);
-        self.describe(&open, uuid)
+        let Some(is_active) = is_active else {
+            return self.describe(&open, uuid);
+        };
+        let lv = replica::find(&open, uuid)?;
+        let devices = ActiveDevices::known(&open, lv, is_active);
+        Ok(replica::info(&self.inner, &open, lv, uuid, &devices))
     }
 
     /// The open VG, if it may be changed.  The caller holds its lock.
@@ -155,17 +166,6 @@ impl StoragePool {
 /// Does the VG carry the mark of a pool?
 pub(crate) fn is_pool(open: &OpenVg) -> bool {
     open.vg.tags().contains(tags::OWNER)
-}
-
-/// The replicas of an open VG.
-pub(crate) fn list(inner: &Inner, open: &OpenVg, devices: &ActiveDevices) -> Vec<ReplicaInfo> {
-    let replicas = open
-        .vg
-        .lvs()
-        .filter_map(|lv| Some((lv, replica::replica_of(lv)?)));
-    replicas
-        .map(|(lv, uuid)| replica::info(inner, open, lv, uuid, devices))
-        .collect()
 }
 
 /// The visible LVs that are not replicas, nor on their way to become one.

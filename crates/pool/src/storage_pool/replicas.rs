@@ -34,13 +34,12 @@ impl StoragePool {
             ));
         }
         self.change_replica(&format!("set properties of replica {uuid}"), uuid, |change| {
-            let open = change.open();
-            let lv = replica::find(open, uuid)?;
-            if let Some(wanted) = &new.name {
-                replica::check_name_free(open, wanted, Some(lv))?;
-            }
+            let lv = replica::find(change.open(), uuid)?;
             let lv_name = lv.name().to_string();
             let before: Vec<String> = lv.tags().map(Into::into).collect();
+            if let Some(wanted) = &new.name {
+                change.check_name_free(wanted, Some(&lv_name))?;
+            }
             let mut after = before.clone();
             for (key, tag) in values {
                 let replaced = tags::replace(after.iter().map(String::as_str), key, vec![tag])?;
@@ -50,7 +49,7 @@ impl StoragePool {
                 change.edit().set_lv_tags(&lv_name, &after).map_err(Error::Meta)?;
                 change.step(Step::Commit);
             }
-            Ok(())
+            Ok(None)
         })
     }
 
@@ -62,14 +61,15 @@ impl StoragePool {
         self.change_replica("", uuid, |change| {
             let open = change.open();
             let lv = replica::find(open, uuid)?;
-            if open.kernel_device(&self.inner, lv)?.is_none() {
-                let steps = activate::activate(&self.inner, open, lv)?;
-                steps
-                    .into_iter()
-                    .chain([Step::Settle])
-                    .for_each(|step| change.step(step));
+            if let Some(device) = open.kernel_device(&self.inner, lv)? {
+                return Ok(Some(device.live_table));
             }
-            Ok(())
+            let steps = activate::activate(&self.inner, open, lv)?;
+            steps
+                .into_iter()
+                .chain([Step::Settle])
+                .for_each(|step| change.step(step));
+            Ok(Some(true))
         })
     }
 
@@ -87,7 +87,7 @@ impl StoragePool {
                     .into_iter()
                     .for_each(|step| change.step(step));
             }
-            Ok(())
+            Ok(Some(false))
         })
     }
 

@@ -28,7 +28,7 @@ impl StoragePool {
                 let layout = last_layout(lv)?;
                 let (alloc_layout, wanted) = extents(&open.vg, layout, size)?;
                 if wanted == now {
-                    return Ok(());
+                    return Ok(None);
                 }
                 let active = open.kernel_device(&self.inner, lv)?.is_some();
                 if wanted < now {
@@ -75,7 +75,8 @@ impl StoragePool {
                     vec![Step::Commit]
                 };
                 steps.into_iter().for_each(|step| change.step(step));
-                Ok(())
+                // A table was loaded and mapped, whatever there was before.
+                Ok(Some(active))
             },
         )
     }

@@ -129,7 +129,7 @@ impl System {
             inner.kernel().apply(
                 Some(NewText {
                     mdas: &mut mdas,
-                    text: &text,
+                    text: text.as_slice().into(),
                 }),
                 &[Step::Commit],
             )?;

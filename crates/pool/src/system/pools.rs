@@ -31,7 +31,7 @@ impl System {
         let devices = ActiveDevices::list(&self.inner);
         Ok(pools
             .iter()
-            .flat_map(|open| storage_pool::list(&self.inner, open, &devices))
+            .flat_map(|open| replica::list(&self.inner, open, &devices))
             .collect())
     }
 
@@ -49,7 +49,7 @@ impl System {
     /// As [`System::pool_info`].
     pub fn pool_replicas(&self, wanted: &str) -> Result<Vec<ReplicaInfo>, Error> {
         let open = self.find_pool(wanted)?;
-        Ok(storage_pool::list(
+        Ok(replica::list(
             &self.inner,
             &open,
             &ActiveDevices::list(&self.inner),

@@ -138,7 +138,7 @@ fn commit(plan: &mut Plan<'_>, locks: &mut HeldLocks, text: &[u8]) -> Result<(),
     plan.inner.kernel().apply(
         Some(NewText {
             mdas: &mut mdas,
-            text,
+            text: text.into(),
         }),
         &[Step::Commit],
     )

@@ -3,8 +3,8 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lvm_dm::testing::FakeMapper;
@@ -45,9 +45,18 @@ pub(crate) enum Cut {
     Fault { at: usize },
 }
 
-/// Counts what is asked of all disks, and strikes at the set place.
+/// One operation on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Io {
+    Read { at: u64, len: usize },
+    Write { at: u64, len: usize },
+    Sync,
+}
+
+/// Notes what is asked of all disks, and strikes at the set place.
 #[derive(Default)]
 pub(crate) struct Switch {
+    log: Mutex<Vec<Io>>,
     reads: AtomicUsize,
     operations: AtomicUsize,
     changes: AtomicUsize,
@@ -79,7 +88,14 @@ impl Switch {
         self.struck.load(Ordering::Relaxed)
     }
 
-    fn pass(&self, is_change: bool, fake: &FakeMapper) -> io::Result<()> {
+    /// What was asked of all disks since the last call.
+    pub(crate) fn take_log(&self) -> Vec<Io> {
+        std::mem::take(&mut self.log.lock().unwrap())
+    }
+
+    fn pass(&self, asked: Io, fake: &FakeMapper) -> io::Result<()> {
+        let is_change = !matches!(asked, Io::Read { .. });
+        self.log.lock().unwrap().push(asked);
         if fake.is_dead() {
             return Err(io::Error::other("the process is dead"));
         }
@@ -109,15 +125,17 @@ struct Switched {
 
 impl Disk for Switched {
     fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.switch.pass(false, &self.fake)?;
+        let len = buf.len();
+        self.switch.pass(Io::Read { at, len }, &self.fake)?;
         self.disk.read_at(at, buf)
     }
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.switch.pass(true, &self.fake)?;
+        let len = bytes.len();
+        self.switch.pass(Io::Write { at, len }, &self.fake)?;
         self.disk.write_at(at, bytes)
     }
     fn sync(&self) -> io::Result<()> {
-        self.switch.pass(true, &self.fake)?;
+        self.switch.pass(Io::Sync, &self.fake)?;
         self.disk.sync()
     }
     fn size(&self) -> io::Result<u64> {

@@ -2,7 +2,7 @@
 
 use lvm_pool::{CreateReplica, SetReplica, Shrink, Zeroing};
 
-use crate::lab::{Lab, POOL, UNIT, uuid};
+use crate::lab::{Io, Lab, POOL, UNIT, uuid};
 
 /// The calls that change something, without the data that is read and written.
 fn changes(lab: &Lab) -> Vec<String> {
@@ -134,4 +134,78 @@ fn a_question_on_unchanged_metadata_reads_one_header_and_asks_for_one_device() {
             .collect::<Vec<_>>(),
         ["info"]
     );
+}
+
+/// Byte of the one metadata area's header on each disk.
+const HEADER: u64 = 4096;
+
+#[test]
+fn a_change_writes_the_text_once_an_area_and_reads_nothing_but_headers() {
+    let lab = Lab::with_pool(2);
+    let pool = lab.pool();
+    pool.create_replica(&request(1, Zeroing::None)).unwrap();
+    for change in ["create", "set", "resize"] {
+        lab.fake.forget_calls();
+        lab.switch.take_log();
+        match change {
+            "create" => drop(pool.create_replica(&request(2, Zeroing::None)).unwrap()),
+            "set" => {
+                let entity_id = Some("volume".into());
+                let new = SetReplica {
+                    entity_id,
+                    ..SetReplica::default()
+                };
+                drop(pool.set_replica(uuid(2), &new).unwrap());
+            }
+            _ => drop(pool.resize_replica(uuid(2), 16 * UNIT, Shrink::Refuse).unwrap()),
+        }
+        let log = lab.switch.take_log();
+        let text = usize::try_from(pool.info().unwrap().metadata_used).unwrap();
+        let is_text = |io: &Io| matches!(io, Io::Write { at, len } if *at > HEADER && *len == text.next_multiple_of(512));
+        let (read, write) = (
+            Io::Read { at: HEADER, len: 512 },
+            Io::Write { at: HEADER, len: 512 },
+        );
+        // Once under the lock, and once right before the first write.
+        assert_eq!(log[..4], [read; 4], "{change}");
+        assert!(log[4..6].iter().all(is_text), "{change}: {log:?}");
+        let steps = [
+            Io::Sync,
+            Io::Sync,
+            write,
+            write,
+            Io::Sync,
+            Io::Sync,
+            write,
+            write,
+            Io::Sync,
+            Io::Sync,
+        ];
+        assert_eq!(log[6..], steps, "{change}");
+        let kernel: &[&str] = match change {
+            "create" => &["create", "load", "resume"],
+            "set" => &["info"],
+            _ => &["info", "load", "suspend", "resume"],
+        };
+        let calls = lab.fake.calls();
+        let calls = calls.iter().map(|call| call.command());
+        // Those that are ioctls.
+        let calls: Vec<_> = calls
+            .filter(|call| !["cookie", "finish"].contains(call))
+            .collect();
+        assert_eq!(calls, kernel, "{change}");
+    }
+}
+
+#[test]
+fn a_list_of_unchanged_metadata_reads_one_header_an_area_and_asks_the_mapper_once() {
+    let lab = Lab::with_pool(2);
+    let pool = lab.pool();
+    let requests: Vec<_> = (0..10).map(|n| request(n, Zeroing::None)).collect();
+    pool.create_replicas(&requests).unwrap();
+    lab.fake.forget_calls();
+    lab.switch.take_log();
+    assert!(pool.replicas().unwrap().iter().all(|replica| replica.active));
+    assert_eq!(lab.switch.take_log(), [Io::Read { at: HEADER, len: 512 }; 2]);
+    assert_eq!(lab.fake.calls().len(), 1);
 }

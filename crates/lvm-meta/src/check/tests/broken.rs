@@ -13,6 +13,8 @@ pub(super) struct Broken {
     pub(super) segment: Option<u32>,
     pub(super) extent: Option<u32>,
     pub(super) how: String,
+    /// The good one that it was made of; the LVs that are the same are shared.
+    pub(super) good: Option<Vg>,
 }
 
 struct Table(Vec<Broken>);
@@ -37,7 +39,10 @@ impl Table {
                 );
                 text = edited(&text, &[(from, to)]);
             }
-            self.add(rule, place, parse(&text), line.to_owned());
+            let (good, mut vg) = (parse(base), parse(&text));
+            vg.share_lvs(&good);
+            self.add(rule, place, vg, line.to_owned());
+            self.0.last_mut().unwrap().good = Some(good);
         }
     }
 
@@ -54,6 +59,7 @@ impl Table {
             segment: number().filter(|segment| *segment != PV),
             extent: number(),
             how,
+            good: None,
         });
     }
 }
@@ -164,6 +170,7 @@ fn sizes(table: &mut Table) {
         let mut vg = two.clone();
         vg.force_segments("more", segments);
         table.add(rule, place, vg, rule.into());
+        table.0.last_mut().unwrap().good = Some(two.clone());
     }
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::{LastPrint, Provenance};
 
 mod broken;
 #[path = "../../../tests/it/texts.rs"]
@@ -199,10 +200,55 @@ fn each_broken_vg_breaks_one_rule_in_its_place() {
 }
 
 #[test]
+fn a_rule_that_a_change_breaks_is_found_by_looking_at_what_changed() {
+    let mut count = 0;
+    for broken in broken::all() {
+        let Some(good) = &broken.good else { continue };
+        let mut last = LastCheck::default();
+        assert_eq!(last.check(good), [], "{}", broken.how);
+        assert_eq!(last.check(good), [], "{}", broken.how);
+        let finds_nothing = last.finds_nothing(&broken.vg);
+        assert_ne!(finds_nothing, Some(true), "{}", broken.how);
+        count += usize::from(finds_nothing == Some(false));
+        assert_eq!(last.check(&broken.vg), check(&broken.vg), "{}", broken.how);
+        assert_eq!(last.check(good), [], "{}", broken.how);
+    }
+    assert!(count > 50, "only {count} changes left the VG's head as it was");
+}
+
+#[test]
 fn vgs_that_lvm_makes_in_the_middle_of_things_too_break_none() {
     for (what, text) in whole::all() {
         assert_eq!(check(&parse(&text)), [], "{what}");
     }
+}
+
+#[test]
+fn a_change_to_any_lv_of_any_vg_is_printed_and_checked_as_if_all_were() {
+    let mut count = 0;
+    for (what, text) in whole::all() {
+        let mut vg = parse(&text);
+        let (mut print, mut last) = (LastPrint::default(), LastCheck::default());
+        let provenance = Provenance::default();
+        let names: Vec<String> = vg.lvs().map(|lv| lv.name().to_owned()).collect();
+        for name in &names {
+            let printed = print.print_raw(&vg, &provenance);
+            assert_eq!(
+                printed.bytes(),
+                vg.print_raw(&provenance),
+                "{what}: before {name}"
+            );
+            assert_eq!(last.check(&vg), [], "{what}: before {name}");
+            count += usize::from(vg.set_lv_tags(name, &["changed"]).is_ok());
+        }
+        assert_eq!(
+            print.print_raw(&vg, &provenance).bytes(),
+            vg.print_raw(&provenance),
+            "{what}"
+        );
+        assert_eq!(last.check(&vg), [], "{what}");
+    }
+    assert!(count > 50, "only {count} LVs could be changed");
 }
 
 #[test]

@@ -1,0 +1,87 @@
+//! The hot operations, once each, for `cargo xtask count`: each is a function that callgrind counts the instructions of.
+//!
+//! Nothing here is random, so that two runs count the same.
+#![allow(clippy::unwrap_used, reason = "it fails by panicking")]
+
+mod hot;
+mod mapper;
+
+use std::fs::File;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use lvm_native::meta::FileDisk;
+use lvm_native::pool::{CreatePool, CreateReplica, SetReplica, StoragePool, System, Zeroing};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+const EXTENT: u64 = 64 << 10;
+
+/// A pool with replicas of one extent, numbered from 0.
+struct Filled {
+    system: System,
+    pool: StoragePool,
+    folder: TempDir,
+}
+
+impl Filled {
+    fn new(replicas: u128) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("disk");
+        File::create(&image).unwrap().set_len(4 << 30).unwrap();
+        let system = System::embedded()
+            .mapper(Arc::new(mapper::Memory::default()))
+            .lock_dir(folder.path().join("lock"))
+            .devices(vec![image.clone()]);
+        let mut request = CreatePool::new("bench", vec![image]);
+        request.extent_size = Some(EXTENT);
+        let system = system.build().unwrap();
+        let pool = system.create_pool(&request).unwrap();
+        let requests: Vec<_> = (0..replicas).map(replica).collect();
+        pool.create_replicas(&requests).unwrap();
+        // The first change alone prints and checks everything.
+        pool.create_replica(&replica(replicas)).unwrap();
+        Self { system, pool, folder }
+    }
+
+    fn disk(&self) -> FileDisk {
+        FileDisk::new(File::open(self.folder.path().join("disk")).unwrap())
+    }
+}
+
+fn uuid(number: u128) -> Uuid {
+    Uuid::from_u128(0x6f3a_0000_7a3f_4a34_9c56_0000_0000_0000 | number)
+}
+
+fn replica(number: u128) -> CreateReplica {
+    let mut request = CreateReplica::new(uuid(number), EXTENT);
+    request.zeroing = Zeroing::None;
+    request
+}
+
+fn main() {
+    let small = Filled::new(1000);
+    let vg = hot::open_1000(&small.disk());
+    black_box(hot::print_1000(&vg));
+    assert_eq!(hot::check_1000(&vg), 0);
+
+    let large = Filled::new(10_000);
+    let pool = &large.pool;
+    let text = vec![b'x'; usize::try_from(pool.info().unwrap().metadata_used).unwrap()];
+    black_box(hot::copy_and_checksum(&text, &mut text.clone()));
+    hot::create_in_10000(pool, &replica(20_000));
+    hot::set_in_10000(
+        pool,
+        uuid(5000),
+        &SetReplica {
+            entity_id: Some(uuid(0).to_string()),
+            ..SetReplica::default()
+        },
+    );
+    hot::resize_in_10000(pool, uuid(5000));
+    hot::find_in_10000(pool, uuid(5000));
+    assert_eq!(hot::list_10000(pool), 10_002);
+    hot::destroy_in_10000(pool, uuid(5000));
+    let opened = large.system.open_pool("bench").unwrap();
+    hot::create_first_in_10000(&opened, &replica(20_001));
+}
