@@ -18,6 +18,7 @@ usage: cargo xtask TASK
                        the VM suites, or the part that the words select; scenarios are in tests/vm
   vm all               every scenario on every machine, also where it tells little new
   bench [udev]         the library against the LVM tools, in a VM: times, ratios, system calls
+  bench metadata       reading and printing VGs, beside libdevmapper's parser: times, ratios, memory
   tidy                 the rules of the source tree that no compiler checks
   fuzz [SECONDS]       each fuzz target for a minute, or for SECONDS
 ";
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ["vm", selection @ ..] => vm::test(selection),
         ["bench"] => bench::run(false),
         ["bench", "udev"] => bench::run(true),
+        ["bench", "metadata"] => bench::metadata::run(),
         ["tidy"] => tidy::check(),
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),
