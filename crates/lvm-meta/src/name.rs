@@ -67,11 +67,11 @@ const HEADER_KEYS: [&str; 6] = [
     "creation_time",
 ];
 
-fn is_name_byte(byte: u8) -> bool {
+const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+')
 }
 
-fn is_tag_byte(byte: u8) -> bool {
+const fn is_tag_byte(byte: u8) -> bool {
     is_name_byte(byte) || matches!(byte, b'/' | b'=' | b'!' | b':' | b'&' | b'#')
 }
 

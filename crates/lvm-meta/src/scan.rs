@@ -134,9 +134,12 @@ pub(crate) fn read_text(disk: &dyn Disk, header: &MdaHeader, slot: &RawLocation)
         .ok()
         .filter(|_| slot.size <= TEXT_LIMIT)
         .ok_or(too_large)?;
-    let mut text = vec![0; size];
+    // Read where it will stay: a text may be large, and a copy of it costs as much as its parsing.
+    let mut text: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
     let at = header.start.saturating_add(place.offset);
-    let (first, wrapped) = text.split_at_mut(usize::try_from(place.first).unwrap_or(size).min(size));
+    // Nobody else has it yet.
+    let bytes = Arc::get_mut(&mut text).unwrap_or_default();
+    let (first, wrapped) = bytes.split_at_mut(usize::try_from(place.first).unwrap_or(size).min(size));
     read(disk, at, first)?;
     if !wrapped.is_empty() {
         read(disk, header.start.saturating_add(512), wrapped)?;
@@ -154,5 +157,5 @@ pub(crate) fn read_text(disk: &dyn Disk, header: &MdaHeader, slot: &RawLocation)
         });
     }
     debug_assert_eq!(length(&text), slot.size);
-    Ok(text.into())
+    Ok(text)
 }

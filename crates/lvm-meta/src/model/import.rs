@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::batch::Batch;
 use super::error::{Fault, TextProblem};
 use super::extents::{ExtentMap, Overlap};
 use super::flags::WRITE_LOCKED;
@@ -33,6 +34,10 @@ pub(super) struct Import<'a> {
     pub(super) pv_ids: HashMap<PvId, usize>,
     /// Runs of extents in use, for each PV.
     pub(super) used: Vec<Vec<(u32, u32)>>,
+    /// As [`Import::used`], of the LV that is read.
+    pub(super) runs: Vec<(usize, u32, u32)>,
+    /// LVs that were read last.
+    pub(super) batch: Batch,
     /// The host that made the last LV: most often the same for all.
     pub(super) host: Option<Arc<str>>,
     pub(super) blocked: Option<Refusal>,
@@ -58,6 +63,8 @@ impl Vg {
             pv_keys: HashMap::new(),
             pv_ids: HashMap::new(),
             used: Vec::new(),
+            runs: Vec::new(),
+            batch: Batch::default(),
             host: None,
             blocked,
         };

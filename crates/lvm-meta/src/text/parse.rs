@@ -1,6 +1,7 @@
 //! Text to tree.
 
 use std::borrow::Cow;
+use std::ffi::CStr;
 
 use super::error::{TextError, TextErrorKind as Kind};
 use super::lexer::{Item, Lexer, Scalar};
@@ -28,7 +29,8 @@ pub fn parse(text: &[u8]) -> Result<Section, TextError> {
 
 /// The text before its first NUL.
 pub(crate) fn without_nul(text: &[u8]) -> &[u8] {
-    text.split(|byte| *byte == 0).next().unwrap_or_default()
+    // Searched for word by word, not byte by byte.
+    CStr::from_bytes_until_nul(text).map_or(text, CStr::to_bytes)
 }
 
 /// Parses what stands behind a key: a value, or a section's items up to its `}`.
