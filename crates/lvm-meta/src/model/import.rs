@@ -12,10 +12,10 @@ use super::extents::{ExtentMap, Overlap};
 use super::flags::WRITE_LOCKED;
 use super::import_value::wrong_type;
 use super::lvs::Lvs;
-use super::vg::History;
+use super::vg::{History, PvIndex};
 use super::{Pv, Refusal, Tags, Vg, VgFlags, VgStatus};
 use crate::text::{self, Item, Lexer, NODE_LIMIT, Node};
-use crate::{CorruptKind, Error, ExtentSize, Part, PvId, VgId, VgName};
+use crate::{CorruptKind, Error, ExtentSize, Part, VgId, VgName};
 
 /// What `contents` must say.
 pub(super) const CONTENTS: &str = "Text Format Volume Group";
@@ -31,7 +31,7 @@ pub(super) struct Import<'a> {
     pub(super) nodes: usize,
     pub(super) pvs: Vec<Pv>,
     pub(super) pv_keys: HashMap<Box<str>, usize>,
-    pub(super) pv_ids: HashMap<PvId, usize>,
+    pub(super) pv_ids: PvIndex,
     /// Runs of extents in use, for each PV.
     pub(super) used: Vec<Vec<(u32, u32)>>,
     /// As [`Import::used`], of the LV that is read.
@@ -54,14 +54,14 @@ impl Vg {
     /// [`Error::Corrupt`] with [`Part::Text`] and the byte in the text.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let bytes = text::without_nul(text);
-        let text = String::from_utf8_lossy(bytes);
+        let text = text::readable(bytes);
         let blocked = matches!(text, Cow::Owned(_)).then_some(Refusal::NotText);
         let mut import = Import {
             lexer: Lexer::new(&text),
             nodes: NODE_LIMIT,
             pvs: Vec::new(),
             pv_keys: HashMap::new(),
-            pv_ids: HashMap::new(),
+            pv_ids: PvIndex::default(),
             used: Vec::new(),
             runs: Vec::new(),
             batch: Batch::default(),

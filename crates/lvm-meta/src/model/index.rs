@@ -1,22 +1,35 @@
 //! Finds the slots of LVs by a key that stands in the LV itself.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
+use std::num::NonZeroU32;
+
+use crate::hash::Seed;
 
 /// A hash table of slots.  It holds no keys: whoever asks compares the LV in a slot with what he looks for.
-///
-/// Its hash is seeded anew for each table, so no text can be made that fills one place.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     /// A power of two of places, probed one after the other; at most three quarters are taken.
     places: Vec<Option<Place>>,
     len: usize,
-    seed: RandomState,
+    seed: Seed,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
     hash: Hash,
-    slot: u32,
+    /// The slot's number and one more: so a free place needs no room to say that it is free.
+    slot: NonZeroU32,
+}
+
+impl Place {
+    fn new(hash: Hash, slot: u32) -> Self {
+        let slot = NonZeroU32::MIN.saturating_add(slot);
+        Self { hash, slot }
+    }
+
+    fn slot(self) -> u32 {
+        self.slot.get().wrapping_sub(1)
+    }
 }
 
 /// The hash of a key.
@@ -57,8 +70,8 @@ impl Index {
     fn find(&self, hash: Hash, is_it: impl Fn(u32) -> bool) -> Option<(usize, u32)> {
         let mut place = self.home(hash);
         while let Some(found) = self.at(place) {
-            if found.hash == hash && is_it(found.slot) {
-                return Some((place, found.slot));
+            if found.hash == hash && is_it(found.slot()) {
+                return Some((place, found.slot()));
             }
             place = self.next(place);
         }
@@ -73,7 +86,7 @@ impl Index {
     /// Adds the slot of a key that is not there.
     pub(super) fn insert(&mut self, hash: Hash, slot: u32) {
         self.reserve(1);
-        self.put(Place { hash, slot });
+        self.put(Place::new(hash, slot));
         self.len = self.len.saturating_add(1);
     }
 
@@ -124,7 +137,7 @@ impl Index {
     /// Gives every slot another number.
     pub(super) fn renumber(&mut self, number: impl Fn(u32) -> u32) {
         for place in self.places.iter_mut().flatten() {
-            place.slot = number(place.slot);
+            *place = Place::new(place.hash, number(place.slot()));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::lvs::Lvs;
 use super::{Lv, LvStatus, Pv, Refusal, Tags, VgFlags, VgStatus};
+use crate::hash::Seed;
 use crate::text::Node;
 use crate::{ExtentSize, Extents, LvId, PvId, Tag, VgId, VgName};
 
@@ -35,12 +36,15 @@ pub struct Vg {
     pub(super) metadata_copies: u32,
     pub(super) extras: Vec<Node>,
     pub(super) pvs: Vec<Pv>,
-    pub(super) pv_index: HashMap<PvId, usize>,
+    pub(super) pv_index: PvIndex,
     pub(super) lvs: Lvs,
     pub(super) history: Option<History>,
     /// A lasting reason against changes that was found while reading.
     pub(super) blocked: Option<Refusal>,
 }
+
+/// Places of PVs by their ids.
+pub(super) type PvIndex = HashMap<PvId, usize, Seed>;
 
 /// The records of removed thin LVs, kept as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +101,7 @@ impl Vg {
             metadata_copies: 0,
             extras: Vec::new(),
             pvs: Vec::new(),
-            pv_index: HashMap::new(),
+            pv_index: PvIndex::default(),
             lvs: Lvs::default(),
             history: None,
             blocked: None,

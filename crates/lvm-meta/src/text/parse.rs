@@ -20,11 +20,17 @@ pub(crate) const NODE_LIMIT: usize = 1_000_000;
 /// # Errors
 /// [`TextError`] with the byte where the text stops making sense.
 pub fn parse(text: &[u8]) -> Result<Section, TextError> {
-    let text = String::from_utf8_lossy(without_nul(text));
+    let text = readable(without_nul(text));
     let mut lexer = Lexer::new(&text);
     let mut nodes = NODE_LIMIT;
     let section = parse_items(&mut lexer, 0, &mut nodes, false)?;
     Ok(section)
+}
+
+/// A text with replacement characters for what is no UTF-8.
+pub(crate) fn readable(text: &[u8]) -> Cow<'_, str> {
+    // Of what is UTF-8 this is the quicker way to see it.
+    std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed)
 }
 
 /// The text before its first NUL.
