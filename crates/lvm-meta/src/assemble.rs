@@ -30,7 +30,7 @@ pub struct FoundVg {
     /// The newest text, parsed; or why no copy can be.
     pub vg: Result<Vg, Error>,
     /// The newest text as it is on disk, the closing NUL included.
-    pub text: Arc<[u8]>,
+    pub text: Arc<Vec<u8>>,
     /// Its PVs; of a VG that cannot be read, the disks that hold its text.
     pub pvs: Vec<FoundPv>,
     /// What is wrong.
@@ -148,7 +148,7 @@ pub enum CopyState {
 
 /// A text that stands in one or more areas, parsed once.
 struct Copy {
-    text: Arc<[u8]>,
+    text: Arc<Vec<u8>>,
     vg: Result<Vg, Error>,
     /// Where it stands.
     holders: Vec<Place>,
@@ -333,8 +333,8 @@ impl Assembly {
 }
 
 /// Are two texts the same?  One that is shared need not be compared.
-fn is_same(text: &Arc<[u8]>, other: &Arc<[u8]>) -> bool {
-    Arc::ptr_eq(text, other) || **text == **other
+fn is_same(text: &Arc<Vec<u8>>, other: &Arc<Vec<u8>>) -> bool {
+    Arc::ptr_eq(text, other) || text == other
 }
 
 /// Does one of the disk's own areas hold a text of this VG, of whatever age?
@@ -346,7 +346,7 @@ fn holds_text_of(scan: &PvScan, vg: &FoundVg) -> bool {
 }
 
 impl FoundVg {
-    fn new(vg: Vg, text: Arc<[u8]>) -> Self {
+    fn new(vg: Vg, text: Arc<Vec<u8>>) -> Self {
         let pvs = vg
             .pvs()
             .iter()
@@ -368,7 +368,7 @@ impl FoundVg {
         }
     }
 
-    fn unreadable(name: String, error: Error, text: Arc<[u8]>, problem: Problem) -> Self {
+    fn unreadable(name: String, error: Error, text: Arc<Vec<u8>>, problem: Problem) -> Self {
         Self {
             name,
             id: None,

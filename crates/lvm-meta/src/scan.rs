@@ -33,7 +33,7 @@ pub struct MdaScan {
     /// Its header.
     pub header: Result<MdaHeader, Error>,
     /// Its committed text with the closing NUL: `None` for an area that is empty, ignored, or has no good header.
-    pub text: Option<Result<Arc<[u8]>, Error>>,
+    pub text: Option<Result<Arc<Vec<u8>>, Error>>,
 }
 
 impl MdaScan {
@@ -124,7 +124,11 @@ pub(crate) fn read_header(disk: &dyn Disk, area: DiskArea, device_size: u64) -> 
 }
 
 /// Reads and verifies a text.
-pub(crate) fn read_text(disk: &dyn Disk, header: &MdaHeader, slot: &RawLocation) -> Result<Arc<[u8]>, Error> {
+pub(crate) fn read_text(
+    disk: &dyn Disk,
+    header: &MdaHeader,
+    slot: &RawLocation,
+) -> Result<Arc<Vec<u8>>, Error> {
     let place = Ring::new(header.size).locate(slot, header.start)?;
     let too_large = Error::TextTooLarge {
         length: slot.size,
@@ -134,12 +138,9 @@ pub(crate) fn read_text(disk: &dyn Disk, header: &MdaHeader, slot: &RawLocation)
         .ok()
         .filter(|_| slot.size <= TEXT_LIMIT)
         .ok_or(too_large)?;
-    // Read where it will stay: a text may be large, and a copy of it costs as much as its parsing.
-    let mut text: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
+    let mut text = vec![0; size];
     let at = header.start.saturating_add(place.offset);
-    // Nobody else has it yet.
-    let bytes = Arc::get_mut(&mut text).unwrap_or_default();
-    let (first, wrapped) = bytes.split_at_mut(usize::try_from(place.first).unwrap_or(size).min(size));
+    let (first, wrapped) = text.split_at_mut(usize::try_from(place.first).unwrap_or(size).min(size));
     read(disk, at, first)?;
     if !wrapped.is_empty() {
         read(disk, header.start.saturating_add(512), wrapped)?;
@@ -157,5 +158,6 @@ pub(crate) fn read_text(disk: &dyn Disk, header: &MdaHeader, slot: &RawLocation)
         });
     }
     debug_assert_eq!(length(&text), slot.size);
-    Ok(text)
+    // A vector that is shared, and no slice: of a large text a copy costs half as much as its parsing.
+    Ok(Arc::new(text))
 }

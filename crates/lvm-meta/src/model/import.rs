@@ -31,6 +31,8 @@ pub(super) struct Import<'a> {
     pub(super) nodes: usize,
     pub(super) pvs: Vec<Pv>,
     pub(super) pv_keys: HashMap<Box<str>, usize>,
+    /// Their keys are `pv0`, `pv1` and so on, as LVM writes them.
+    pub(super) pvs_are_numbered: bool,
     pub(super) pv_ids: PvIndex,
     /// Runs of extents in use, for each PV.
     pub(super) used: Vec<Vec<(u32, u32)>>,
@@ -61,6 +63,7 @@ impl Vg {
             nodes: NODE_LIMIT,
             pvs: Vec::new(),
             pv_keys: HashMap::new(),
+            pvs_are_numbered: true,
             pv_ids: PvIndex::default(),
             used: Vec::new(),
             runs: Vec::new(),

@@ -37,29 +37,29 @@ impl<'a> Import<'a> {
     }
 
     fn expect_lv(&mut self, plain: &mut Plain<'a>) -> Option<ReadLv> {
-        plain.literal(b"\n\n")?;
-        let at = plain.at();
+        plain.literal("\n\n")?;
+        let at = self.lexer.text().len().saturating_sub(plain.rest().len());
         let name = plain.until(b' ')?;
         LvName::check(name).ok()?;
-        plain.literal(b"{\nid = \"")?;
+        plain.literal("{\nid = \"")?;
         let id = LvId::parse(plain.until(b'"')?).ok()?;
-        plain.literal(b"\n")?;
+        plain.literal("\n")?;
         let (status, flags) = words(plain)?;
         let name = self.batch.push_text(name);
         let tags = self.expect_tags(plain)?;
         let mut creation = None;
-        if plain.has(b"creation_time = ") {
+        if plain.has("creation_time = ") {
             let time = plain.number()?;
-            plain.literal(b"\ncreation_host = \"")?;
+            plain.literal("\ncreation_host = \"")?;
             creation = Some((time, self.host(plain.string()?)));
-            plain.literal(b"\n")?;
+            plain.literal("\n")?;
         }
-        plain.literal(b"segment_count = ")?;
+        plain.literal("segment_count = ")?;
         let count = usize::try_from(plain.number()?).ok()?;
-        plain.literal(b"\n\n")?;
+        plain.literal("\n\n")?;
         let first = self.batch.segments.len();
         let mut end = 0u32;
-        while !plain.has(b"}") {
+        while !plain.has("}") {
             let segment = self.expect_segment(plain, end)?;
             end = end.checked_add(segment.extent_count().get())?;
             self.batch.segments.push(segment);
@@ -81,7 +81,7 @@ impl<'a> Import<'a> {
 
     /// Tags that come once.
     fn expect_tags(&mut self, plain: &mut Plain<'a>) -> Option<Option<Range<usize>>> {
-        if !plain.has(b"tags = [\"") {
+        if !plain.has("tags = [\"") {
             return Some(None);
         }
         let from = self.batch.text.len();
@@ -96,26 +96,26 @@ impl<'a> Import<'a> {
                 self.batch.text.push('\0');
             }
             self.batch.text.push_str(tag);
-            if plain.has(b"]\n") {
+            if plain.has("]\n") {
                 return Some(Some(from..self.batch.text.len()));
             }
-            plain.literal(b", \"")?;
+            plain.literal(", \"")?;
         }
         None
     }
 
     /// A linear or striped segment on PVs from an extent of its LV on.
     fn expect_segment(&mut self, plain: &mut Plain<'a>, start: u32) -> Option<Segment> {
-        plain.literal(b"segment")?;
+        plain.literal("segment")?;
         plain.number()?;
-        plain.literal(b" {\nstart_extent = ")?;
+        plain.literal(" {\nstart_extent = ")?;
         let found = plain.short()?;
-        plain.literal(b"\nextent_count = ")?;
+        plain.literal("\nextent_count = ")?;
         let extents = plain.short().filter(|extents| *extents > 0)?;
-        plain.literal(b"\n\ntype = \"striped\"\nstripe_count = ")?;
-        let striped = if plain.has(b"1\n\nstripes = [\n") {
+        plain.literal("\n\ntype = \"striped\"\nstripe_count = ")?;
+        let striped = if plain.has("1\n\nstripes = [\n") {
             let area = self.expect_area(plain, extents)?;
-            plain.literal(b"\n]\n}\n")?;
+            plain.literal("\n]\n}\n")?;
             Striped::linear(area)
         } else {
             self.expect_stripes(plain, extents)?
@@ -129,27 +129,30 @@ impl<'a> Import<'a> {
         if !(2..=Striped::AREA_LIMIT).contains(&count) {
             return None;
         }
-        plain.literal(b"\nstripe_size = ")?;
+        plain.literal("\nstripe_size = ")?;
         let size = plain.short()?;
-        plain.literal(b"\n\nstripes = [\n")?;
+        plain.literal("\n\nstripes = [\n")?;
         let stripes = u32::try_from(count).ok()?;
         let length = extents
             .checked_div(stripes)
             .filter(|_| extents.is_multiple_of(stripes))?;
         let mut areas = Vec::with_capacity(count);
         areas.push(self.expect_area(plain, length)?);
-        while plain.has(b",\n") && areas.len() < count {
+        while plain.has(",\n") && areas.len() < count {
             areas.push(self.expect_area(plain, length)?);
         }
-        plain.literal(b"\n]\n}\n")?;
+        plain.literal("\n]\n}\n")?;
         (areas.len() == count).then(|| Striped::from_areas(size, areas))?
     }
 
-    /// An area inside a PV.
+    /// An area inside a PV whose key says which it is.
     fn expect_area(&mut self, plain: &mut Plain<'a>, length: u32) -> Option<Area> {
-        plain.literal(b"\"")?;
-        let number = self.pv_number(plain.string()?)?;
-        plain.literal(b", ")?;
+        if !self.pvs_are_numbered {
+            return None;
+        }
+        plain.literal("\"pv")?;
+        let number = usize::try_from(plain.number()?).ok()?;
+        plain.literal("\", ")?;
         let start = plain.short()?;
         let pv = self.pvs.get(number)?;
         if start.checked_add(length)? > pv.pe_count.get() {
@@ -158,27 +161,20 @@ impl<'a> Import<'a> {
         self.runs.push((number, start, length));
         Some(Area::Pv { pv: pv.id, start })
     }
-
-    /// The number of the PV with a key.  It stands in the key, if LVM wrote it.
-    fn pv_number(&self, key: &str) -> Option<usize> {
-        let number = key.strip_prefix("pv").and_then(|number| number.parse().ok());
-        let has_key = |number: &usize| self.pvs.get(*number).is_some_and(|pv| *pv.key == *key);
-        number.filter(has_key).or_else(|| self.pv_keys.get(key).copied())
-    }
 }
 
 /// `status` and `flags`, if all of their words are known.
 fn words(plain: &mut Plain<'_>) -> Option<(LvStatus, LvFlags)> {
-    if plain.has(b"status = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = []\n") {
+    if plain.has("status = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = []\n") {
         return Some((LvStatus::USER, LvFlags::empty()));
     }
     let (mut status, mut flags) = (LvStatus::empty(), LvFlags::empty());
-    plain.literal(b"status = [")?;
+    plain.literal("status = [")?;
     each_word(plain, |word| {
         status |= LvStatus::from_name(word)?;
         Some(())
     })?;
-    plain.literal(b"flags = [")?;
+    plain.literal("flags = [")?;
     each_word(plain, |word| {
         match word {
             WRITE_LOCKED => status |= LvStatus::WRITE,
@@ -191,15 +187,15 @@ fn words(plain: &mut Plain<'_>) -> Option<(LvStatus, LvFlags)> {
 
 /// The strings of a list whose bracket was read.
 fn each_word(plain: &mut Plain<'_>, mut take: impl FnMut(&str) -> Option<()>) -> Option<()> {
-    if plain.has(b"]\n") {
+    if plain.has("]\n") {
         return Some(());
     }
     loop {
-        plain.literal(b"\"")?;
+        plain.literal("\"")?;
         take(plain.string()?)?;
-        if plain.has(b"]\n") {
+        if plain.has("]\n") {
             return Some(());
         }
-        plain.literal(b", ")?;
+        plain.literal(", ")?;
     }
 }

@@ -43,6 +43,9 @@ pub struct Vg {
     pub(super) blocked: Option<Refusal>,
 }
 
+/// PVs that are searched one by one.
+const FEW_PVS: usize = 6;
+
 /// Places of PVs by their ids.
 pub(super) type PvIndex = HashMap<PvId, usize, Seed>;
 
@@ -214,12 +217,16 @@ impl Vg {
 
     /// The PV of an id.
     pub fn pv(&self, id: PvId) -> Option<&Pv> {
-        self.pvs.get(*self.pv_index.get(&id)?)
+        self.pvs.get(self.pv_number(id)?)
     }
 
     /// Which of [`Vg::pvs`] has an id.
     pub(crate) fn pv_number(&self, id: PvId) -> Option<usize> {
-        self.pv_index.get(&id).copied()
+        // A few PVs are looked at as quickly as one is looked up.
+        match self.pvs.len() {
+            0..=FEW_PVS => self.pvs.iter().position(|pv| pv.id == id),
+            _ => self.pv_index.get(&id).copied(),
+        }
     }
 
     /// The LVs in the order of the text, new ones last.

@@ -77,12 +77,12 @@ impl<'a> Lexer<'a> {
 
     /// A reader of what comes that expects it as LVM prints it.
     pub(crate) fn plain(&self) -> Plain<'a> {
-        Plain::new(self.text, self.at)
+        Plain::new(self.text.get(self.at..).unwrap_or_default())
     }
 
     /// Goes on behind what such a reader read.
     pub(crate) fn skip_to(&mut self, plain: &Plain<'a>) {
-        self.at = plain.at();
+        self.at = self.text.len().saturating_sub(plain.rest().len());
     }
 
     fn peek(&self) -> Option<u8> {

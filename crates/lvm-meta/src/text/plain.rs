@@ -4,87 +4,78 @@
 //! gives up at the first thing that is not as expected: the lexer then reads that place, and says what is wrong if
 //! something is.
 
-/// A position in a text.
+/// What is left of a text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain<'a> {
-    text: &'a str,
-    at: usize,
+    rest: &'a str,
 }
 
 /// Digits that fit 64 bits whatever they are.
 const DIGITS_LIMIT: usize = 18;
 
 impl<'a> Plain<'a> {
-    pub(super) fn new(text: &'a str, at: usize) -> Self {
-        Self { text, at }
+    pub(super) fn new(rest: &'a str) -> Self {
+        Self { rest }
     }
 
-    /// The next byte to read.
-    pub(crate) fn at(&self) -> usize {
-        self.at
+    /// What was not read.
+    pub(crate) fn rest(&self) -> &'a str {
+        self.rest
     }
 
-    fn rest(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
-    /// Passes over these bytes.
+    /// Passes over this text.
     #[inline]
-    pub(crate) fn literal<const LENGTH: usize>(&mut self, expected: &[u8; LENGTH]) -> Option<()> {
-        if self.rest().first_chunk::<LENGTH>()? != expected {
-            return None;
-        }
-        self.at = self.at.wrapping_add(LENGTH);
+    pub(crate) fn literal(&mut self, expected: &str) -> Option<()> {
+        self.rest = self.rest.strip_prefix(expected)?;
         Some(())
     }
 
-    /// Passes over these bytes if they are there.
+    /// Passes over this text if it is there.
     #[inline]
-    pub(crate) fn has<const LENGTH: usize>(&mut self, expected: &[u8; LENGTH]) -> bool {
+    pub(crate) fn has(&mut self, expected: &str) -> bool {
         self.literal(expected).is_some()
     }
 
     /// The text up to a byte, which is passed over, too.
     #[inline]
     pub(crate) fn until(&mut self, end: u8) -> Option<&'a str> {
-        let length = find(self.rest(), [end])?;
-        Some(self.take(length))
+        self.take(find(self.rest.as_bytes(), [end])?)
     }
 
-    /// These bytes of what comes, and passes over them and one more.
-    fn take(&mut self, length: usize) -> &'a str {
-        let from = self.at;
-        let to = from.wrapping_add(length);
-        self.at = to.wrapping_add(1);
-        self.text.get(from..to).unwrap_or_default()
+    /// This many bytes of what comes, and passes over them and one more.
+    #[inline]
+    fn take(&mut self, length: usize) -> Option<&'a str> {
+        let (text, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest.get(1..)?;
+        Some(text)
     }
 
     /// A string without escapes whose opening quote was read, up to its closing one.
     #[inline]
     pub(crate) fn string(&mut self) -> Option<&'a str> {
-        let length = find(self.rest(), [b'"', b'\\'])?;
-        let is_end = self.rest().get(length) == Some(&b'"');
-        is_end.then(|| self.take(length))
+        let length = find(self.rest.as_bytes(), [b'"', b'\\'])?;
+        let is_end = self.rest.as_bytes().get(length) == Some(&b'"');
+        is_end.then(|| self.take(length))?
     }
 
     /// A whole number without sign and leading zeroes.
     #[inline]
     pub(crate) fn number(&mut self) -> Option<u64> {
-        let rest = self.rest();
+        let bytes = self.rest.as_bytes();
         let (mut number, mut length) = (0u64, 0usize);
-        while let Some(digit) = rest
-            .get(length)
+        for digit in bytes
+            .iter()
             .map(|byte| byte.wrapping_sub(b'0'))
-            .filter(|digit| *digit < 10)
+            .take_while(|digit| *digit < 10)
         {
             number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
             length = length.wrapping_add(1);
         }
-        let is_octal = length > 1 && rest.first() == Some(&b'0');
+        let is_octal = length > 1 && bytes.first() == Some(&b'0');
         if length == 0 || length > DIGITS_LIMIT || is_octal {
             return None;
         }
-        self.at = self.at.wrapping_add(length);
+        self.rest = self.rest.get(length..)?;
         Some(number)
     }
 
@@ -140,15 +131,15 @@ mod tests {
             ("", None),
             ("x", None),
         ] {
-            assert_eq!(Plain::new(text, 0).number(), expected, "{text}");
+            assert_eq!(Plain::new(text).number(), expected, "{text}");
         }
     }
 
     #[test]
     fn strings_with_escapes_or_without_an_end_are_left_to_the_lexer() {
-        assert_eq!(Plain::new("ab\"", 0).string(), Some("ab"));
-        assert_eq!(Plain::new("a\\\"b\"", 0).string(), None);
-        assert_eq!(Plain::new("ab", 0).string(), None);
+        assert_eq!(Plain::new("ab\"").string(), Some("ab"));
+        assert_eq!(Plain::new("a\\\"b\"").string(), None);
+        assert_eq!(Plain::new("ab").string(), None);
     }
 
     proptest! {
