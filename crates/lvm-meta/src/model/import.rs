@@ -38,6 +38,8 @@ pub(super) struct Import<'a> {
     pub(super) used: Vec<Vec<(u32, u32)>>,
     /// As [`Import::used`], of the LV that is read.
     pub(super) runs: Vec<(usize, u32, u32)>,
+    /// An LV was read that may name others, or hold what we do not know.
+    pub(super) has_odd_lv: bool,
     /// LVs that were read last.
     pub(super) batch: Batch,
     /// The host that made the last LV: most often the same for all.
@@ -67,6 +69,7 @@ impl Vg {
             pv_ids: PvIndex::default(),
             used: Vec::new(),
             runs: Vec::new(),
+            has_odd_lv: false,
             batch: Batch::default(),
             host: None,
             blocked,
@@ -293,10 +296,12 @@ impl<'a> Import<'a> {
 
     fn finish(&mut self, name: &str, head: Head, at: usize) -> Result<Vg, Fault> {
         let mut lvs = head.lvs.unwrap_or_default();
-        lvs.link_all()
-            .map_err(|(lv, name)| TextProblem::Dangling { lv, name }.at(at))?;
-        if let Some(lv) = lvs.cycle() {
-            return Err(TextProblem::Cycle { lv }.at(at));
+        if self.has_odd_lv {
+            lvs.link_all()
+                .map_err(|(lv, name)| TextProblem::Dangling { lv, name }.at(at))?;
+            if let Some(lv) = lvs.cycle() {
+                return Err(TextProblem::Cycle { lv }.at(at));
+            }
         }
         for (pv, used) in self.pvs.iter_mut().zip(&mut self.used) {
             let map = ExtentMap::new(pv.pe_count.get(), used);
@@ -309,10 +314,8 @@ impl<'a> Import<'a> {
             };
             pv.map = map.map_err(overlap)?;
         }
-        for lv in lvs.iter() {
-            if self.blocked.is_none() {
-                self.blocked = lv.refusal();
-            }
+        if self.has_odd_lv && self.blocked.is_none() {
+            self.blocked = lvs.iter().find_map(super::Lv::refusal);
         }
         self.number_pvs(&lvs);
         let pvs = std::mem::take(&mut self.pvs);

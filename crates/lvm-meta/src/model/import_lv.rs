@@ -62,6 +62,7 @@ impl<'a> Import<'a> {
                     match item {
                         Item::Open(name) => {
                             LvName::check(&name).map_err(|error| TextProblem::Name(error).at(at))?;
+                            self.has_odd_lv = true;
                             self.lv(&name)?
                         }
                         Item::Assign(key) => return Err(wrong_type(&key, "a section", at)),

@@ -124,7 +124,7 @@ impl Index {
     /// Makes room for `count` more.
     pub(super) fn reserve(&mut self, count: usize) {
         let needed = self.len.saturating_add(count);
-        let room = self.places.len() / 4 * 3;
+        let room = self.places.len().saturating_sub(self.places.len() / 4);
         if needed <= room {
             return;
         }
