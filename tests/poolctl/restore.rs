@@ -18,7 +18,7 @@ fn host() -> Host {
     let disk = FileDisk::new(fs::File::open(host.path("disk0")).unwrap());
     let read = scan(&disk).unwrap().unwrap();
     let text = read.mdas[0].text.as_ref().unwrap().as_ref().unwrap();
-    fs::write(host.path("backup"), text).unwrap();
+    fs::write(host.path("backup"), text.as_slice()).unwrap();
     host.ok(&["replica", "create", "p", LATER, "4M"]);
     host
 }

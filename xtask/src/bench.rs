@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the library against the commands that io-engine's LVM backend runs today, in one VM boot.
 
+pub(crate) mod metadata;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -89,11 +90,16 @@ pub(crate) fn run(udev: bool) -> Result<()> {
         );
     }
     println!();
-    match missed.as_slice() {
+    print_missed(&missed);
+    Ok(())
+}
+
+/// Says which targets were not reached.
+fn print_missed(missed: &[String]) {
+    match missed {
         [] => println!("Every target is reached."),
         missed => missed.iter().for_each(|what| println!("missed: {what}")),
     }
-    Ok(())
 }
 
 fn read(path: &Path) -> Result<String> {

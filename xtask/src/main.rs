@@ -21,6 +21,7 @@ usage: cargo xtask TASK
   bench [udev]         the library against the LVM tools, in a VM: times, ratios, system calls
   count                instructions of the hot operations against benches/count/counts
   count update         writes that file anew
+  bench metadata       reading and printing VGs, beside libdevmapper's parser: times, ratios, memory
   tidy                 the rules of the source tree that no compiler checks
   fuzz [SECONDS]       each fuzz target for a minute, or for SECONDS
 ";
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         ["bench", "udev"] => bench::run(true),
         ["count"] => count::check(),
         ["count", "update"] => count::update(),
+        ["bench", "metadata"] => bench::metadata::run(),
         ["tidy"] => tidy::check(),
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),

@@ -30,7 +30,7 @@ pub struct FoundVg {
     /// The newest text, parsed; or why no copy can be.
     pub vg: Result<Vg, Error>,
     /// The newest text as it is on disk, the closing NUL included.
-    pub text: Arc<[u8]>,
+    pub text: Arc<Vec<u8>>,
     /// Its PVs; of a VG that cannot be read, the disks that hold its text.
     pub pvs: Vec<FoundPv>,
     /// What is wrong.
@@ -148,7 +148,7 @@ pub enum CopyState {
 
 /// A text that stands in one or more areas, parsed once.
 struct Copy {
-    text: Arc<[u8]>,
+    text: Arc<Vec<u8>>,
     vg: Result<Vg, Error>,
     /// Where it stands.
     holders: Vec<Place>,
@@ -157,25 +157,33 @@ struct Copy {
 /// Puts scanned disks together.  Each disk comes with a number of the caller's.
 pub fn assemble(scans: Vec<(usize, PvScan)>) -> Assembly {
     let mut copies: Vec<Copy> = Vec::new();
-    let mut known: HashMap<Arc<[u8]>, usize> = HashMap::new();
+    // Copies by what the headers say of their texts, which is quicker to look up than the texts.
+    let mut known: HashMap<(u64, u32), Vec<usize>> = HashMap::new();
     for (disk, scan) in &scans {
         for mda in &scan.mdas {
-            let Some(Ok(text)) = &mda.text else { continue };
-            let index = *known.entry(text.clone()).or_insert_with(|| {
-                let vg = Vg::parse(text);
-                copies.push(Copy {
-                    text: text.clone(),
-                    vg,
-                    holders: Vec::new(),
-                });
-                copies.len().saturating_sub(1)
-            });
-            if let Some(copy) = copies.get_mut(index) {
-                copy.holders.push(Place {
-                    disk: Some(*disk),
-                    at: mda.area.offset,
-                });
-            }
+            let (Ok(header), Some(Ok(text))) = (&mda.header, &mda.text) else {
+                continue;
+            };
+            let place = Place {
+                disk: Some(*disk),
+                at: mda.area.offset,
+            };
+            let alike = known
+                .entry((header.committed.size, header.committed.checksum))
+                .or_default();
+            let is_same = |at: &&usize| copies.get(**at).is_some_and(|copy| copy.text == *text);
+            match alike.iter().find(is_same).copied() {
+                Some(at) => copies.get_mut(at).map(|copy| copy.holders.push(place)),
+                None => {
+                    alike.push(copies.len());
+                    copies.push(Copy {
+                        text: text.clone(),
+                        vg: Vg::parse(text),
+                        holders: vec![place],
+                    });
+                    None
+                }
+            };
         }
     }
     let mut assembly = group(copies);
@@ -324,20 +332,21 @@ impl Assembly {
     }
 }
 
+/// Are two texts the same?  One that is shared need not be compared.
+fn is_same(text: &Arc<Vec<u8>>, other: &Arc<Vec<u8>>) -> bool {
+    Arc::ptr_eq(text, other) || text == other
+}
+
 /// Does one of the disk's own areas hold a text of this VG, of whatever age?
 fn holds_text_of(scan: &PvScan, vg: &FoundVg) -> bool {
     scan.mdas.iter().any(|mda| match &mda.text {
-        Some(Ok(text)) => {
-            Arc::ptr_eq(text, &vg.text)
-                || (**text == *vg.text)
-                || Vg::peek_name(text).is_ok_and(|name| name == vg.name)
-        }
+        Some(Ok(text)) => is_same(text, &vg.text) || Vg::peek_name(text).is_ok_and(|name| name == vg.name),
         _ => false,
     })
 }
 
 impl FoundVg {
-    fn new(vg: Vg, text: Arc<[u8]>) -> Self {
+    fn new(vg: Vg, text: Arc<Vec<u8>>) -> Self {
         let pvs = vg
             .pvs()
             .iter()
@@ -359,7 +368,7 @@ impl FoundVg {
         }
     }
 
-    fn unreadable(name: String, error: Error, text: Arc<[u8]>, problem: Problem) -> Self {
+    fn unreadable(name: String, error: Error, text: Arc<Vec<u8>>, problem: Problem) -> Self {
         Self {
             name,
             id: None,
@@ -396,7 +405,7 @@ impl FoundVg {
         match &mda.text {
             _ if header.is_ignored() => (CopyState::Ignored, None),
             None => (CopyState::Empty, None),
-            Some(Ok(text)) if **text == *self.text => (CopyState::Current, self.seqno()),
+            Some(Ok(text)) if is_same(text, &self.text) => (CopyState::Current, self.seqno()),
             Some(Ok(text)) => match Vg::parse(text) {
                 Ok(vg) if Some(vg.seqno()) < self.seqno() => (CopyState::Old, Some(vg.seqno())),
                 Ok(vg) => (CopyState::Bad, Some(vg.seqno())),

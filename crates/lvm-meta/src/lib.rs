@@ -38,6 +38,7 @@ mod crc;
 mod disk;
 mod error;
 mod format;
+mod hash;
 mod head;
 mod id;
 mod mda_set;

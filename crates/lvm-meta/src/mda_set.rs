@@ -130,7 +130,7 @@ impl MdaSet {
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`]: that of the last area tried.
-    pub fn committed_text(&self) -> Result<Option<Arc<[u8]>>, Error> {
+    pub fn committed_text(&self) -> Result<Option<Arc<Vec<u8>>>, Error> {
         let mut last = Ok(None);
         for mda in self.mdas.iter().filter(|mda| !mda.header.committed.is_empty()) {
             last = self

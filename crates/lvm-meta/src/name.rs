@@ -67,17 +67,48 @@ const HEADER_KEYS: [&str; 6] = [
     "creation_time",
 ];
 
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+')
+/// A set of bytes, by a flag for each.
+///
+/// Reading and committing look at every byte of all names and tags of a VG: looked up in a table that is quick.
+struct Bytes([bool; 256]);
+
+const NAME_BYTES: Bytes = Bytes([false; 256])
+    .and(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+    .and(b"._-+");
+const TAG_BYTES: Bytes = NAME_BYTES.and(b"/=!:&#");
+/// Tags with a NUL between each.
+const JOINED_BYTES: Bytes = TAG_BYTES.and(b"\0");
+
+impl Bytes {
+    #[expect(
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        reason = "`From` and `get_mut` are not const; a byte is below 256"
+    )]
+    const fn and(mut self, mut bytes: &[u8]) -> Self {
+        while let [byte, rest @ ..] = bytes {
+            self.0[*byte as usize] = true;
+            bytes = rest;
+        }
+        self
+    }
+
+    fn has(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).copied().unwrap_or_default()
+    }
+
+    /// Does it hold all of a text?  Without a stop at the first that it does not hold: there is seldom one.
+    fn hold(&self, text: &str) -> bool {
+        text.bytes().fold(true, |all, byte| all & self.has(byte))
+    }
 }
 
-fn is_tag_byte(byte: u8) -> bool {
-    is_name_byte(byte) || matches!(byte, b'/' | b'=' | b'!' | b':' | b'&' | b'#')
-}
-
-/// The first character that holds an illegal byte.  A commit looks at every name and tag of the VG: by bytes it is fast.
-fn illegal_in(text: &str, is_legal: impl Fn(u8) -> bool) -> Option<char> {
-    let at = text.bytes().position(|byte| !is_legal(byte))?;
+/// The first character that holds an illegal byte.
+fn illegal_in(text: &str, legal: &Bytes) -> Option<char> {
+    if legal.hold(text) {
+        return None;
+    }
+    let at = text.bytes().position(|byte| !legal.has(byte))?;
     // Legal bytes are ASCII: the first that is not begins a character.
     text.get(at..)?.chars().next()
 }
@@ -97,7 +128,7 @@ fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
             limit: NAME_LIMIT,
         });
     }
-    if let Some(bad) = illegal_in(text, is_name_byte) {
+    if let Some(bad) = illegal_in(text, &NAME_BYTES) {
         return Err(NameError::BadCharacter {
             what,
             text: shorten(text),
@@ -229,13 +260,12 @@ impl Tag {
 
     /// Are these tags, with a NUL between each, all legal?  Tells for all at once that they are, not which are not.
     pub(crate) fn are_legal(joined: &str) -> bool {
-        let mut last = 0;
-        let all = joined.bytes().all(|byte| {
-            let ends_one = byte == 0 && last != 0;
-            last = byte;
-            ends_one || is_tag_byte(byte)
-        });
-        all && last != 0 && joined.len() <= TAG_LIMIT
+        let bytes = joined.as_bytes();
+        let pairs = bytes.iter().zip(bytes.iter().skip(1));
+        let is_one_empty = pairs.fold(joined.is_empty(), |any, (byte, next)| any | (byte | next == 0))
+            | (bytes.first() == Some(&0))
+            | (bytes.last() == Some(&0));
+        JOINED_BYTES.hold(joined) && !is_one_empty && joined.len() <= TAG_LIMIT
     }
 
     /// As [`Tag::parse`], without a copy.
@@ -251,7 +281,7 @@ impl Tag {
                 limit: TAG_LIMIT,
             });
         }
-        if let Some(bad) = illegal_in(text, is_tag_byte) {
+        if let Some(bad) = illegal_in(text, &TAG_BYTES) {
             return Err(NameError::BadCharacter {
                 what,
                 text: shorten(text),

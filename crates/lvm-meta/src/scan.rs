@@ -33,7 +33,7 @@ pub struct MdaScan {
     /// Its header.
     pub header: Result<MdaHeader, Error>,
     /// Its committed text with the closing NUL: `None` for an area that is empty, ignored, or has no good header.
-    pub text: Option<Result<Arc<[u8]>, Error>>,
+    pub text: Option<Result<Arc<Vec<u8>>, Error>>,
 }
 
 impl MdaScan {
@@ -124,7 +124,11 @@ pub(crate) fn read_header(disk: &dyn Disk, area: DiskArea, device_size: u64) -> 
 }
 
 /// Reads and verifies a text.
-pub(crate) fn read_text(disk: &dyn Disk, header: &MdaHeader, slot: &RawLocation) -> Result<Arc<[u8]>, Error> {
+pub(crate) fn read_text(
+    disk: &dyn Disk,
+    header: &MdaHeader,
+    slot: &RawLocation,
+) -> Result<Arc<Vec<u8>>, Error> {
     let place = Ring::new(header.size).locate(slot, header.start)?;
     let too_large = Error::TextTooLarge {
         length: slot.size,
@@ -154,5 +158,6 @@ pub(crate) fn read_text(disk: &dyn Disk, header: &MdaHeader, slot: &RawLocation)
         });
     }
     debug_assert_eq!(length(&text), slot.size);
-    Ok(text.into())
+    // A vector that is shared, and no slice: of a large text a copy costs half as much as its parsing.
+    Ok(Arc::new(text))
 }

@@ -237,7 +237,7 @@ impl NewLv {
             tags,
             creation: self.creation.map(|(time, host)| (time, Arc::from(host))),
             extents: Extents::new(u32::try_from(extents).unwrap_or(u32::MAX)),
-            segments,
+            segments: segments.into(),
             rare: None,
         }
     }

@@ -114,9 +114,11 @@ impl Vg {
         }
         let added = self.plan_segments(name, lv.extents.get(), segments)?;
         let mut grown = lv.clone();
+        let mut segments = grown.segments.to_vec();
         for segment in added.iter().cloned() {
-            push_joined(&mut grown.segments, segment);
+            push_joined(&mut segments, segment);
         }
+        grown.segments = segments.into();
         grown.extents = length(&grown.segments);
         self.check_references(&grown)?;
         self.take_extents(&added)?;
@@ -144,8 +146,9 @@ impl Vg {
             return Err(ChangeError::NotResizable { lv, segment_type }.into());
         }
         let mut kept = lv.clone();
-        kept.segments.retain(|segment| segment.start < to.get());
-        if let Some(last) = kept.segments.last_mut() {
+        let mut segments = kept.segments.to_vec();
+        segments.retain(|segment| segment.start < to.get());
+        if let Some(last) = segments.last_mut() {
             last.extents = Extents::new(to.get().saturating_sub(last.start));
             if let SegmentKind::Striped(striped) = &last.kind
                 && !last.extents.get().is_multiple_of(striped.stripe_count())
@@ -158,6 +161,7 @@ impl Vg {
                 .into());
             }
         }
+        kept.segments = segments.into();
         kept.extents = to;
         // What stays of the cut segments was theirs a moment ago, so taking it again cannot fail.
         self.give_extents(&cut);
@@ -186,7 +190,7 @@ impl Vg {
             let lv = name.to_owned();
             return Err(ChangeError::BadSize { lv, extents: 0 }.into());
         }
-        new.segments = segments;
+        new.segments = segments.into();
         self.check_references(&new)?;
         self.give_extents(&old.segments);
         if let Err(problem) = self.take_extents(&new.segments) {

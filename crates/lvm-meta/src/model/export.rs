@@ -287,7 +287,7 @@ impl Printer<'_> {
         let count = u64::try_from(lv.segments.len()).unwrap_or(u64::MAX);
         self.number("segment_count = ", count);
         self.line("");
-        for (number, segment) in (1..).zip(&lv.segments) {
+        for (number, segment) in (1..).zip(&*lv.segments) {
             self.segment(number, segment);
         }
         self.line("}");

@@ -10,7 +10,8 @@ impl Vg {
         lv.segments = segments
             .into_iter()
             .map(|(start, extents, kind)| Segment::new(start, Extents::new(extents), kind))
-            .collect();
+            .collect::<Vec<_>>()
+            .into();
         lv.extents = Extents::new(lv.segments.iter().map(|segment| segment.extents.get()).sum());
         self.lvs.replace(lv);
     }

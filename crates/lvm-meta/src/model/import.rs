@@ -6,15 +6,16 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::batch::Batch;
 use super::error::{Fault, TextProblem};
 use super::extents::{ExtentMap, Overlap};
 use super::flags::WRITE_LOCKED;
 use super::import_value::wrong_type;
 use super::lvs::Lvs;
-use super::vg::History;
+use super::vg::{History, PvIndex};
 use super::{Pv, Refusal, Tags, Vg, VgFlags, VgStatus};
 use crate::text::{self, Item, Lexer, NODE_LIMIT, Node};
-use crate::{CorruptKind, Error, ExtentSize, Part, PvId, VgId, VgName};
+use crate::{CorruptKind, Error, ExtentSize, Part, VgId, VgName};
 
 /// What `contents` must say.
 pub(super) const CONTENTS: &str = "Text Format Volume Group";
@@ -30,9 +31,17 @@ pub(super) struct Import<'a> {
     pub(super) nodes: usize,
     pub(super) pvs: Vec<Pv>,
     pub(super) pv_keys: HashMap<Box<str>, usize>,
-    pub(super) pv_ids: HashMap<PvId, usize>,
+    /// Their keys are `pv0`, `pv1` and so on, as LVM writes them.
+    pub(super) pvs_are_numbered: bool,
+    pub(super) pv_ids: PvIndex,
     /// Runs of extents in use, for each PV.
     pub(super) used: Vec<Vec<(u32, u32)>>,
+    /// As [`Import::used`], of the LV that is read.
+    pub(super) runs: Vec<(usize, u32, u32)>,
+    /// An LV was read that may name others, or hold what we do not know.
+    pub(super) has_odd_lv: bool,
+    /// LVs that were read last.
+    pub(super) batch: Batch,
     /// The host that made the last LV: most often the same for all.
     pub(super) host: Option<Arc<str>>,
     pub(super) blocked: Option<Refusal>,
@@ -49,15 +58,19 @@ impl Vg {
     /// [`Error::Corrupt`] with [`Part::Text`] and the byte in the text.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let bytes = text::without_nul(text);
-        let text = String::from_utf8_lossy(bytes);
+        let text = text::readable(bytes);
         let blocked = matches!(text, Cow::Owned(_)).then_some(Refusal::NotText);
         let mut import = Import {
             lexer: Lexer::new(&text),
             nodes: NODE_LIMIT,
             pvs: Vec::new(),
             pv_keys: HashMap::new(),
-            pv_ids: HashMap::new(),
+            pvs_are_numbered: true,
+            pv_ids: PvIndex::default(),
             used: Vec::new(),
+            runs: Vec::new(),
+            has_odd_lv: false,
+            batch: Batch::default(),
             host: None,
             blocked,
         };
@@ -283,10 +296,12 @@ impl<'a> Import<'a> {
 
     fn finish(&mut self, name: &str, head: Head, at: usize) -> Result<Vg, Fault> {
         let mut lvs = head.lvs.unwrap_or_default();
-        lvs.link_all()
-            .map_err(|(lv, name)| TextProblem::Dangling { lv, name }.at(at))?;
-        if let Some(lv) = lvs.cycle() {
-            return Err(TextProblem::Cycle { lv }.at(at));
+        if self.has_odd_lv {
+            lvs.link_all()
+                .map_err(|(lv, name)| TextProblem::Dangling { lv, name }.at(at))?;
+            if let Some(lv) = lvs.cycle() {
+                return Err(TextProblem::Cycle { lv }.at(at));
+            }
         }
         for (pv, used) in self.pvs.iter_mut().zip(&mut self.used) {
             let map = ExtentMap::new(pv.pe_count.get(), used);
@@ -299,10 +314,8 @@ impl<'a> Import<'a> {
             };
             pv.map = map.map_err(overlap)?;
         }
-        for lv in lvs.iter() {
-            if self.blocked.is_none() {
-                self.blocked = lv.refusal();
-            }
+        if self.has_odd_lv && self.blocked.is_none() {
+            self.blocked = lvs.iter().find_map(super::Lv::refusal);
         }
         self.number_pvs(&lvs);
         let pvs = std::mem::take(&mut self.pvs);

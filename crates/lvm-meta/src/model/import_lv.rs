@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::batch::ReadLv;
 use super::error::{Fault, TextProblem};
 use super::flags::WRITE_LOCKED;
 use super::import::{Import, keep_first, required};
 use super::import_value::wrong_type;
 use super::lv::LvRare;
-use super::lvs::{Lvs, Taken};
-use super::{Lv, LvFlags, LvStatus, Segment, Tags};
+use super::lvs::Lvs;
+use super::{LvFlags, LvStatus, Segment, Tags};
 use crate::text::Item;
 use crate::{Extents, LvId, LvName};
 
@@ -45,30 +46,38 @@ impl<'a> Import<'a> {
         // An LV takes some 250 bytes of text at least.
         let rest = self.lexer.text().len().saturating_sub(self.lexer.at());
         lvs.reserve(rest / 400);
+        let read = self.each_lv(&mut lvs);
+        // What is wrong with an LV that was read counts before what is wrong behind it.
+        self.batch.flush(&mut lvs)?;
+        read.map(|()| lvs)
+    }
+
+    fn each_lv(&mut self, lvs: &mut Lvs) -> Result<(), Fault> {
         loop {
-            let item = self.lexer.item()?;
-            let at = self.lexer.item_at();
-            match item {
-                Item::Open(name) => {
-                    LvName::parse(&name).map_err(|error| TextProblem::Name(error).at(at))?;
-                    let lv = self.lv(&name)?;
-                    let id = lv.id;
-                    lvs.push(lv).map_err(|taken| {
-                        let (what, name) = match taken {
-                            Taken::Name => ("LV name", name.into_owned()),
-                            Taken::Id => ("LV id", id.to_string()),
-                        };
-                        TextProblem::Duplicate { what, name }.at(at)
-                    })?;
+            let lv = match self.plain_lv() {
+                Some(lv) => lv,
+                None => {
+                    let item = self.lexer.item()?;
+                    let at = self.lexer.item_at();
+                    match item {
+                        Item::Open(name) => {
+                            LvName::check(&name).map_err(|error| TextProblem::Name(error).at(at))?;
+                            self.has_odd_lv = true;
+                            self.lv(&name)?
+                        }
+                        Item::Assign(key) => return Err(wrong_type(&key, "a section", at)),
+                        Item::Close => return Ok(()),
+                        Item::End => return Err(self.unexpected_end()),
+                    }
                 }
-                Item::Assign(key) => return Err(wrong_type(&key, "a section", at)),
-                Item::Close => return Ok(lvs),
-                Item::End => return Err(self.unexpected_end()),
+            };
+            if self.batch.push(lv) {
+                self.batch.flush(lvs)?;
             }
         }
     }
 
-    fn lv(&mut self, name: &str) -> Result<Lv, Fault> {
+    fn lv(&mut self, name: &str) -> Result<ReadLv, Fault> {
         let at = self.lexer.item_at();
         let mut draft = Draft::default();
         loop {
@@ -118,14 +127,17 @@ impl<'a> Import<'a> {
             LvStatus::WRITE,
             status.contains(LvStatus::WRITE) || draft.write_locked,
         );
-        Ok(Lv {
-            name: name.into(),
-            id: required(draft.id, name, "id", at)?,
+        let id = required(draft.id, name, "id", at)?;
+        let tags = draft.tags.unwrap_or_default();
+        Ok(ReadLv {
+            at,
+            name: self.batch.push_text(name),
+            tags: tags.joined().map(|tags| self.batch.push_text(tags)),
+            segments: self.batch.push_segments(draft.segments),
+            id,
             status,
             flags: draft.flags.unwrap_or_default() | draft.status_flags,
-            tags: draft.tags.unwrap_or_default(),
             creation,
-            segments: draft.segments,
             extents,
             rare: draft.rare,
         })
@@ -176,16 +188,20 @@ impl<'a> Import<'a> {
             "creation_time" => keep_first(&mut draft.creation_time, self.int64(&key)?),
             "creation_host" => {
                 let host = self.string(&key)?;
-                let host = match &self.host {
-                    Some(last) if **last == *host => last.clone(),
-                    _ => self.host.insert(host.as_ref().into()).clone(),
-                };
-                keep_first(&mut draft.creation_host, host);
+                keep_first(&mut draft.creation_host, self.host(&host));
             }
             "segment_count" => keep_first(&mut draft.segment_count, self.int32(&key, 0)?),
             _ => return self.rare_lv_key(key, draft.rare()),
         }
         Ok(())
+    }
+
+    /// The name of a host, shared with the LV before if it is the same.
+    pub(super) fn host(&mut self, name: &str) -> Arc<str> {
+        match &self.host {
+            Some(last) if **last == *name => last.clone(),
+            _ => self.host.insert(name.into()).clone(),
+        }
     }
 
     fn rare_lv_key(&mut self, key: Cow<'a, str>, rare: &mut LvRare) -> Result<(), Fault> {

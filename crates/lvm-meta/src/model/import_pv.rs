@@ -21,6 +21,7 @@ impl Import<'_> {
                     }
                     let pv = self.pv(&key)?;
                     let index = self.pvs.len();
+                    self.pvs_are_numbered &= *key == format!("pv{index}");
                     let duplicate = |what, name| TextProblem::Duplicate { what, name }.at(at);
                     if self.pv_ids.insert(pv.id, index).is_some() {
                         return Err(duplicate("PV id", pv.id.to_string()));

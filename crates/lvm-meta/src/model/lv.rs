@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::part::Part;
 use super::{LvFlags, LvStatus, Refusal, Segment, SegmentKind, Tags};
 use crate::text::Node;
 use crate::{Extents, LvId};
@@ -9,13 +10,13 @@ use crate::{Extents, LvId};
 /// A logical volume: a name, an id, and segments that map its extents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lv {
-    pub(super) name: Arc<str>,
+    pub(super) name: Part<str>,
     pub(super) id: LvId,
     pub(super) status: LvStatus,
     pub(super) flags: LvFlags,
     pub(super) tags: Tags,
     pub(super) creation: Option<(u64, Arc<str>)>,
-    pub(super) segments: Vec<Segment>,
+    pub(super) segments: Part<[Segment]>,
     pub(super) extents: Extents,
     pub(super) rare: Option<Box<LvRare>>,
 }
@@ -149,7 +150,7 @@ impl Lv {
 
     /// Calls `each` with every LV that this one names; true for those that it stands on.
     pub(super) fn each_lv(&self, mut each: impl FnMut(&Arc<str>, bool)) {
-        for segment in &self.segments {
+        for segment in &*self.segments {
             segment.each_lv(&mut each);
         }
     }

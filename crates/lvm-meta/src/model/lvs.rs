@@ -1,9 +1,9 @@
 //! The LVs of a VG: in order, found by name and id, each with those that refer to it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Lv;
+use super::index::{Hash, Index};
 use crate::LvId;
 
 /// The LVs in list order.  Changing one costs the same however many there are.
@@ -11,8 +11,8 @@ use crate::LvId;
 pub(super) struct Lvs {
     /// Removed LVs leave holes; `compact` closes them.
     slots: Vec<Option<Entry>>,
-    by_name: HashMap<Arc<str>, u32>,
-    by_id: HashMap<LvId, u32>,
+    by_name: Index,
+    by_id: Index,
 }
 
 #[derive(Clone, Debug)]
@@ -47,11 +47,27 @@ impl Lvs {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Lv> {
-        self.entry(*self.by_name.get(name)?).map(|entry| &*entry.lv)
+        self.entry(self.slot(name)?).map(|entry| &*entry.lv)
     }
 
     pub(super) fn get_id(&self, id: LvId) -> Option<&Lv> {
-        self.entry(*self.by_id.get(&id)?).map(|entry| &*entry.lv)
+        let slot = self.slot_of_id(self.by_id.hash(id.as_bytes()), id)?;
+        self.entry(slot).map(|entry| &*entry.lv)
+    }
+
+    /// The slot of the LV of a name.
+    fn slot(&self, name: &str) -> Option<u32> {
+        self.slot_of_name(self.by_name.hash(name.as_bytes()), name)
+    }
+
+    fn slot_of_name(&self, hash: Hash, name: &str) -> Option<u32> {
+        let is_it = |slot| self.entry(slot).is_some_and(|entry| *entry.lv.name == *name);
+        self.by_name.get(hash, is_it)
+    }
+
+    fn slot_of_id(&self, hash: Hash, id: LvId) -> Option<u32> {
+        let is_it = |slot| self.entry(slot).is_some_and(|entry| entry.lv.id == id);
+        self.by_id.get(hash, is_it)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Lv> {
@@ -73,7 +89,7 @@ impl Lvs {
 
     /// The LVs that refer to this one, once for each reference.
     pub(super) fn users_of(&self, name: &str) -> impl Iterator<Item = &Lv> {
-        let entry = self.by_name.get(name).and_then(|slot| self.entry(*slot));
+        let entry = self.slot(name).and_then(|slot| self.entry(slot));
         let users = entry.map(|entry| entry.users.as_slice()).unwrap_or_default();
         users
             .iter()
@@ -82,15 +98,19 @@ impl Lvs {
 
     /// Appends an LV without looking at what it refers to.
     pub(super) fn push(&mut self, lv: Lv) -> Result<(), Taken> {
-        if self.by_name.contains_key(&lv.name) {
+        let (name, id) = (
+            self.by_name.hash(lv.name.as_bytes()),
+            self.by_id.hash(lv.id.as_bytes()),
+        );
+        if self.slot_of_name(name, &lv.name).is_some() {
             return Err(Taken::Name);
         }
-        if self.by_id.contains_key(&lv.id) {
+        if self.slot_of_id(id, lv.id).is_some() {
             return Err(Taken::Id);
         }
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.by_name.insert(lv.name.clone(), slot);
-        self.by_id.insert(lv.id, slot);
+        self.by_name.insert(name, slot);
+        self.by_id.insert(id, slot);
         self.slots.push(Some(Entry {
             lv: Arc::new(lv),
             users: Vec::new(),
@@ -112,8 +132,8 @@ impl Lvs {
             let slot = u32::try_from(slot).unwrap_or(u32::MAX);
             let Some(entry) = entry else { continue };
             let mut dangling = None;
-            entry.lv.each_lv(|name, _| match self.by_name.get(name) {
-                Some(target) => links.push((*target, slot)),
+            entry.lv.each_lv(|name, _| match self.slot(name) {
+                Some(target) => links.push((target, slot)),
                 None => dangling = Some(name.to_string()),
             });
             if let Some(name) = dangling {
@@ -132,7 +152,7 @@ impl Lvs {
     pub(super) fn missing(&self, lv: &Lv) -> Option<String> {
         let mut missing = None;
         lv.each_lv(|name, _| {
-            if missing.is_none() && !self.by_name.contains_key(name) {
+            if missing.is_none() && self.slot(name).is_none() {
                 missing = Some(name.to_string());
             }
         });
@@ -141,7 +161,7 @@ impl Lvs {
 
     fn link(&mut self, lv: &Lv, user: u32) {
         lv.each_lv(|name, _| {
-            if let Some(slot) = self.by_name.get(name).copied()
+            if let Some(slot) = self.slot(name)
                 && let Some(entry) = self.entry_mut(slot)
             {
                 entry.users.push(user);
@@ -151,7 +171,7 @@ impl Lvs {
 
     fn unlink(&mut self, lv: &Lv, user: u32) {
         lv.each_lv(|name, _| {
-            if let Some(slot) = self.by_name.get(name).copied()
+            if let Some(slot) = self.slot(name)
                 && let Some(entry) = self.entry_mut(slot)
                 && let Some(at) = entry.users.iter().rposition(|own| *own == user)
             {
@@ -164,7 +184,7 @@ impl Lvs {
     pub(super) fn add(&mut self, lv: Lv) -> Result<(), Taken> {
         let name = lv.name.clone();
         self.push(lv)?;
-        if let Some(slot) = self.by_name.get(&name).copied()
+        if let Some(slot) = self.slot(&name)
             && let Some(lv) = self.entry(slot).map(|entry| entry.lv.clone())
         {
             self.link(&lv, slot);
@@ -174,9 +194,10 @@ impl Lvs {
 
     /// Takes an LV out that nothing refers to.
     pub(super) fn remove(&mut self, name: &str) -> Option<Arc<Lv>> {
-        let slot = self.by_name.remove(name)?;
+        let slot = self.slot(name)?;
         let entry = self.slots.get_mut(index(slot))?.take()?;
-        self.by_id.remove(&entry.lv.id);
+        self.by_name.remove(self.by_name.hash(name.as_bytes()), slot);
+        self.by_id.remove(self.by_id.hash(entry.lv.id.as_bytes()), slot);
         self.unlink(&entry.lv, slot);
         self.compact();
         Some(entry.lv)
@@ -184,9 +205,7 @@ impl Lvs {
 
     /// Puts an LV of the same name and id in the place of one.
     pub(super) fn replace(&mut self, lv: Lv) {
-        let Some(slot) = self.by_name.get(&lv.name).copied() else {
-            return;
-        };
+        let Some(slot) = self.slot(&lv.name) else { return };
         let lv = Arc::new(lv);
         let Some(entry) = self.entry_mut(slot) else { return };
         let old = std::mem::replace(&mut entry.lv, lv.clone());
@@ -206,19 +225,21 @@ impl Lvs {
 
     /// Gives an LV another name that is free, in the segments of its users, too.
     pub(super) fn rename(&mut self, from: &str, to: &Arc<str>) {
-        let Some(slot) = self.by_name.remove(from) else {
-            return;
-        };
-        self.by_name.insert(to.clone(), slot);
+        let Some(slot) = self.slot(from) else { return };
+        self.by_name.remove(self.by_name.hash(from.as_bytes()), slot);
+        self.by_name.insert(self.by_name.hash(to.as_bytes()), slot);
         let Some(entry) = self.entry_mut(slot) else { return };
-        Arc::make_mut(&mut entry.lv).name = to.clone();
+        Arc::make_mut(&mut entry.lv).name = (&**to).into();
         for user in entry.users.clone() {
             if let Some(entry) = self.entry_mut(user) {
-                for segment in &mut Arc::make_mut(&mut entry.lv).segments {
+                let lv = Arc::make_mut(&mut entry.lv);
+                let mut segments = lv.segments.to_vec();
+                for segment in &mut segments {
                     if let super::SegmentKind::Striped(striped) = &mut segment.kind {
                         striped.rename(from, to);
                     }
                 }
+                lv.segments = segments.into();
             }
         }
     }
@@ -236,9 +257,8 @@ impl Lvs {
         }
         let place = |old: u32| moved.get(index(old)).copied().unwrap_or_default();
         self.slots.retain(Option::is_some);
-        for slot in self.by_name.values_mut().chain(self.by_id.values_mut()) {
-            *slot = place(*slot);
-        }
+        self.by_name.renumber(place);
+        self.by_id.renumber(place);
         for entry in self.slots.iter_mut().flatten() {
             for user in &mut entry.users {
                 *user = place(*user);
@@ -252,7 +272,7 @@ impl Lvs {
         let mut open = Vec::new();
         let mut gather = |lv: &Lv, open: &mut Vec<u32>| {
             lv.each_lv(|name, stands_on| {
-                let slot = self.by_name.get(name).copied().filter(|_| stands_on);
+                let slot = self.slot(name).filter(|_| stands_on);
                 open.extend(slot.filter(|slot| seen.insert(*slot)));
             });
         };
@@ -298,7 +318,7 @@ impl Lvs {
                 let Some(entry) = self.entry(slot) else { continue };
                 let mut open = None;
                 entry.lv.each_lv(|name, stands_on| {
-                    let Some(target) = self.by_name.get(name).copied().filter(|_| stands_on) else {
+                    let Some(target) = self.slot(name).filter(|_| stands_on) else {
                         return;
                     };
                     match marks.get(index(target)) {

@@ -1,5 +1,6 @@
 //! The volume group as its metadata text describes it, and every change that we make to one.
 
+mod batch;
 mod change;
 mod change_lv;
 mod change_pv;
@@ -12,13 +13,16 @@ mod flags;
 mod forced;
 mod import;
 mod import_lv;
+mod import_plain;
 mod import_pv;
 mod import_segment;
 mod import_value;
+mod index;
 mod last_print;
 mod lv;
 mod lvs;
 mod opaque;
+mod part;
 mod plan;
 mod pv;
 mod refusal;

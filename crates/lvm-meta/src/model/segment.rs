@@ -202,15 +202,18 @@ impl Segment {
     /// The words behind the type, such as `RESHAPE`.
     pub(crate) fn type_words(&self) -> impl Iterator<Item = &str> {
         let suffix = match &self.kind {
-            SegmentKind::Other(other) => split_type(other.type_name()).1,
-            _ => self.rare.as_ref().map_or("", |rare| &rare.suffix),
+            SegmentKind::Other(other) => Some(split_type(other.type_name()).1),
+            _ => self.rare.as_ref().map(|rare| &*rare.suffix),
         };
-        suffix.split('+').skip(1)
+        suffix.into_iter().flat_map(|suffix| suffix.split('+').skip(1))
     }
 
     /// The type without the words behind it.
     pub(crate) fn base_type(&self) -> &str {
-        split_type(self.type_name()).0
+        match &self.kind {
+            SegmentKind::Other(other) => split_type(other.type_name()).0,
+            plain => plain.type_name(),
+        }
     }
 
     /// The tags of the segment, which LVM keeps and nobody sets.

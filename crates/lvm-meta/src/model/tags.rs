@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::part::Part;
 use crate::text::{needs_escapes, push_quoted};
 use crate::{NameError, Tag};
 
@@ -11,7 +12,7 @@ use crate::{NameError, Tag};
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tags {
     /// Joined by NUL, which no text can hold; `None` for no tags.
-    joined: Option<Box<str>>,
+    joined: Option<Part<str>>,
 }
 
 impl Tags {
@@ -50,8 +51,18 @@ impl Tags {
             joined.push_str(text);
         }
         Self {
-            joined: Some(joined.into()),
+            joined: Some(joined.as_str().into()),
         }
+    }
+
+    /// Tags that come once, joined by NUL.
+    pub(super) fn from_joined(joined: Option<Part<str>>) -> Self {
+        Self { joined }
+    }
+
+    /// The tags joined by NUL; `None` for no tags.
+    pub(super) fn joined(&self) -> Option<&str> {
+        self.joined.as_deref()
     }
 
     /// The tags, in order.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::lvs::Lvs;
 use super::{Lv, LvStatus, Pv, Refusal, Tags, VgFlags, VgStatus};
+use crate::hash::Seed;
 use crate::text::Node;
 use crate::{ExtentSize, Extents, LvId, PvId, Tag, VgId, VgName};
 
@@ -35,12 +36,18 @@ pub struct Vg {
     pub(super) metadata_copies: u32,
     pub(super) extras: Vec<Node>,
     pub(super) pvs: Vec<Pv>,
-    pub(super) pv_index: HashMap<PvId, usize>,
+    pub(super) pv_index: PvIndex,
     pub(super) lvs: Lvs,
     pub(super) history: Option<History>,
     /// A lasting reason against changes that was found while reading.
     pub(super) blocked: Option<Refusal>,
 }
+
+/// PVs that are searched one by one.
+const FEW_PVS: usize = 6;
+
+/// Places of PVs by their ids.
+pub(super) type PvIndex = HashMap<PvId, usize, Seed>;
 
 /// The records of removed thin LVs, kept as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +104,7 @@ impl Vg {
             metadata_copies: 0,
             extras: Vec::new(),
             pvs: Vec::new(),
-            pv_index: HashMap::new(),
+            pv_index: PvIndex::default(),
             lvs: Lvs::default(),
             history: None,
             blocked: None,
@@ -210,12 +217,16 @@ impl Vg {
 
     /// The PV of an id.
     pub fn pv(&self, id: PvId) -> Option<&Pv> {
-        self.pvs.get(*self.pv_index.get(&id)?)
+        self.pvs.get(self.pv_number(id)?)
     }
 
     /// Which of [`Vg::pvs`] has an id.
     pub(crate) fn pv_number(&self, id: PvId) -> Option<usize> {
-        self.pv_index.get(&id).copied()
+        // A few PVs are looked at as quickly as one is looked up.
+        match self.pvs.len() {
+            0..=FEW_PVS => self.pvs.iter().position(|pv| pv.id == id),
+            _ => self.pv_index.get(&id).copied(),
+        }
     }
 
     /// The LVs in the order of the text, new ones last.

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::error::{TextError, TextErrorKind as Kind};
+use super::plain::Plain;
 
 /// LVM reads a `creation_time` that overflows as this one; old tools wrote such times.
 const OVERFLOWN_TIME: i64 = 1_527_120_000;
@@ -72,6 +73,16 @@ impl<'a> Lexer<'a> {
     /// The first byte of the last item: where errors about it point.
     pub(crate) fn item_at(&self) -> usize {
         self.item_at
+    }
+
+    /// A reader of what comes that expects it as LVM prints it.
+    pub(crate) fn plain(&self) -> Plain<'a> {
+        Plain::new(self.text.get(self.at..).unwrap_or_default())
+    }
+
+    /// Goes on behind what such a reader read.
+    pub(crate) fn skip_to(&mut self, plain: &Plain<'a>) {
+        self.at = self.text.len().saturating_sub(plain.rest().len());
     }
 
     fn peek(&self) -> Option<u8> {

@@ -13,6 +13,7 @@ mod error;
 mod lexer;
 mod node;
 mod parse;
+mod plain;
 mod print;
 
 pub use error::{TextError, TextErrorKind};
@@ -21,5 +22,6 @@ pub use node::{Body, Node, Section, Value};
 #[cfg(feature = "serde")]
 pub(crate) use parse::DEPTH_LIMIT;
 pub use parse::parse;
-pub(crate) use parse::{NODE_LIMIT, parse_body, without_nul};
+pub(crate) use parse::{NODE_LIMIT, parse_body, readable, without_nul};
+pub(crate) use plain::Plain;
 pub(crate) use print::{needs_escapes, push_key, push_quoted, push_u64, push_value};

@@ -1,6 +1,7 @@
 //! Text to tree.
 
 use std::borrow::Cow;
+use std::ffi::CStr;
 
 use super::error::{TextError, TextErrorKind as Kind};
 use super::lexer::{Item, Lexer, Scalar};
@@ -19,16 +20,23 @@ pub(crate) const NODE_LIMIT: usize = 1_000_000;
 /// # Errors
 /// [`TextError`] with the byte where the text stops making sense.
 pub fn parse(text: &[u8]) -> Result<Section, TextError> {
-    let text = String::from_utf8_lossy(without_nul(text));
+    let text = readable(without_nul(text));
     let mut lexer = Lexer::new(&text);
     let mut nodes = NODE_LIMIT;
     let section = parse_items(&mut lexer, 0, &mut nodes, false)?;
     Ok(section)
 }
 
+/// A text with replacement characters for what is no UTF-8.
+pub(crate) fn readable(text: &[u8]) -> Cow<'_, str> {
+    // Of what is UTF-8 this is the quicker way to see it.
+    std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed)
+}
+
 /// The text before its first NUL.
 pub(crate) fn without_nul(text: &[u8]) -> &[u8] {
-    text.split(|byte| *byte == 0).next().unwrap_or_default()
+    // Searched for word by word, not byte by byte.
+    CStr::from_bytes_until_nul(text).map_or(text, CStr::to_bytes)
 }
 
 /// Parses what stands behind a key: a value, or a section's items up to its `}`.

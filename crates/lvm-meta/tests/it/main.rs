@@ -21,5 +21,6 @@ mod round_trip;
 mod rules;
 #[cfg(feature = "serde")]
 mod serial;
+mod short_cut;
 mod support;
 mod texts;

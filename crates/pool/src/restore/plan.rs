@@ -36,7 +36,7 @@ pub(crate) struct Plan<'a> {
     /// Disks of the VG as it is, or once was, that the text does not list.
     pub(crate) leaving: Vec<&'a ScannedDisk>,
     /// The VG's text as it is, if one can be read.
-    pub(crate) current: Option<Arc<[u8]>>,
+    pub(crate) current: Option<Arc<Vec<u8>>>,
 }
 
 impl<'a> Wanted<'a> {
@@ -315,7 +315,7 @@ fn found_pvs(scan: &Scan) -> impl Iterator<Item = (Option<&FoundVg>, &lvm_meta::
 fn texts(read: &PvScan) -> impl Iterator<Item = &[u8]> {
     read.mdas
         .iter()
-        .filter_map(|mda| Some(&**mda.text.as_ref()?.as_ref().ok()?))
+        .filter_map(|mda| Some(mda.text.as_ref()?.as_ref().ok()?.as_slice()))
 }
 
 /// What a text tells of itself; of one with a broken grammar the name.
