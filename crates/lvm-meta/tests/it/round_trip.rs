@@ -195,7 +195,12 @@ fn labels_and_headers_that_lvm_wrote_come_back_byte_for_byte() {
         };
         // What is written and reverted lies behind the last text, where nothing is; all else is as it was.
         let text = text.as_ref().unwrap();
-        set.write(text.as_slice()).unwrap().precommit().unwrap().revert().unwrap();
+        set.write(text.as_slice())
+            .unwrap()
+            .precommit()
+            .unwrap()
+            .revert()
+            .unwrap();
         let after = head.bytes.bytes();
         let last = fixtures::texts_of(&bytes).last().unwrap().as_ptr() as usize - bytes.as_ptr() as usize;
         let end = last + fixtures::texts_of(&bytes).last().unwrap().len();
