@@ -36,6 +36,33 @@ pub(crate) struct NewDisk {
     data_start: u64,
 }
 
+/// Makes the error of a disk.
+fn refusal(path: &Path) -> impl Fn(DiskProblem) -> Error {
+    move |why| Error::Disk {
+        disk: path.into(),
+        why,
+    }
+}
+
+/// What the label of a disk says that is there and no VG's.
+fn label_of_no_vg(scan: &Scan, path: &Path) -> Result<Option<Label>, Error> {
+    if !path.exists() {
+        return Err(refusal(path)(DiskProblem::Missing));
+    }
+    match scan.label_on(path) {
+        Some(Label::OfVg(vg)) => Err(refusal(path)(DiskProblem::InVg(vg))),
+        label => Ok(label),
+    }
+}
+
+fn measure(path: &Path, disk: &dyn Disk) -> Result<u64, Error> {
+    disk.size().map_err(|source| Error::Io {
+        what: "measure",
+        path: path.into(),
+        source,
+    })
+}
+
 impl NewDisk {
     /// Checks that a disk may be taken, plans its PV, and holds it open for nobody else.  Nothing is written.
     ///
@@ -53,17 +80,8 @@ impl NewDisk {
             force,
             ..
         } = *request;
-        let refuse = |why| Error::Disk {
-            disk: path.into(),
-            why,
-        };
-        if !path.exists() {
-            return Err(refuse(DiskProblem::Missing));
-        }
-        let label = scan.label_on(path);
-        if let Some(Label::OfVg(vg)) = &label {
-            return Err(refuse(DiskProblem::InVg(vg.clone())));
-        }
+        let refuse = refusal(path);
+        let label = label_of_no_vg(scan, path)?;
         let forgiven = |reason: &InUse| match reason {
             // A PV of no VG is as good as blank; one that says it is in use may be one whose other disks are away.
             InUse::Signature(found) if found.kind == SignatureKind::LvmPv => {
@@ -72,11 +90,7 @@ impl NewDisk {
             other => force && other.can_be_forced(),
         };
         let (disk, device_id) = claim(inner, path, &forgiven)?;
-        let size = disk.size().map_err(|source| Error::Io {
-            what: "measure",
-            path: path.into(),
-            source,
-        })?;
+        let size = measure(path, &*disk)?;
         let needed = inner.config.devices.pv_min_size;
         if size < needed {
             return Err(refuse(DiskProblem::TooSmall { size, needed }));
@@ -113,17 +127,8 @@ impl NewDisk {
         (vg, pv): (&Vg, &Pv),
         force: bool,
     ) -> Result<Self, Error> {
-        let refuse = |why| Error::Disk {
-            disk: path.into(),
-            why,
-        };
-        if !path.exists() {
-            return Err(refuse(DiskProblem::Missing));
-        }
-        let label = scan.label_on(path);
-        if let Some(Label::OfVg(vg)) = &label {
-            return Err(refuse(DiskProblem::InVg(vg.clone())));
-        }
+        let refuse = refusal(path);
+        let label = label_of_no_vg(scan, path)?;
         let found = scan.disk_at(path);
         if let Some(found) = found
             && let Ok(Some(read)) = lvm_meta::scan(&*found.disk)
@@ -142,11 +147,7 @@ impl NewDisk {
             other => force && other.can_be_forced(),
         };
         let (disk, device_id) = claim(inner, path, &forgiven)?;
-        let size = disk.size().map_err(|source| Error::Io {
-            what: "measure",
-            path: path.into(),
-            source,
-        })?;
+        let size = measure(path, &*disk)?;
         let layout = PvLayout::restored(size, vg.extent_size(), pv).map_err(|error| match error {
             lvm_meta::Error::DeviceTooSmall { size, needed } => {
                 refuse(DiskProblem::TooSmall { size, needed })

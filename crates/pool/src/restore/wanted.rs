@@ -42,7 +42,7 @@ impl<'a> Wanted<'a> {
         }
         let is_thin = |lv: &&lvm_meta::Lv| {
             let mut types = lv.segments().iter().map(|segment| segment.type_name());
-            types.any(|name| name == "thin-pool" || name == "thin")
+            types.any(|name| matches!(name.split('+').next(), Some("thin-pool" | "thin")))
         };
         if let Some(lv) = vg.lvs().find(is_thin).filter(|_| !request.force) {
             return Err(Error::NeedsForce {

@@ -27,7 +27,8 @@ impl StoragePool {
     ///
     /// # Errors
     /// [`Error::Refused`] for a pool that must not be changed: one with a missing disk, or with a PV that is on two
-    /// devices or in two VGs, or one of whose differing copies cannot be read; [`Error::Host`] when what the repair drops cannot be archived.
+    /// devices or in two VGs, or one of whose differing copies cannot be read; [`Error::Host`] when what the repair
+    /// drops cannot be archived.
     pub fn repair(&self) -> Result<PoolInfo, Error> {
         let inner = &*self.inner;
         let _locks = inner.lock_global(self.name())?;

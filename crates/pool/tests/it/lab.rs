@@ -36,6 +36,19 @@ pub(crate) fn forced(name: &str, disks: &[PathBuf]) -> CreatePool {
     request
 }
 
+/// The checksum of labels and headers: CRC-32 with a start value of its own, not inverted.
+pub(crate) fn lvm_checksum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0xf597_a6cf, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            if sum & 1 == 1 {
+                sum >> 1 ^ 0xedb8_8320
+            } else {
+                sum >> 1
+            }
+        })
+    })
+}
+
 /// What the disks do at their `at`th operation from now on.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Cut {

@@ -7,7 +7,7 @@ use lvm_pool::CreateReplica;
 
 use uuid::Uuid;
 
-use crate::lab::{Cut, Lab, POOL, UNIT, request, uuid};
+use crate::lab::{Cut, Lab, POOL, UNIT, lvm_checksum, request, uuid};
 
 /// First byte of the metadata area's header on each disk.
 const MDA: u64 = 4096;
@@ -213,17 +213,4 @@ fn an_area_that_the_label_names_among_the_extents_is_not_written() {
     assert!(!reasons(&lab).is_empty());
     let _ = lab.pool().repair();
     assert!(fs::read(&lab.images[1]).unwrap()[extents as usize..] == before[extents as usize..]);
-}
-
-/// The checksum of labels: CRC-32 with a start value of its own, not inverted.
-fn lvm_checksum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0xf597_a6cf, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
-            if sum & 1 == 1 {
-                sum >> 1 ^ 0xedb8_8320
-            } else {
-                sum >> 1
-            }
-        })
-    })
 }

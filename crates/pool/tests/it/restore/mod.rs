@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use lvm_meta::{Disk, FileDisk, MdaSet, Provenance, Vg};
 use lvm_pool::{Class, CreateReplica, RestorePool};
 
-use crate::lab::{Lab, POOL, UNIT, request, uuid};
+use crate::lab::{Lab, POOL, UNIT, lvm_checksum, request, uuid};
 use crate::refusals::check_refused;
 
 /// First byte of the metadata area's header, and of the first extent, on each disk.
@@ -330,17 +330,4 @@ fn image_files_have_no_backups_of_the_hosts() {
     let lab = Lab::with_pool(1);
     assert!(lab.system().saved_metadata(POOL).unwrap().is_empty());
     assert!(lab.system().saved_metadata("../x").is_err());
-}
-
-/// The checksum of headers: CRC-32 with a start value of its own, not inverted.
-fn lvm_checksum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0xf597_a6cf, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
-            if sum & 1 == 1 {
-                sum >> 1 ^ 0xedb8_8320
-            } else {
-                sum >> 1
-            }
-        })
-    })
 }

@@ -60,21 +60,30 @@ fn a_text_with_a_thin_pool_takes_a_word() {
         )
     };
     let striped = |extent| format!("type = \"striped\"\nstripe_count = 1\nstripes = [\n\"pv2\", {extent}\n]");
-    let pool = "type = \"thin-pool\"\nmetadata = \"tp_tmeta\"\npool = \"tp_tdata\"\ntransaction_id = 5\n\
-                chunk_size = 128\ndiscards = \"passdown\"\nzero_new_blocks = 1";
-    let thin = [
-        lv("tp", 1, ", \"VISIBLE\"", pool),
-        lv("tp_tmeta", 2, "", &striped(10)),
-        lv("tp_tdata", 3, "", &striped(11)),
-    ];
-    let lvs = format!("logical_volumes {{\n{}", thin.concat());
-    let mut request = RestorePool::new(POOL, edited(&prepared.text, "logical_volumes {\n", &lvs));
-    check_refused(lab, "NeedsForce", Class::InvalidArgument, |system| {
-        system.restore_pool(&request)
-    });
-    request.force = true;
-    let done = lab.system().restore_pool(&request).unwrap();
-    assert_eq!(done.pool.foreign_lvs, ["tp"]);
+    for word in ["", "+CROP_METADATA"] {
+        let crop = if word.is_empty() {
+            ""
+        } else {
+            "\ncrop_metadata = 1"
+        };
+        let pool = format!(
+            "type = \"thin-pool{word}\"\nmetadata = \"tp_tmeta\"\npool = \"tp_tdata\"\ntransaction_id = 5\n\
+             chunk_size = 128\ndiscards = \"passdown\"\nzero_new_blocks = 1{crop}"
+        );
+        let thin = [
+            lv("tp", 1, ", \"VISIBLE\"", &pool),
+            lv("tp_tmeta", 2, "", &striped(10)),
+            lv("tp_tdata", 3, "", &striped(11)),
+        ];
+        let lvs = format!("logical_volumes {{\n{}", thin.concat());
+        let mut request = RestorePool::new(POOL, edited(&prepared.text, "logical_volumes {\n", &lvs));
+        check_refused(lab, "NeedsForce", Class::InvalidArgument, |system| {
+            system.restore_pool(&request)
+        });
+        request.force = true;
+        let done = lab.system().restore_pool(&request).unwrap();
+        assert_eq!(done.pool.foreign_lvs, ["tp"]);
+    }
 }
 
 #[test]
