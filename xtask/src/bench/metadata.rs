@@ -28,13 +28,14 @@ pub(crate) fn run() -> Result<()> {
     let dir = sh::target().join("bench-metadata");
     fs::create_dir_all(&dir)?;
     let parser = build_parser(&dir)?;
-    let bench = |word: &str| {
-        let mut cargo = sh::cargo(&["bench", "--quiet", "--bench", "speed", "--", word]);
-        cargo.arg(&dir);
+    let bench = |program: &str, words: &[&str]| {
+        let mut cargo = sh::cargo(&["bench", "--quiet", "--bench", program, "--"]);
+        cargo.args(words).arg(&dir);
         sh::output(&mut cargo)
     };
-    bench("write")?;
-    let mut numbers = read(&bench("measure")?)?;
+    bench("speed", &["write"])?;
+    let mut numbers = read(&bench("speed", &["measure"])?)?;
+    numbers.extend(read(&bench("memory", &[])?)?);
     let measured: Vec<(String, u32)> = numbers
         .keys()
         .filter(|(_, _, what)| what == "bytes")
