@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lvm_native::dm::{
-    Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
-    Embedded, Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion,
+    Backend, BlockIo, Cookie, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid, Embedded,
+    Error, EventSource, ListedDevice, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion,
     UdevFlags, Version,
 };
 
@@ -57,14 +57,16 @@ impl DeviceMapper for Memory {
     fn backing(&self, path: &Path) -> Result<DeviceNumber, Error> {
         self.rest.backing(path)
     }
-    fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
-        let entry = |device: &DeviceInfo| DeviceEntry {
-            name: device.name.clone(),
-            uuid: device.uuid.clone(),
-            number: device.number,
-            event_nr: Some(device.event_nr),
-        };
-        Ok(self.devices().values().map(entry).collect())
+    fn each_device(&self, visit: &mut dyn FnMut(ListedDevice<'_>)) -> Result<(), Error> {
+        for device in self.devices().values() {
+            visit(ListedDevice {
+                name: device.name.as_str().as_bytes(),
+                uuid: device.uuid.as_ref().map(|uuid| uuid.as_str().as_bytes()),
+                number: device.number,
+                event_nr: Some(device.event_nr),
+            });
+        }
+        Ok(())
     }
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {
         let mut devices = self.devices();

@@ -11,11 +11,13 @@
 //!
 //! Native byte order.  Reference: Linux `include/uapi/linux/dm-ioctl.h`.
 
+use std::iter;
+
 use crate::command::Command;
 use crate::sys::HEADER;
 use crate::{
-    DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Error, StatusLine, Table, TargetVersion,
-    Version,
+    DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Error, ListedDevice, StatusLine, Table,
+    TargetVersion, Version,
 };
 
 pub(crate) mod flag {
@@ -49,9 +51,9 @@ pub(crate) struct Message {
 }
 
 /// A device of a list reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub(crate) entry: DeviceEntry,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed<'a> {
+    pub(crate) device: ListedDevice<'a>,
     /// The reply tells the uuid, or that there is none.  Older kernels are silent.
     pub(crate) tells_uuid: bool,
 }
@@ -249,6 +251,11 @@ impl Message {
         Ok(String::from_utf8_lossy(self.string(at, end)?).into_owned())
     }
 
+    /// Its bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn has(&self, flag: u32) -> bool {
         self.u32(28).is_ok_and(|flags| flags & flag != 0)
     }
@@ -285,32 +292,44 @@ impl Message {
     }
 
     /// Start and end of each record of a list, by `next` offsets that count from the record's own start.
-    fn records(&self, next_at: usize, least_size: usize) -> Result<Vec<(usize, usize)>, Error> {
-        let mut found = Vec::new();
-        let Some(mut at) = self.payload()? else {
-            return Ok(found);
-        };
-        loop {
-            let next = usize::try_from(self.u32(at.saturating_add(next_at))?).map_err(|_| self.bad(at))?;
-            if next == 0 {
-                found.push((at, self.bytes.len()));
-                return Ok(found);
-            }
-            // Each record is longer than nothing and inside the reply, so this ends.
-            let end = at
-                .checked_add(next)
-                .filter(|end| next >= least_size && *end < self.bytes.len());
-            let end = end.ok_or_else(|| self.bad(at))?;
-            found.push((at, end));
-            at = end;
-        }
+    fn records(
+        &self,
+        next_at: usize,
+        least_size: usize,
+    ) -> Result<impl Iterator<Item = Result<(usize, usize), Error>>, Error> {
+        let mut start = self.payload()?;
+        Ok(iter::from_fn(move || {
+            // Nothing comes after the last record, nor after an error.
+            let at = start.take()?;
+            let record = self.record(at, next_at, least_size);
+            start = record.as_ref().ok().and_then(|(_, next)| *next);
+            Some(record.map(|(end, _)| (at, end)))
+        }))
     }
 
-    pub(crate) fn devices(&self) -> Result<Vec<Listed>, Error> {
-        let mut devices = Vec::new();
+    /// The end of the record that starts at `at`, and where the next one starts.
+    fn record(&self, at: usize, next_at: usize, least_size: usize) -> Result<(usize, Option<usize>), Error> {
+        let next = usize::try_from(self.u32(at.saturating_add(next_at))?).map_err(|_| self.bad(at))?;
+        if next == 0 {
+            return Ok((self.bytes.len(), None));
+        }
+        // Each record is longer than nothing and inside the reply, so this ends.
+        let end = at
+            .checked_add(next)
+            .filter(|end| next >= least_size && *end < self.bytes.len());
+        let end = end.ok_or_else(|| self.bad(at))?;
+        Ok((end, Some(end)))
+    }
+
+    /// Shows each device of a list reply to `visit`.
+    pub(crate) fn each_device<'a>(
+        &'a self,
+        mut visit: impl FnMut(Listed<'a>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let version = self.version()?;
         let has_events = (version.major, version.minor) >= (4, 37);
-        for (at, end) in self.records(8, 16)? {
+        for record in self.records(8, 16)? {
+            let (at, end) = record?;
             let dev = self.u64(at)?;
             if dev == 0 {
                 break;
@@ -319,31 +338,31 @@ impl Message {
             let name = self.string(name_at, end.min(name_at.saturating_add(NAME_FIELD)))?;
             let more = name_at.saturating_add(name.len()).saturating_add(1);
             let more = more.saturating_sub(at).next_multiple_of(8).saturating_add(at);
-            let mut entry = DeviceEntry {
-                name: DmName::of_kernel(name),
+            let mut device = ListedDevice {
+                name,
                 uuid: None,
                 number: DeviceNumber::of_huge(dev),
                 event_nr: None,
             };
             let mut told = 0;
             if has_events {
-                entry.event_nr = Some(self.u32(more)?);
+                device.event_nr = Some(self.u32(more)?);
                 // The last record of an older kernel ends here.
                 told = self.u32(more.saturating_add(4)).unwrap_or(0);
             }
             if told & HAS_UUID != 0 {
                 let uuid_at = more.saturating_add(8);
-                let uuid = self.string(uuid_at, end.min(uuid_at.saturating_add(UUID_FIELD)))?;
-                entry.uuid = Some(DmUuid::of_kernel(uuid));
+                device.uuid = Some(self.string(uuid_at, end.min(uuid_at.saturating_add(UUID_FIELD)))?);
             }
             let tells_uuid = told & (HAS_UUID | HAS_NO_UUID) != 0;
-            devices.push(Listed { entry, tells_uuid });
+            visit(Listed { device, tells_uuid })?;
         }
-        Ok(devices)
+        Ok(())
     }
 
     pub(crate) fn target_versions(&self) -> Result<Vec<TargetVersion>, Error> {
-        let read = |(at, end): (usize, usize)| {
+        let read = |record: Result<(usize, usize), Error>| {
+            let (at, end) = record?;
             let number = |offset: usize| self.u32(at.saturating_add(offset));
             let version = Version {
                 major: number(4)?,
@@ -354,7 +373,7 @@ impl Message {
             let name = self.text_at(name_at, end.min(name_at.saturating_add(NAME_FIELD)))?;
             Ok(TargetVersion { name, version })
         };
-        self.records(0, 17)?.into_iter().map(read).collect()
+        self.records(0, 17)?.map(read).collect()
     }
 
     /// The targets of a status reply, whose `next` counts from the first one's start.
@@ -418,7 +437,7 @@ pub(crate) fn decode_everything(bytes: &[u8]) {
     let _ = (
         reply.version(),
         reply.info(),
-        reply.devices(),
+        reply.each_device(|_| Ok(())),
         reply.target_versions(),
     );
     let _ = (reply.dependencies(), reply.answer());

@@ -144,6 +144,30 @@ pub struct DeviceEntry {
     pub event_nr: Option<u32>,
 }
 
+/// One device of a mapper's list, as it goes by: nothing is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedDevice<'a> {
+    /// Its name as the kernel has it, which need not be text.
+    pub name: &'a [u8],
+    /// Its uuid, if it has one; the same.
+    pub uuid: Option<&'a [u8]>,
+    /// Its number.
+    pub number: DeviceNumber,
+    /// Its event counter, where the kernel tells it in the list.
+    pub event_nr: Option<u32>,
+}
+
+impl From<ListedDevice<'_>> for DeviceEntry {
+    fn from(listed: ListedDevice<'_>) -> Self {
+        Self {
+            name: DmName::of_kernel(listed.name),
+            uuid: listed.uuid.map(DmUuid::of_kernel),
+            number: listed.number,
+            event_nr: listed.event_nr,
+        }
+    }
+}
+
 /// A target that the kernel has loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetVersion {

@@ -25,7 +25,8 @@ pub mod testing;
 mod udev;
 
 pub use device::{
-    DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, StatusLine, SuspendFlags, TargetVersion, Version,
+    DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, ListedDevice, StatusLine, SuspendFlags, TargetVersion,
+    Version,
 };
 pub use embedded::Embedded;
 pub use error::Error;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::{
-    Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Error, StatusLine, SuspendFlags,
-    Table, TargetVersion, UdevFlags, Version,
+    Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Error, ListedDevice, StatusLine,
+    SuspendFlags, Table, TargetVersion, UdevFlags, Version,
 };
 
 /// Which mapper it is.
@@ -79,12 +79,22 @@ pub trait DeviceMapper: Send + Sync {
     /// [`Error::Io`], also for what is no block device (or file, for the embedded mapper).
     fn backing(&self, path: &Path) -> Result<DeviceNumber, Error>;
 
-    /// Lists all devices.
+    /// Shows all devices to `visit`, one after the other, with no allocation for each; `visit` must not ask the mapper.
     ///
     /// # Errors
     /// [`Error::Command`].
     #[doc(alias = "DM_LIST_DEVICES")]
-    fn list(&self) -> Result<Vec<DeviceEntry>, Error>;
+    fn each_device(&self, visit: &mut dyn FnMut(ListedDevice<'_>)) -> Result<(), Error>;
+
+    /// Lists all devices.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
+        let mut entries = Vec::new();
+        self.each_device(&mut |listed| entries.push(listed.into()))?;
+        Ok(entries)
+    }
 
     /// Makes a device without a table: it has no size yet, is not marked as suspended, and cannot be opened for I/O.
     ///

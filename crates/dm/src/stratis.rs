@@ -18,8 +18,8 @@ use crate::deadline::Deadline;
 use crate::kernel::{self, Kernel};
 use crate::nodes::NodeChanges;
 use crate::{
-    Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
-    Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion, UdevFlags,
+    Backend, BlockIo, Cookie, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid, Error,
+    EventSource, ListedDevice, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion, UdevFlags,
     Version,
 };
 
@@ -199,28 +199,26 @@ impl DeviceMapper for Stratis {
         Kernel::with_nodes(self.mode).backing(path)
     }
 
-    fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
+    fn each_device(&self, visit: &mut dyn FnMut(ListedDevice<'_>)) -> Result<(), Error> {
         let devices = self.dm.list_devices();
         let devices = devices.map_err(|error| failed("list", "devices", error))?;
-        let mut entries = Vec::new();
         for (name, device, event_nr) in devices {
             let name = DmName::of_kernel(name.as_bytes());
             let info = self.run("info", DeviceId::Name(&name), |dm, id| dm.device_info(id));
-            let uuid = match info {
-                Ok(info) => info.uuid().map(|uuid| DmUuid::of_kernel(uuid.as_bytes())),
+            let info = match info {
+                Ok(info) => info,
                 // It went away meanwhile.
                 Err(error) if error.errno() == libc::ENXIO => continue,
                 Err(error) => return Err(error),
             };
-            let number = our_number(device);
-            entries.push(DeviceEntry {
-                name,
-                uuid,
-                number,
+            visit(ListedDevice {
+                name: name.as_str().as_bytes(),
+                uuid: info.uuid().map(|uuid| uuid.as_bytes()),
+                number: our_number(device),
                 event_nr,
             });
         }
-        Ok(entries)
+        Ok(())
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {

@@ -53,14 +53,11 @@ pub(crate) struct ActiveDevices(HashSet<Ids>);
 impl ActiveDevices {
     /// Asks the mapper once for all devices; none if there is no device-mapper.
     pub(crate) fn list(inner: &Inner) -> Self {
-        let devices = inner.mapper.list().unwrap_or_default();
-        let mut lvs = HashSet::with_capacity(devices.len());
-        lvs.extend(
-            devices
-                .iter()
-                .filter_map(|device| naming::ids_of_device(device.uuid.as_ref()?)),
-        );
-        Self(lvs)
+        let mut lvs = HashSet::new();
+        let listed = inner
+            .mapper
+            .each_device(&mut |device| lvs.extend(device.uuid.and_then(naming::ids_of_device)));
+        Self(listed.map(|()| lvs).unwrap_or_default())
     }
 
     /// Asks the mapper for the device of one LV.

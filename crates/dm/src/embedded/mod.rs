@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use crate::deadline::Deadline;
 use crate::{
-    Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
-    Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion, UdevFlags,
+    Backend, BlockIo, Cookie, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid, Error,
+    EventSource, ListedDevice, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion, UdevFlags,
     Version,
 };
 use map::Map;
@@ -353,18 +353,19 @@ impl DeviceMapper for Embedded {
         })
     }
 
-    fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
-        let state = self.0.read();
-        let entry = |(minor, device): (&u32, &Device)| DeviceEntry {
-            name: device.name.clone(),
-            uuid: device.uuid.clone(),
-            number: DeviceNumber {
-                major: MAJOR,
-                minor: *minor,
-            },
-            event_nr: Some(device.event_nr),
-        };
-        Ok(state.devices.iter().map(entry).collect())
+    fn each_device(&self, visit: &mut dyn FnMut(ListedDevice<'_>)) -> Result<(), Error> {
+        for (minor, device) in &self.0.read().devices {
+            visit(ListedDevice {
+                name: device.name.as_str().as_bytes(),
+                uuid: device.uuid.as_ref().map(|uuid| uuid.as_str().as_bytes()),
+                number: DeviceNumber {
+                    major: MAJOR,
+                    minor: *minor,
+                },
+                event_nr: Some(device.event_nr),
+            });
+        }
+        Ok(())
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {

@@ -9,6 +9,7 @@ use std::io as stdio;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::deadline::Deadline;
 use crate::nodes::{self, NodeChanges};
 use crate::sys;
 use crate::{
-    Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
-    Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion, UdevFlags,
+    Backend, BlockIo, Cookie, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid, Error,
+    EventSource, ListedDevice, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion, UdevFlags,
     Version,
 };
 
@@ -36,6 +37,8 @@ pub struct Kernel {
     dev: PathBuf,
     control: OnceLock<File>,
     mode: NodeMode,
+    /// Bytes that the last list took: the next one is asked for once.
+    list_room: AtomicUsize,
 }
 
 impl Kernel {
@@ -52,6 +55,7 @@ impl Kernel {
             dev: "/dev".into(),
             control: OnceLock::new(),
             mode,
+            list_room: AtomicUsize::new(Command::ListDevices.room()),
         }
     }
 
@@ -186,17 +190,19 @@ pub(crate) fn open_control(dev: &Path) -> Result<File, Error> {
 
 fn call(control: &File, request: &Message, about: impl ToString) -> Result<Message, Error> {
     let number = request.command.number();
-    exchange(request, about, |words| sys::dm_ioctl(control, number, words))
+    exchange(request, about, request.command.room(), |words| {
+        sys::dm_ioctl(control, number, words)
+    })
 }
 
 /// Sends a request; a query whose reply did not fit is sent again with more room, anything else is sent once.
 fn exchange(
     request: &Message,
     about: impl ToString,
+    mut room: usize,
     mut send: impl FnMut(&mut [u64]) -> stdio::Result<()>,
 ) -> Result<Message, Error> {
     let command = request.command;
-    let mut room = command.room();
     loop {
         // Built anew each time: the kernel writes over it.
         let mut words = request.to_words(room.max(sys::HEADER));
@@ -250,23 +256,30 @@ impl DeviceMapper for Kernel {
         Ok(DeviceNumber::of_stat(found.rdev()))
     }
 
-    fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
+    fn each_device(&self, visit: &mut dyn FnMut(ListedDevice<'_>)) -> Result<(), Error> {
         // Kernels since 5.13 add the uuids, when asked.
-        let listed = self
-            .call(&Message::new(Command::ListDevices).flags(flag::UUID), "devices")?
-            .devices()?;
-        let with_uuid = |Listed {
-                             mut entry,
-                             tells_uuid,
-                         }| {
-            if !tells_uuid {
-                entry.uuid = self
-                    .info(DeviceId::Number(entry.number))?
-                    .and_then(|info| info.uuid);
+        let request = Message::new(Command::ListDevices).flags(flag::UUID);
+        let room = self.list_room.load(Ordering::Relaxed);
+        let control = self.control()?;
+        let number = request.command.number();
+        let reply = exchange(&request, "devices", room, |words| {
+            sys::dm_ioctl(control, number, words)
+        })?;
+        self.list_room
+            .fetch_max(reply.size().next_power_of_two(), Ordering::Relaxed);
+        reply.each_device(|Listed { device, tells_uuid }| {
+            if tells_uuid {
+                visit(device);
+                return Ok(());
             }
-            Ok(entry)
-        };
-        listed.into_iter().map(with_uuid).collect()
+            let info = self.info(DeviceId::Number(device.number))?;
+            let uuid = info.as_ref().and_then(|info| info.uuid.as_ref());
+            visit(ListedDevice {
+                uuid: uuid.map(|uuid| uuid.as_str().as_bytes()),
+                ..device
+            });
+            Ok(())
+        })
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {
@@ -448,13 +461,13 @@ mod tests {
     fn a_query_is_sent_again_with_more_room_up_to_a_bound() {
         let request = Message::new(Command::ListDevices);
         let mut sizes = Vec::new();
-        exchange(&request, "devices", |words| {
+        exchange(&request, "devices", request.command.room(), |words| {
             kernel_that_needs(100 << 10, &mut sizes, words)
         })
         .unwrap();
         assert_eq!(sizes, [16 << 10, 64 << 10, 256 << 10]);
         sizes.clear();
-        let endless = exchange(&request, "devices", |words| {
+        let endless = exchange(&request, "devices", request.command.room(), |words| {
             kernel_that_needs(usize::MAX, &mut sizes, words)
         });
         assert_eq!(endless.unwrap_err().errno(), libc::E2BIG);
@@ -465,7 +478,7 @@ mod tests {
     fn a_message_whose_answer_did_not_fit_is_not_sent_twice() {
         for command in [Command::TargetMessage, Command::TableLoad, Command::Suspend] {
             let mut sizes = Vec::new();
-            let result = exchange(&Message::new(command), "it", |words| {
+            let result = exchange(&Message::new(command), "it", command.room(), |words| {
                 kernel_that_needs(usize::MAX, &mut sizes, words)
             });
             assert_eq!(result.unwrap_err().errno(), libc::E2BIG);
@@ -476,7 +489,7 @@ mod tests {
     #[test]
     fn a_failure_tells_command_device_and_errno() {
         let request = Message::new(Command::TableLoad);
-        let error = exchange(&request, "vg-lv", |_| {
+        let error = exchange(&request, "vg-lv", request.command.room(), |_| {
             Err(stdio::Error::from_raw_os_error(libc::EINVAL))
         });
         let error = error.unwrap_err();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::Call;
 use crate::{
-    Backend, BlockIo, Cookie, DeviceEntry, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid,
-    Embedded, Error, EventSource, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion,
+    Backend, BlockIo, Cookie, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid, Embedded,
+    Error, EventSource, ListedDevice, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion,
     UdevFlags, Version,
 };
 
@@ -237,8 +237,8 @@ impl<M: DeviceMapper + Clone + 'static> DeviceMapper for FakeMapper<M> {
         self.command(call, |mapper| mapper.backing(path))
     }
 
-    fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
-        self.command(Call::List, M::list)
+    fn each_device(&self, visit: &mut dyn FnMut(ListedDevice<'_>)) -> Result<(), Error> {
+        self.command(Call::List, |mapper| mapper.each_device(visit))
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {
