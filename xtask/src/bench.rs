@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the library against the commands that io-engine's LVM backend runs today, in one VM boot.
 
+pub(crate) mod io;
 pub(crate) mod metadata;
 mod trace;
 

@@ -22,6 +22,7 @@ usage: cargo xtask TASK
   count                instructions of the hot operations against benches/count/counts
   count update         writes that file anew
   bench metadata       reading and printing VGs, beside libdevmapper's parser: times, ratios, memory
+  bench io             the embedded mapper's reads and writes, beside pread and pwrite
   tidy                 the rules of the source tree that no compiler checks
   fuzz [SECONDS]       each fuzz target for a minute, or for SECONDS
 ";
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ["count"] => count::check(),
         ["count", "update"] => count::update(),
         ["bench", "metadata"] => bench::metadata::run(),
+        ["bench", "io"] => bench::io::run(),
         ["tidy"] => tidy::check(),
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),

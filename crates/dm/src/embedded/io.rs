@@ -1,12 +1,13 @@
-//! I/O through an embedded mapper: one pread or pwrite for each run of bytes that lies together.
+//! I/O through an embedded mapper: one call for each run of bytes that lies together on an image.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::map::{Copy, Map, Piece, SECTOR, Stale};
+use super::rows::{self, Share};
 use super::{IMAGE_MAJOR, Shared, State};
 use crate::deadline::Deadline;
 use crate::{BlockIo, DeviceNumber, OpenMode};
@@ -49,8 +50,13 @@ impl Opened {
             major: super::MAJOR,
             minor: self.minor,
         };
+        let first = act(&self.shared.read(), number);
+        if !first.as_ref().is_err_and(is_suspended) {
+            return first;
+        }
         let end = Deadline::after(RESUME_LIMIT);
         loop {
+            // Before the try, so that no resume is lost between it and the wait.
             let seen = *self.shared.events();
             let result = act(&self.shared.read(), number);
             if !result.as_ref().is_err_and(is_suspended) {
@@ -66,7 +72,7 @@ impl Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         self.opens.fetch_sub(1, Ordering::Relaxed);
-        if self.shared.write().sweep() {
+        if self.shared.write().devices.sweep() {
             self.shared.announce();
         }
     }
@@ -94,7 +100,7 @@ impl State {
     }
 
     fn map(&self, minor: u32) -> io::Result<&Map> {
-        let device = self.devices.get(&minor).ok_or_else(|| errno(libc::ENXIO))?;
+        let device = self.devices.get(minor).ok_or_else(|| errno(libc::ENXIO))?;
         if device.suspended {
             return Err(suspended());
         }
@@ -142,6 +148,17 @@ impl State {
     fn read_piece(&self, piece: &Piece<'_>, part: &mut [u8], depth: u32) -> io::Result<()> {
         match piece {
             Piece::One(device, at) => self.transfer(*device, *at, Transfer::Read(part), depth),
+            Piece::Rows(rows) => {
+                let (length, mut rest) = (part.len(), part);
+                let shares = rows.shares(length, |length| {
+                    let (part, after) = std::mem::take(&mut rest).split_at_mut(length);
+                    rest = after;
+                    IoSliceMut::new(part)
+                });
+                shares
+                    .into_iter()
+                    .try_for_each(|share| self.read_share(share, depth))
+            }
             Piece::Zero => {
                 part.fill(0);
                 Ok(())
@@ -162,12 +179,45 @@ impl State {
     fn write_piece(&self, piece: &Piece<'_>, part: &[u8], depth: u32) -> io::Result<()> {
         match piece {
             Piece::One(device, at) => self.transfer(*device, *at, Transfer::Write(part), depth),
+            Piece::Rows(rows) => {
+                let mut rest = part;
+                let shares = rows.shares(part.len(), |length| {
+                    let (part, after) = rest.split_at(length);
+                    rest = after;
+                    IoSlice::new(part)
+                });
+                shares
+                    .into_iter()
+                    .try_for_each(|share| self.write_share(share, depth))
+            }
             Piece::Zero => Ok(()),
             Piece::Error => Err(failed()),
             Piece::Copies(copies, dead) => self.to_all(copies, dead, |device, at| {
                 self.transfer(device, at, Transfer::Write(part), depth)
             }),
         }
+    }
+
+    fn read_share(&self, mut share: Share<IoSliceMut<'_>>, depth: u32) -> io::Result<()> {
+        if share.device.major == IMAGE_MAJOR {
+            return rows::read_all(self.image(share.device.minor)?, share.at, &mut share.parts);
+        }
+        for part in &mut share.parts {
+            self.transfer(share.device, share.at, Transfer::Read(part), depth)?;
+            share.at = share.at.saturating_add(part.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn write_share(&self, mut share: Share<IoSlice<'_>>, depth: u32) -> io::Result<()> {
+        if share.device.major == IMAGE_MAJOR {
+            return rows::write_all(self.image(share.device.minor)?, share.at, &mut share.parts);
+        }
+        for part in &share.parts {
+            self.transfer(share.device, share.at, Transfer::Write(part), depth)?;
+            share.at = share.at.saturating_add(part.len() as u64);
+        }
+        Ok(())
     }
 
     /// Does something to all copies; those that fail are used no more, and one that does not is enough.
@@ -287,7 +337,7 @@ impl BlockIo for Opened {
 
     fn size(&self) -> io::Result<u64> {
         let state = self.shared.read();
-        let device = state.devices.get(&self.minor).ok_or_else(|| errno(libc::ENXIO))?;
+        let device = state.devices.get(self.minor).ok_or_else(|| errno(libc::ENXIO))?;
         let sectors = device.live.as_ref().map_or(0, |map| map.table.length());
         Ok(sectors.saturating_mul(SECTOR))
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::rows::Rows;
 use crate::{DeviceNumber, Error, Raid, StatusLine, Table, Target, TargetLine};
 
 pub(super) const SECTOR: u64 = 512;
@@ -20,6 +21,8 @@ pub(super) struct Map {
 pub(super) enum Piece<'a> {
     /// Bytes of one device.
     One(DeviceNumber, u64),
+    /// Bytes of several stripes.
+    Rows(Rows<'a>),
     /// The same bytes on each of several devices; `None` for one that is missing.
     Copies(Vec<Copy>, &'a [AtomicBool]),
     /// Zeroes.
@@ -59,10 +62,6 @@ impl Map {
     /// The devices below, each once.
     pub(super) fn devices(&self) -> &[DeviceNumber] {
         &self.below
-    }
-
-    pub(super) fn uses(&self, number: DeviceNumber) -> bool {
-        self.below.binary_search(&number).is_ok()
     }
 
     /// Images that failed under the table before are not used by this one either: what they hold is old.
@@ -125,15 +124,19 @@ impl Map {
             }
             Target::Striped { chunk, stripes } => {
                 let chunk = chunk.saturating_mul(SECTOR);
-                let (number, within) = (inside.checked_div(chunk)?, inside.checked_rem(chunk)?);
-                let count = u64::try_from(stripes.len()).ok()?;
-                let (row, stripe) = (number.checked_div(count)?, number.checked_rem(count)?);
-                let (device, offset) = stripes.get(usize::try_from(stripe).ok()?)?;
-                let byte = offset
-                    .saturating_mul(SECTOR)
-                    .saturating_add(row.saturating_mul(chunk))
-                    .saturating_add(within);
-                (Piece::One(*device, byte), left.min(chunk.saturating_sub(within)))
+                let rows = Rows {
+                    stripes,
+                    chunk,
+                    inside,
+                };
+                let (stripe, within, byte) = rows.place(inside)?;
+                if left > chunk.saturating_sub(within) {
+                    let left = left.min(rows.limit());
+                    (Piece::Rows(rows), left)
+                } else {
+                    let (device, _) = stripes.get(stripe)?;
+                    (Piece::One(*device, byte), left)
+                }
             }
             Target::Mirror(_) | Target::Raid(_) => {
                 (Piece::Copies(copies(line, inside), self.dead.get(index)?), left)

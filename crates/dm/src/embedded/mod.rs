@@ -10,14 +10,14 @@
 //!   so this is not known any more once the device was removed.
 //! - Numbers are not used again.
 
+mod devices;
 mod io;
 mod map;
+mod rows;
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::{
     EventSource, ListedDevice, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion, UdevFlags,
     Version,
 };
+use devices::{Device, Devices};
 use map::Map;
 
 /// The major number of mapped devices; those of images have the one above.
@@ -53,7 +54,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    devices: BTreeMap<u32, Device>,
+    devices: Devices,
     images: Vec<Image>,
     next_minor: u32,
 }
@@ -63,18 +64,6 @@ struct Image {
     /// Device and inode: one file has one number under all its names.
     identity: (u64, u64),
     file: Arc<File>,
-}
-
-/// A mapped device.
-struct Device {
-    name: DmName,
-    uuid: Option<DmUuid>,
-    live: Option<Map>,
-    inactive: Option<Map>,
-    suspended: bool,
-    opens: Arc<AtomicU32>,
-    event_nr: u32,
-    deferred: bool,
 }
 
 impl Shared {
@@ -108,28 +97,10 @@ impl Shared {
 }
 
 impl State {
-    fn minor(&self, id: DeviceId<'_>) -> Option<u32> {
-        match id {
-            DeviceId::Number(number) => {
-                (number.major == MAJOR && self.devices.contains_key(&number.minor)).then_some(number.minor)
-            }
-            DeviceId::Name(name) => self
-                .devices
-                .iter()
-                .find(|(_, device)| device.name == *name)
-                .map(|(minor, _)| *minor),
-            DeviceId::Uuid(uuid) => self
-                .devices
-                .iter()
-                .find(|(_, device)| device.uuid.as_ref() == Some(uuid))
-                .map(|(minor, _)| *minor),
-        }
-    }
-
     fn find(&self, command: &'static str, id: DeviceId<'_>) -> Result<(u32, &Device), Error> {
-        let minor = self.minor(id);
+        let minor = self.devices.minor(id);
         minor
-            .and_then(|minor| Some((minor, self.devices.get(&minor)?)))
+            .and_then(|minor| Some((minor, self.devices.get(minor)?)))
             .ok_or_else(|| gone(command, id))
     }
 
@@ -138,7 +109,7 @@ impl State {
         match number.major {
             MAJOR => self
                 .devices
-                .get(&number.minor)?
+                .get(number.minor)?
                 .live
                 .as_ref()
                 .map(|map| map.table.length()),
@@ -147,71 +118,6 @@ impl State {
                 image.file.metadata().ok().map(|found| found.len() / 512)
             }
             _ => None,
-        }
-    }
-
-    /// How often a device is open, other devices that use it included.
-    fn open_count(&self, minor: u32, device: &Device) -> u32 {
-        let number = DeviceNumber { major: MAJOR, minor };
-        let uses = |map: &Option<Map>| map.as_ref().is_some_and(|map| map.uses(number));
-        let users = self
-            .devices
-            .values()
-            .filter(|other| uses(&other.live) || uses(&other.inactive))
-            .count();
-        device
-            .opens
-            .load(Ordering::Relaxed)
-            .saturating_add(u32::try_from(users).unwrap_or(u32::MAX))
-    }
-
-    fn info(&self, minor: u32, device: &Device) -> DeviceInfo {
-        DeviceInfo {
-            name: device.name.clone(),
-            uuid: device.uuid.clone(),
-            number: DeviceNumber { major: MAJOR, minor },
-            open_count: self.open_count(minor, device),
-            event_nr: device.event_nr,
-            target_count: device.live.as_ref().map_or(0, |map| {
-                u32::try_from(map.table.lines().len()).unwrap_or(u32::MAX)
-            }),
-            suspended: device.suspended,
-            read_only: device.live.as_ref().is_some_and(|map| map.read_only),
-            live_table: device.live.is_some(),
-            inactive_table: device.inactive.is_some(),
-            deferred_remove: device.deferred,
-        }
-    }
-
-    /// Would `number` lie on itself if it were below `from`?
-    fn reaches(&self, from: &[DeviceNumber], number: DeviceNumber) -> bool {
-        let (mut todo, mut seen) = (from.to_vec(), Vec::new());
-        while let Some(next) = todo.pop() {
-            if next == number {
-                return true;
-            }
-            if next.major != MAJOR || seen.contains(&next) {
-                continue;
-            }
-            seen.push(next);
-            if let Some(device) = self.devices.get(&next.minor) {
-                let maps = device.live.iter().chain(&device.inactive);
-                todo.extend(maps.flat_map(|map| map.devices()));
-            }
-        }
-        false
-    }
-
-    /// Takes away devices whose removal waited for their last user; did any go?
-    fn sweep(&mut self) -> bool {
-        let before = self.devices.len();
-        loop {
-            let idle =
-                |(minor, device): &(&u32, &Device)| device.deferred && self.open_count(**minor, device) == 0;
-            let Some(minor) = self.devices.iter().find(idle).map(|(minor, _)| *minor) else {
-                return self.devices.len() < before;
-            };
-            self.devices.remove(&minor);
         }
     }
 }
@@ -237,8 +143,9 @@ impl Embedded {
             let mut state = self.0.write();
             let (minor, _) = state.find(command, id)?;
             let result = change(&mut state, minor);
-            state.sweep();
-            let info = state.devices.get(&minor).map(|device| state.info(minor, device));
+            state.devices.sweep();
+            let device = state.devices.get(minor);
+            let info = device.map(|device| state.devices.info(minor, device));
             result.and_then(|()| info.ok_or_else(|| gone(command, id)))
         };
         self.0.announce();
@@ -247,10 +154,11 @@ impl Embedded {
 }
 
 impl State {
-    fn device(&mut self, minor: u32) -> Result<&mut Device, Error> {
+    /// Changes a device, if it is still there.
+    fn update<T>(&mut self, minor: u32, change: impl FnOnce(&mut Device) -> T) -> Result<T, Error> {
         let number = DeviceNumber { major: MAJOR, minor };
         self.devices
-            .get_mut(&minor)
+            .update(minor, change)
             .ok_or_else(|| gone("find", DeviceId::Number(number)))
     }
 
@@ -258,37 +166,41 @@ impl State {
         map::check(table, &|number| self.length(number))?;
         let map = Map::new(table.clone(), read_only);
         let own = DeviceNumber { major: MAJOR, minor };
-        if self.reaches(map.devices(), own) {
+        if self.devices.reaches(map.devices(), own) {
             return Err(Error::BadTable(format!("{own} would lie on itself")));
         }
-        self.device(minor)?.inactive = Some(map);
-        Ok(())
+        self.update(minor, |device| device.inactive = Some(map))
     }
 
     /// Maps the staged table; what keeps that from being done drops it, and leaves the device suspended.
     fn resume(&mut self, minor: u32) -> Result<(), Error> {
-        let device = self.device(minor)?;
-        if let Some(map) = device.inactive.take() {
-            device.suspended = true;
-            if let Some(before) = &device.live {
+        let staged = self.update(minor, |device| {
+            let staged = device.inactive.take();
+            device.suspended |= staged.is_some();
+            if let (Some(map), Some(before)) = (&staged, &device.live) {
                 map.inherit(before);
             }
+            staged
+        })?;
+        if let Some(map) = staged {
             map::check(&map.table, &|number| self.length(number))?;
             self.copy_images(&map).map_err(|source| Error::Io {
                 what: "copy the images of",
                 path: self
-                    .device(minor)
-                    .map_or_else(|_| "".into(), |device| device.name.as_str().into()),
+                    .devices
+                    .get(minor)
+                    .map_or_else(|| "".into(), |device| device.name.as_str().into()),
                 source,
             })?;
-            self.device(minor)?.live = Some(map);
+            self.update(minor, |device| device.live = Some(map))?;
         }
-        let device = self.device(minor)?;
-        if device.suspended && device.live.is_none() {
-            return Err(Error::errno_of("resume", &device.name, libc::EINVAL));
-        }
-        device.suspended = false;
-        Ok(())
+        self.update(minor, |device| {
+            if device.suspended && device.live.is_none() {
+                return Err(Error::errno_of("resume", &device.name, libc::EINVAL));
+            }
+            device.suspended = false;
+            Ok(())
+        })?
     }
 }
 
@@ -354,14 +266,11 @@ impl DeviceMapper for Embedded {
     }
 
     fn each_device(&self, visit: &mut dyn FnMut(ListedDevice<'_>)) -> Result<(), Error> {
-        for (minor, device) in &self.0.read().devices {
+        for (minor, device) in self.0.read().devices.iter() {
             visit(ListedDevice {
                 name: device.name.as_str().as_bytes(),
                 uuid: device.uuid.as_ref().map(|uuid| uuid.as_str().as_bytes()),
-                number: DeviceNumber {
-                    major: MAJOR,
-                    minor: *minor,
-                },
+                number: DeviceNumber { major: MAJOR, minor },
                 event_nr: Some(device.event_nr),
             });
         }
@@ -370,28 +279,16 @@ impl DeviceMapper for Embedded {
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {
         let mut state = self.0.write();
-        if state
-            .minor(DeviceId::Name(name))
-            .or(state.minor(DeviceId::Uuid(uuid)))
-            .is_some()
-        {
+        let taken = [DeviceId::Name(name), DeviceId::Uuid(uuid)];
+        if taken.iter().any(|id| state.devices.minor(*id).is_some()) {
             return Err(Error::errno_of("create", name, libc::EBUSY));
         }
         let minor = state.next_minor;
         state.next_minor = minor
             .checked_add(1)
             .ok_or_else(|| Error::errno_of("create", name, libc::ENOSPC))?;
-        let device = Device {
-            name: name.clone(),
-            uuid: Some(uuid.clone()),
-            live: None,
-            inactive: None,
-            suspended: false,
-            opens: Arc::default(),
-            event_nr: 0,
-            deferred: false,
-        };
-        let info = state.info(minor, &device);
+        let device = Device::new(name, uuid);
+        let info = state.devices.info(minor, &device);
         state.devices.insert(minor, device);
         drop(state);
         self.0.announce();
@@ -405,23 +302,21 @@ impl DeviceMapper for Embedded {
 
     fn clear(&self, id: DeviceId<'_>) -> Result<DeviceInfo, Error> {
         self.change("clear", id, |state, minor| {
-            state.device(minor)?.inactive = None;
-            Ok(())
+            state.update(minor, |device| device.inactive = None)
         })
     }
 
     fn info(&self, id: DeviceId<'_>) -> Result<Option<DeviceInfo>, Error> {
         let state = self.0.read();
-        Ok(state
-            .minor(id)
-            .and_then(|minor| Some(state.info(minor, state.devices.get(&minor)?))))
+        let devices = &state.devices;
+        let minor = devices.minor(id);
+        Ok(minor.and_then(|minor| Some(devices.info(minor, devices.get(minor)?))))
     }
 
     fn suspend(&self, id: DeviceId<'_>, _: SuspendFlags) -> Result<DeviceInfo, Error> {
         // I/O under way holds the state's read lock: the change waits for it, as a suspend must.
         self.change("suspend", id, |state, minor| {
-            state.device(minor)?.suspended = true;
-            Ok(())
+            state.update(minor, |device| device.suspended = true)
         })
     }
 
@@ -431,31 +326,30 @@ impl DeviceMapper for Embedded {
 
     fn rename(&self, name: &DmName, new: &DmName, _: UdevFlags, _: &mut Cookie) -> Result<(), Error> {
         let renamed = self.change("rename", DeviceId::Name(name), |state, minor| {
-            if state.minor(DeviceId::Name(new)).is_some() {
+            if state.devices.minor(DeviceId::Name(new)).is_some() {
                 return Err(Error::errno_of("rename", new, libc::EBUSY));
             }
-            let device = state.device(minor)?;
-            device.name = new.clone();
-            // As in the kernel, an event of a live table.
-            device.event_nr = device.event_nr.wrapping_add(u32::from(device.live.is_some()));
-            Ok(())
+            state.update(minor, |device| {
+                device.name = new.clone();
+                // As in the kernel, an event of a live table.
+                device.event_nr = device.event_nr.wrapping_add(u32::from(device.live.is_some()));
+            })
         });
         renamed.map(drop)
     }
 
     fn set_uuid(&self, name: &DmName, uuid: &DmUuid) -> Result<(), Error> {
         let set = self.change("rename", DeviceId::Name(name), |state, minor| {
-            if state.minor(DeviceId::Uuid(uuid)).is_some() {
+            if state.devices.minor(DeviceId::Uuid(uuid)).is_some() {
                 return Err(Error::errno_of("rename", uuid, libc::EBUSY));
             }
-            let device = state.device(minor)?;
-            match device.uuid.replace(uuid.clone()) {
-                None => Ok(()),
-                before => {
-                    device.uuid = before;
-                    Err(Error::errno_of("rename", name, libc::EINVAL))
+            state.update(minor, |device| match &device.uuid {
+                None => {
+                    device.uuid = Some(uuid.clone());
+                    Ok(())
                 }
-            }
+                Some(_) => Err(Error::errno_of("rename", name, libc::EINVAL)),
+            })?
         });
         set.map(drop)
     }
@@ -464,11 +358,11 @@ impl DeviceMapper for Embedded {
         {
             let mut state = self.0.write();
             let (minor, device) = state.find("remove", id)?;
-            if state.open_count(minor, device) > 0 && !deferred {
+            if state.devices.open_count(minor, device) > 0 && !deferred {
                 return Err(Error::errno_of("remove", id, libc::EBUSY));
             }
-            state.device(minor)?.deferred = true;
-            state.sweep();
+            state.update(minor, |device| device.deferred = true)?;
+            state.devices.sweep();
         }
         self.0.announce();
         Ok(())
@@ -500,8 +394,7 @@ impl DeviceMapper for Embedded {
             return Err(Error::Unsupported(format!("the message {text:?}")));
         }
         let cancel = self.change("message", id, |state, minor| {
-            state.device(minor)?.deferred = false;
-            Ok(())
+            state.update(minor, |device| device.deferred = false)
         });
         cancel.map(|_| None)
     }

@@ -126,6 +126,23 @@ fn a_table_whose_image_shrank_since_the_load_is_dropped_by_the_resume() {
 }
 
 #[test]
+fn stripes_on_mapped_devices_hold_what_stripes_on_images_hold() {
+    let rig = Rig::new();
+    let [a, b] = ["A", "B"].map(|image| rig.device(image, &rig.table(&format!("0 128 linear {image} 0"))));
+    let stacked = format!("0 256 striped 2 8 {a} 0 {b} 0").parse().unwrap();
+    let stacked = rig.open(rig.device("stacked", &stacked));
+    let flat = rig.open(rig.device("flat", &rig.table("0 256 striped 2 8 A 0 B 0")));
+    let bytes: Vec<u8> = (0..100_000u32).map(|number| number.to_le_bytes()[1]).collect();
+    stacked.write_at(777, &bytes).unwrap();
+    let mut read = vec![0; bytes.len()];
+    flat.read_at(777, &mut read).unwrap();
+    assert_eq!(read, bytes);
+    read.fill(0);
+    stacked.read_at(777, &mut read).unwrap();
+    assert_eq!(read, bytes);
+}
+
+#[test]
 fn a_write_past_the_end_of_a_device_writes_what_fits() {
     let rig = Rig::new();
     let io = rig.open(rig.device("d", &rig.table("0 8 linear A 0")));
