@@ -36,5 +36,8 @@ pub use name::{DmName, DmUuid};
 #[cfg(feature = "devicemapper")]
 pub use stratis::Stratis;
 pub use table::{Table, TargetLine};
-pub use target::{Mirror, MirrorLog, Raid, RaidImage, Target};
+pub use target::{
+    Mirror, MirrorLog, Raid, RaidImage, Snapshot, SnapshotStatus, Target, Thin, ThinPool, ThinPoolMode,
+    ThinPoolStatus, ThinStatus,
+};
 pub use udev::{Cookie, UdevFlags};

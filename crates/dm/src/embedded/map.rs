@@ -142,7 +142,8 @@ impl Map {
                 (Piece::Copies(copies(line, inside), self.dead.get(index)?), left)
             }
             Target::Zero => (Piece::Zero, left),
-            Target::Error | Target::Other { .. } => (Piece::Error, left),
+            // Others were refused when they were loaded.
+            _ => (Piece::Error, left),
         })
     }
 
@@ -181,7 +182,7 @@ fn devices_of(line: &TargetLine) -> Vec<DeviceNumber> {
         Target::Striped { stripes, .. } => stripes.iter().map(|(device, _)| *device).collect(),
         Target::Mirror(mirror) => mirror.log.device().into_iter().collect(),
         Target::Raid(raid) => raid.images.iter().filter_map(|image| image.meta).collect(),
-        Target::Zero | Target::Error | Target::Other { .. } => Vec::new(),
+        _ => Vec::new(),
     };
     let images = copies(line, 0).into_iter().filter_map(|(device, _)| device);
     images.chain(more).collect()
@@ -296,9 +297,7 @@ pub(super) fn check(table: &Table, length: &dyn Fn(DeviceNumber) -> Option<u64>)
                 }
             }
             Target::Zero | Target::Error => {}
-            Target::Other { kind, .. } => {
-                return Err(Error::Unsupported(format!("the target {kind}")));
-            }
+            other => return Err(Error::Unsupported(format!("the target {}", other.kind()))),
         }
     }
     Ok(())

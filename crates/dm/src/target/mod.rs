@@ -2,9 +2,13 @@
 
 mod mirror;
 mod raid;
+mod snapshot;
+mod thin;
 
 pub use mirror::{Mirror, MirrorLog};
 pub use raid::{Raid, RaidImage};
+pub use snapshot::{Snapshot, SnapshotStatus};
+pub use thin::{Thin, ThinPool, ThinPoolMode, ThinPoolStatus, ThinStatus};
 
 use crate::{DeviceNumber, Error};
 
@@ -34,6 +38,17 @@ pub enum Target {
     Mirror(Mirror),
     /// Copies or parity on several devices, by md's personalities.
     Raid(Raid),
+    /// Blocks that thin devices share.
+    ThinPool(ThinPool),
+    /// A device of a thin pool.
+    Thin(Thin),
+    /// A copy-on-write snapshot of the old kind.
+    Snapshot(Snapshot),
+    /// The origin of such snapshots.
+    SnapshotOrigin {
+        /// The device with its data.
+        device: DeviceNumber,
+    },
     /// A target that this crate has no type for.
     Other {
         /// Its name.
@@ -53,6 +68,10 @@ impl Target {
             Self::Error => "error",
             Self::Mirror(_) => "mirror",
             Self::Raid(_) => "raid",
+            Self::ThinPool(_) => "thin-pool",
+            Self::Thin(_) => "thin",
+            Self::Snapshot(_) => "snapshot",
+            Self::SnapshotOrigin { .. } => "snapshot-origin",
             Self::Other { kind, .. } => kind,
         }
     }
@@ -71,6 +90,10 @@ impl Target {
             Self::Zero | Self::Error => String::new(),
             Self::Mirror(mirror) => mirror.params(),
             Self::Raid(raid) => raid.params(),
+            Self::ThinPool(pool) => pool.params(),
+            Self::Thin(thin) => thin.params(),
+            Self::Snapshot(snapshot) => snapshot.params(),
+            Self::SnapshotOrigin { device } => device.to_string(),
             Self::Other { params, .. } => params.clone(),
         }
     }
@@ -90,6 +113,10 @@ impl Target {
             "error" => Some(Self::Error),
             "mirror" => Mirror::parse(&mut words).map(Self::Mirror),
             "raid" => Raid::parse(&mut words).map(Self::Raid),
+            "thin-pool" => ThinPool::parse(&mut words).map(Self::ThinPool),
+            "thin" => Thin::parse(&mut words).map(Self::Thin),
+            "snapshot" => Snapshot::parse(&mut words).map(Self::Snapshot),
+            "snapshot-origin" => words.device().map(|device| Self::SnapshotOrigin { device }),
             _ => {
                 return Ok(Self::Other {
                     kind: kind.into(),
@@ -126,6 +153,15 @@ impl<'a> Words<'a> {
         let word = self.word()?;
         // Rust takes a sign here, the kernel prints none.
         (!word.starts_with('+')).then(|| word.parse().ok())?
+    }
+
+    /// Two numbers with a slash between them.
+    fn fraction(&mut self) -> Option<(u64, u64)> {
+        let (part, whole) = self.word()?.split_once('/')?;
+        let mut numbers = Words(part.split_ascii_whitespace());
+        let part = numbers.number()?;
+        numbers = Words(whole.split_ascii_whitespace());
+        Some((part, numbers.number()?))
     }
 
     fn device(&mut self) -> Option<DeviceNumber> {
@@ -179,8 +215,36 @@ pub(crate) mod tests {
                     params,
                     images
                 })),
+            (
+                any_number(),
+                any_number(),
+                any::<u64>(),
+                any::<u64>(),
+                words.clone()
+            )
+                .prop_map(|(metadata, data, chunk, low_water, features)| Target::ThinPool(
+                    ThinPool {
+                        metadata,
+                        data,
+                        chunk,
+                        low_water,
+                        features
+                    }
+                )),
+            (any_number(), any::<u32>(), prop::option::of(any_number()))
+                .prop_map(|(pool, id, origin)| { Target::Thin(Thin { pool, id, origin }) }),
+            (any_number(), any_number(), "P|PO|N", any::<u64>(), words.clone()).prop_map(
+                |(origin, store, persistence, chunk, features)| Target::Snapshot(Snapshot {
+                    origin,
+                    store,
+                    persistence,
+                    chunk,
+                    features
+                })
+            ),
+            any_number().prop_map(|device| Target::SnapshotOrigin { device }),
             words.prop_map(|words| Target::Other {
-                kind: "thin-pool".into(),
+                kind: "cache".into(),
                 params: words.join(" ")
             }),
         ]
@@ -194,7 +258,7 @@ pub(crate) mod tests {
 
         #[test]
         fn no_parameters_panic(
-            kind in "linear|striped|zero|error|mirror|raid|thin",
+            kind in "linear|striped|zero|error|mirror|raid|thin-pool|thin|snapshot|snapshot-origin|cache",
             params in "([0-9]{1,20}|[0-9]{1,3}:[0-9]{1,3}|core|disk|nosync|raid1|-|[ -~]{0,5}| ){0,12}",
         ) {
             if let Ok(target) = Target::parse(&kind, &params) {
@@ -217,6 +281,11 @@ pub(crate) mod tests {
             ("raid", "raid1 4 0 nosync region_size 4096 2 253:1 253:2 - -"),
             ("raid", "raid0 1 128 2 - 253:1 - 253:2"),
             ("thin-pool", "253:0 253:1 128 0 0"),
+            ("thin-pool", "253:0 253:1 128 4915 1 skip_block_zeroing"),
+            ("thin", "253:2 1"),
+            ("thin", "253:5 3 253:9"),
+            ("snapshot", "253:1 253:2 P 8"),
+            ("snapshot-origin", "253:1"),
         ] {
             let target = Target::parse(kind, params).unwrap();
             assert_eq!((target.kind(), target.params().as_str()), (kind, params));
@@ -242,6 +311,13 @@ pub(crate) mod tests {
             ("striped", "0 128"),
             ("striped", "99999999999 128 8:1 0"),
             ("mirror", "core 1"),
+            ("thin-pool", "253:0 253:1 128 0"),
+            ("thin-pool", "253:0 253:1 128 0 9"),
+            ("thin", "253:5"),
+            ("thin", "253:5 1 2"),
+            ("snapshot", "253:1 253:2 X 8"),
+            ("snapshot", "253:1 253:2 P 8 0"),
+            ("snapshot-origin", "253"),
             ("raid", "raid1 99 0"),
             ("raid", "raid1 1 0 18446744073709551615"),
         ] {
