@@ -55,6 +55,15 @@ pub(crate) enum Command {
     /// Replicas: logical volumes of a pool.
     #[command(subcommand)]
     Replica(ReplicaCommand),
+    /// Snapshots of thin replicas.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+    /// Clones: thin replicas that begin as a snapshot is.
+    #[command(subcommand)]
+    Clone(CloneCommand),
+    /// The thin pool of a pool.
+    #[command(subcommand)]
+    Thin(ThinCommand),
 }
 
 #[derive(Subcommand)]
@@ -73,6 +82,9 @@ pub(crate) enum PoolCommand {
         /// Size of each disk's metadata area.
         #[arg(long, value_name = "SIZE")]
         metadata_size: Option<String>,
+        /// Make a thin pool of this size in it.
+        #[arg(long, value_name = "SIZE")]
+        thin_pool: Option<String>,
         /// Wipe the signatures that disks carry.
         #[arg(long)]
         force: bool,
@@ -135,6 +147,9 @@ pub(crate) enum ReplicaCommand {
         /// The volume that the replica belongs to.
         #[arg(long)]
         entity_id: Option<String>,
+        /// Take space of the pool's thin pool as it is written.
+        #[arg(long)]
+        thin: bool,
         /// linear, or striped:N[:STRIPE].
         #[arg(long, default_value = "linear")]
         layout: String,
@@ -143,7 +158,14 @@ pub(crate) enum ReplicaCommand {
         zero: Zero,
     },
     /// Make many replicas in one metadata commit.
-    CreateMany { pool: String, count: u32, size: String },
+    CreateMany {
+        pool: String,
+        count: u32,
+        size: String,
+        /// Take space of the pool's thin pool as it is written.
+        #[arg(long)]
+        thin: bool,
+    },
     /// List the replicas of a pool, or of all pools.
     List { pool: Option<String> },
     /// Show one replica.
@@ -187,4 +209,80 @@ pub(crate) enum Zero {
     None,
     Head,
     Full,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// Take a snapshot of a thin replica, under I/O if it is active.
+    Create {
+        replica: String,
+        uuid: String,
+        #[arg(long)]
+        name: String,
+        /// The transaction of the volume's snapshot.
+        #[arg(long)]
+        txn: String,
+        /// The volume that it belongs to.
+        #[arg(long)]
+        entity_id: String,
+    },
+    /// List all snapshots, or those of a replica.
+    List { replica: Option<String> },
+    /// Show one snapshot.
+    Show { uuid: String },
+    /// Destroy a snapshot; its replica and clones stay.
+    Destroy { uuid: String },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CloneCommand {
+    /// Make a clone of a snapshot, and activate it.
+    Create {
+        snapshot: String,
+        uuid: String,
+        #[arg(long)]
+        name: String,
+        /// The volume that it belongs to.
+        #[arg(long)]
+        entity_id: Option<String>,
+    },
+    /// List all clones, or those of a snapshot.
+    List { snapshot: Option<String> },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ThinCommand {
+    /// Make the thin pool of a pool; success without a change if it exists so.
+    Create {
+        pool: String,
+        size: String,
+        /// How large it may become: chunks and metadata are made for that.
+        #[arg(long, value_name = "SIZE")]
+        max: Option<String>,
+        /// How many snapshots and clones its metadata is made for.
+        #[arg(long, value_name = "COUNT")]
+        snapshots: Option<u32>,
+        #[arg(long, value_name = "SIZE")]
+        chunk_size: Option<String>,
+        /// Size of the kernel's metadata.
+        #[arg(long, value_name = "SIZE")]
+        metadata_size: Option<String>,
+        /// Do not zero chunks before their first use.
+        #[arg(long)]
+        no_zeroing: bool,
+        #[arg(long, default_value = "passdown")]
+        discards: DiscardWord,
+        /// Fail writes at once when it is full.
+        #[arg(long)]
+        error_if_no_space: bool,
+    },
+    /// Show the thin pool of a pool.
+    Status { pool: String },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum DiscardWord {
+    Passdown,
+    Nopassdown,
+    Ignore,
 }

@@ -12,6 +12,8 @@ mod args;
 mod pool;
 mod progress;
 mod replica;
+mod snapshot;
+mod thin;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -28,6 +30,9 @@ fn main() -> ExitCode {
     let answer = system(&args).and_then(|system| match &args.command {
         Command::Pool(command) => pool::run(&system, command),
         Command::Replica(command) => replica::run(&system, command),
+        Command::Snapshot(command) => snapshot::run(&system, command),
+        Command::Clone(command) => snapshot::run_clone(&system, command),
+        Command::Thin(command) => thin::run(&system, command),
     });
     let (text, code) = match answer {
         Ok(Answer::Copied) => return ExitCode::SUCCESS,

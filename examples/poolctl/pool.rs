@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use lvm_native::pool::{
-    CreatePool, Error, PoolInfo, RestorePool, RestoredPool, SavedMetadata, System, parse_size, parse_uuid,
+    CreatePool, CreateThinPool, Error, PoolInfo, RestorePool, RestoredPool, SavedMetadata, System,
+    parse_size, parse_uuid,
 };
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::args::PoolCommand;
+use crate::thin;
 
 /// What a list shows to people.
 const COLUMNS: &[&str] = &["name", "state", "capacity", "used", "committed", "disks", "uuid"];
@@ -23,12 +25,15 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
             uuid,
             extent_size,
             metadata_size,
+            thin_pool,
             force,
         } => {
             let mut request = CreatePool::new(name, disks.clone());
             request.uuid = uuid.as_deref().map(parse_uuid).transpose()?;
             request.extent_size = extent_size.as_deref().map(parse_size).transpose()?;
             request.metadata_size = metadata_size.as_deref().map(parse_size).transpose()?;
+            let thin_pool = thin_pool.as_deref().map(parse_size).transpose()?;
+            request.thin_pool = thin_pool.map(CreateThinPool::new);
             request.force = *force;
             system.create_pool(&request)?.info()?
         }
@@ -112,7 +117,7 @@ fn to_json(pool: &PoolInfo) -> Value {
         "extent_size": pool.extent_size,
         "seqno": pool.seqno,
         "metadata": {"size": pool.metadata_size, "used": pool.metadata_used},
-        "thin_pool": null,
+        "thin_pool": pool.thin_pool.as_ref().map(thin::to_json),
         "foreign_lvs": pool.foreign_lvs,
     })
 }

@@ -14,7 +14,7 @@ use crate::args::{ReplicaCommand, Zero};
 use crate::progress;
 
 /// What a list shows to people.
-const COLUMNS: &[&str] = &["uuid", "name", "pool", "size", "layout", "active", "device"];
+pub(crate) const COLUMNS: &[&str] = &["uuid", "name", "pool", "size", "layout", "active", "device"];
 
 pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, Error> {
     let info = match command {
@@ -24,12 +24,14 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
             size,
             name,
             entity_id,
+            thin,
             layout,
             zero,
         } => {
             let mut request = CreateReplica::new(parse_uuid(uuid)?, parse_size(size)?);
             request.name = name.clone();
             request.entity_id = entity_id.clone();
+            request.thin = *thin;
             request.layout = layout.parse()?;
             request.zeroing = match zero {
                 Zero::None => Zeroing::None,
@@ -41,11 +43,19 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
             bar.finish_and_clear();
             info
         }
-        ReplicaCommand::CreateMany { pool, count, size } => {
+        ReplicaCommand::CreateMany {
+            pool,
+            count,
+            size,
+            thin,
+        } => {
             let size = parse_size(size)?;
-            let requests: Vec<_> = (0..*count)
-                .map(|_| CreateReplica::new(Uuid::new_v4(), size))
-                .collect();
+            let request = |_| {
+                let mut request = CreateReplica::new(Uuid::new_v4(), size);
+                request.thin = *thin;
+                request
+            };
+            let requests: Vec<_> = (0..*count).map(request).collect();
             let bar = progress::bar(u64::from(*count), "creating", false);
             let made = system
                 .open_pool(pool)?
@@ -173,7 +183,7 @@ fn stdio(what: &'static str, source: io::Error) -> Error {
     }
 }
 
-fn to_json(replica: &ReplicaInfo) -> Value {
+pub(crate) fn to_json(replica: &ReplicaInfo) -> Value {
     json!({
         "uuid": replica.uuid.to_string(),
         "name": replica.name,
@@ -183,7 +193,7 @@ fn to_json(replica: &ReplicaInfo) -> Value {
         "size": replica.size,
         "committed": replica.committed,
         "allocated": replica.allocated,
-        "thin": false,
+        "thin": replica.thin,
         "read_only": replica.read_only,
         "layout": replica.layout,
         "active": replica.active,

@@ -73,6 +73,15 @@ pub trait DeviceMapper: Send + Sync {
     #[doc(alias = "DM_LIST_VERSIONS")]
     fn targets(&self) -> Result<Vec<TargetVersion>, Error>;
 
+    /// Does the mapper have a target of that name?  A module that has it is loaded first, where modules are loaded.
+    ///
+    /// # Errors
+    /// [`Error::Command`].
+    #[doc(alias = "DM_GET_TARGET_VERSION")]
+    fn has_target(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.targets()?.iter().any(|target| target.name == name))
+    }
+
     /// The number by which tables name the device or image at `path`.
     ///
     /// # Errors

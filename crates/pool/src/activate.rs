@@ -10,7 +10,19 @@ use crate::apply::Step;
 use crate::error::Refusal;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
-use crate::{Error, naming};
+use crate::thin::{PoolLv, stack};
+use crate::{Error, naming, thin};
+
+/// Makes the devices below an LV that other LVs share: the pool of a thin one.  The caller holds the VG's lock.
+///
+/// # Errors
+/// As [`stack::ensure_active`].
+pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<(), Error> {
+    match thin::thin(lv) {
+        Some(thin) => stack::ensure_active(inner, open, &PoolLv::of(&open.vg, &thin)?).map(drop),
+        None => Ok(()),
+    }
+}
 
 /// The steps that make an LV's device; the nodes need a [`Step::Settle`] after them.
 pub(crate) fn activate(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<[Step; 2], Error> {
@@ -39,7 +51,7 @@ pub(crate) fn create(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Step, Erro
     Ok(Step::Create {
         name: naming::dm_name(open.vg.name(), lv.name())?,
         uuid: naming::dm_uuid(&open.vg.id(), &lv.id()),
-        table: open.table(lv)?,
+        table: open.table(inner, lv)?,
         read_only: !lv.is_writable(),
     })
 }
@@ -50,25 +62,29 @@ pub(crate) fn resume(open: &OpenVg, lv: &Lv, flags: UdevFlags) -> Result<Step, E
     Ok(Step::Resume {
         uuid,
         flags,
-        link: open.link(lv)?,
+        link: Some(open.link(lv)?),
     })
 }
 
 /// Stages the LV's present table and stops I/O; what comes next is the commit and [`resume`].
 ///
 /// The file system is not frozen, as LVM does for a resize.
-pub(crate) fn reload(open: &OpenVg, lv: &Lv) -> Result<[Step; 2], Error> {
+pub(crate) fn reload(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<[Step; 2], Error> {
     let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
     let load = Step::Load {
         uuid: uuid.clone(),
-        table: open.table(lv)?,
+        table: open.table(inner, lv)?,
         read_only: !lv.is_writable(),
     };
     Ok([
         load,
         Step::Suspend {
             uuid,
-            flags: SuspendFlags::SKIP_LOCKFS,
+            // As LVM: what a thin LV's writers wait for must not keep it from being resized.
+            flags: match thin::thin(lv) {
+                Some(_) => SuspendFlags::SKIP_LOCKFS | SuspendFlags::NOFLUSH,
+                None => SuspendFlags::SKIP_LOCKFS,
+            },
         },
     ])
 }
@@ -86,12 +102,12 @@ pub(crate) fn deactivate(inner: &Inner, open: &OpenVg, lv: &Lv, device: &DeviceI
             open_count: device.open_count,
         });
     }
-    open.table(lv)?;
+    open.check_mappable(lv)?;
     let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
     Ok(Step::Remove {
         uuid,
         flags: UdevFlags::empty(),
-        link: open.link(lv)?,
+        link: Some(open.link(lv)?),
     })
 }
 

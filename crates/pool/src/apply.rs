@@ -40,13 +40,15 @@ pub(crate) enum Step {
     Resume {
         uuid: DmUuid,
         flags: UdevFlags,
-        link: Link,
+        /// `None` for devices that users do not see.
+        link: Option<Link>,
     },
     /// Take a device away.  Not undone: the LV is then inactive.
     Remove {
         uuid: DmUuid,
         flags: UdevFlags,
-        link: Link,
+        /// `None` for devices that users do not see.
+        link: Option<Link>,
     },
     /// Wait until the nodes of what was resumed and removed are there and gone.
     Settle,
@@ -187,11 +189,11 @@ impl<'s> Run<'_, 's> {
                 mapper
                     .resume(DeviceId::Uuid(uuid), *flags, cookie)
                     .map_err(Error::Dm)?;
-                self.links.push((true, link));
+                self.links.extend(link.iter().map(|link| (true, link)));
             }
             Step::Remove { uuid, flags, link } => {
                 self.remove(uuid, *flags)?;
-                self.links.push((false, link));
+                self.links.extend(link.iter().map(|link| (false, link)));
             }
             Step::Settle => self.settle()?,
             Step::Zero { uuid, length } => {
@@ -261,7 +263,7 @@ impl<'s> Run<'_, 's> {
                         let _ = mapper.resume(DeviceId::Uuid(uuid), UdevFlags::empty(), cookie);
                     }
                 }
-                Step::Resume { link, .. } => self.links.push((false, link)),
+                Step::Resume { link, .. } => self.links.extend(link.iter().map(|link| (false, link))),
                 Step::Clear { .. }
                 | Step::Remove { .. }
                 | Step::Settle

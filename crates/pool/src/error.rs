@@ -168,6 +168,56 @@ pub enum Error {
     /// The replica has no device.
     #[error("replica {0:?} is not active")]
     NotActive(String),
+    /// No snapshot of that id.
+    #[error("no snapshot {0:?}")]
+    SnapshotNotFound(String),
+    /// The storage pool has no thin pool.
+    #[error("pool {pool:?} has no thin pool")]
+    NoThinPool {
+        /// The storage pool.
+        pool: String,
+    },
+    /// The kernel has no thin provisioning.
+    #[error("this kernel has no target \"thin-pool\": its module dm-thin-pool is missing")]
+    NoThinTarget,
+    /// The thin pool is in a state in which its volumes cannot be changed.
+    #[error("the thin pool of {pool:?} is {state}")]
+    ThinPoolState {
+        /// The storage pool.
+        pool: String,
+        /// `read_only`, `needs_check` or `failed`.
+        state: &'static str,
+    },
+    /// LVM's metadata and the kernel's are of different moments, and nobody can tell which is right.
+    #[error("the thin pool of {pool:?} has transaction {kernel} in the kernel, {metadata} in the metadata")]
+    ThinPoolMismatch {
+        /// The storage pool.
+        pool: String,
+        /// The id in LVM's metadata.
+        metadata: u64,
+        /// The id in the kernel's.
+        kernel: u64,
+    },
+    /// The thin pool has no room for what was asked.
+    #[error("the thin pool of {pool:?} has too little {what} left: {used} of {size} bytes are used")]
+    ThinPoolFull {
+        /// The storage pool.
+        pool: String,
+        /// `data space` or `metadata space`.
+        what: &'static str,
+        /// Bytes used.
+        used: u64,
+        /// Bytes in all.
+        size: u64,
+    },
+    /// The operation needs a thin replica.
+    #[error("replica {replica:?} is not thin: {why}")]
+    NotThin {
+        /// The replica.
+        replica: String,
+        /// What is needed it for.
+        why: &'static str,
+    },
     /// The new metadata breaks a rule of LVM's: a mistake of this library, found before anything was written.
     #[error("the metadata of {vg:?} would be unsound: {finding}")]
     Unsound {
@@ -333,6 +383,13 @@ impl Error {
             Self::ActiveLvs { .. } => "ActiveLvs",
             Self::NeedsForce { .. } => "NeedsForce",
             Self::NotActive(_) => "NotActive",
+            Self::SnapshotNotFound(_) => "SnapshotNotFound",
+            Self::NoThinPool { .. } => "NoThinPool",
+            Self::NoThinTarget => "NoThinTarget",
+            Self::ThinPoolState { .. } => "ThinPoolState",
+            Self::ThinPoolMismatch { .. } => "ThinPoolMismatch",
+            Self::ThinPoolFull { .. } => "NoSpace",
+            Self::NotThin { .. } => "NotThin",
             Self::Unsound { .. } => "Unsound",
             Self::Unsupported(_) => "Unsupported",
             Self::Unreadable { .. } => "Corrupt",
@@ -364,6 +421,8 @@ impl Error {
                 ..
             } => libc::EROFS,
             Self::AfterCommit(inner) => inner.errno(),
+            // io-engine's errno for what a pool of another kind could do.
+            Self::NoThinPool { .. } | Self::NoThinTarget | Self::NotThin { .. } => libc::ENOTSUP,
             _ => match self.class() {
                 Class::NotFound => libc::ENOENT,
                 Class::AlreadyExists => libc::EEXIST,
@@ -381,7 +440,7 @@ impl Error {
     /// What a caller can do about it.
     pub fn class(&self) -> Class {
         match self {
-            Self::PoolNotFound(_) | Self::ReplicaNotFound(_) => Class::NotFound,
+            Self::PoolNotFound(_) | Self::ReplicaNotFound(_) | Self::SnapshotNotFound(_) => Class::NotFound,
             Self::Exists { .. } => Class::AlreadyExists,
             Self::AmbiguousName { .. }
             | Self::DisksMismatch { .. }
@@ -400,11 +459,16 @@ impl Error {
                 }
                 _ => Class::InvalidArgument,
             },
-            Self::NoSpace { .. } | Self::MetadataFull { .. } => Class::NoSpace,
+            Self::NoSpace { .. } | Self::MetadataFull { .. } | Self::ThinPoolFull { .. } => Class::NoSpace,
             Self::Busy { .. } | Self::ActiveLvs { .. } => Class::Busy,
             Self::ForeignLvs { .. }
             | Self::Refused { .. }
             | Self::MissingDisk { .. }
+            | Self::NoThinPool { .. }
+            | Self::NoThinTarget
+            | Self::ThinPoolState { .. }
+            | Self::ThinPoolMismatch { .. }
+            | Self::NotThin { .. }
             | Self::NotActive(_) => Class::Precondition,
             Self::Unsupported(_) => Class::Unsupported,
             Self::Unreadable { .. } | Self::BadBackup { .. } => Class::Corrupt,

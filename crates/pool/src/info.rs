@@ -46,9 +46,9 @@ pub struct PoolInfo {
     pub disks: Vec<PathBuf>,
     /// All its extents.
     pub capacity: u64,
-    /// Its allocated extents, foreign LVs included.
+    /// Its allocated extents, foreign LVs included; of the thin pool's data the chunks in use.
     pub used: u64,
-    /// What its replicas may come to need: for thick ones their size.
+    /// What its replicas may come to need: the sizes of replicas and clones, and what snapshots have allocated.
     pub committed: u64,
     /// The raw sizes of its disks.
     pub disk_capacity: u64,
@@ -60,8 +60,62 @@ pub struct PoolInfo {
     pub metadata_size: u64,
     /// The present metadata text.
     pub metadata_used: u64,
+    /// Its thin pool, if it has one.
+    pub thin_pool: Option<ThinPoolInfo>,
     /// The visible LVs that are not replicas.
     pub foreign_lvs: Vec<String>,
+}
+
+/// The properties of a storage pool's thin pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ThinPoolInfo {
+    /// Its LV's name.
+    pub name: String,
+    /// What is mapped at a time.
+    pub chunk_size: u64,
+    /// The space of its data.
+    pub data_size: u64,
+    /// The chunks in use, to the byte; all of them when nobody can tell.
+    pub data_used: u64,
+    /// The space of the kernel's metadata.
+    pub metadata_size: u64,
+    /// The metadata in use.
+    pub metadata_used: u64,
+    /// The number of the last change of its set of volumes.
+    pub transaction_id: u64,
+    /// `online`, `inactive`, `out_of_data_space`, `read_only`, `needs_check` or `failed`.
+    pub state: &'static str,
+}
+
+/// A snapshot's properties, as of one sequence number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotInfo {
+    /// Its UUID: the LV's name.
+    pub uuid: Uuid,
+    /// Its name, as given.
+    pub name: String,
+    /// The replica that it was taken of, which may be gone.
+    pub source_uuid: String,
+    /// The volume that it belongs to.
+    pub entity_id: String,
+    /// The transaction of the volume's snapshot.
+    pub txn_id: String,
+    /// When it was taken, in RFC 3339.
+    pub create_time: String,
+    /// The size of the replica when it was taken.
+    pub size: u64,
+    /// The space of the chunks that it has, shared ones included.
+    pub allocated: u64,
+    /// How many replicas are clones of it.
+    pub num_clones: usize,
+    /// Everything is known of it that a snapshot is made with.
+    pub valid: bool,
+    /// Its pool's name.
+    pub pool: String,
+    /// Its pool's UUID.
+    pub pool_uuid: Uuid,
 }
 
 /// A replica's properties, as of one sequence number.
@@ -82,8 +136,11 @@ pub struct ReplicaInfo {
     pub size: u64,
     /// The space set aside for it.
     pub committed: u64,
-    /// The space it takes now: for a thick replica, its size.
+    /// The space it takes now: for a thick replica, its size; for a thin one the chunks that it has, shared ones
+    /// included.
     pub allocated: u64,
+    /// It takes space as it is written.
+    pub thin: bool,
     /// Writes are refused.
     pub read_only: bool,
     /// How its extents lie, in the words of [`Layout`](crate::Layout).
@@ -103,6 +160,15 @@ pub struct ReplicaInfo {
 }
 
 impl ReplicaInfo {
+    /// Is it a clone, and of this snapshot if one is named?
+    pub fn is_clone_of(&self, snapshot: Option<Uuid>) -> bool {
+        let source = self.snapshot_uuid.as_deref();
+        match snapshot {
+            None => source.is_some(),
+            Some(wanted) => source.and_then(|text| Uuid::parse_str(text).ok()) == Some(wanted),
+        }
+    }
+
     /// `off` or `nvmf`.
     pub fn share_protocol(&self) -> &'static str {
         if self.shared { "nvmf" } else { "off" }

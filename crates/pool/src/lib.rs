@@ -7,7 +7,8 @@
 //! | PV, VG, LV | LVM's physical volume, volume group, logical volume |
 //! | pool | a VG with the tag `mayastor` |
 //! | replica | an LV of a pool with the tag `mayastor`, named by a UUID |
-//! | foreign LV | a visible LV of a pool that is no replica |
+//! | thin pool | an LV of a pool whose space thin replicas, snapshots and clones share |
+//! | foreign LV | a visible LV of a pool that is none of these |
 //! | extent | the VG's unit of allocation |
 //!
 //! Every change runs under LVM's own lock, is planned on the parsed metadata, and is carried out by one small
@@ -35,16 +36,21 @@ mod replica;
 mod request;
 mod restore;
 mod scan;
+mod snapshot;
 mod storage_pool;
 mod system;
 mod table;
 mod tags;
+mod thin;
 
 pub use error::{Class, DiskProblem, Error, Refusal};
 pub use host::IoStats;
 pub use identity::{parse_uuid, pool_uuid};
-pub use info::{PoolInfo, ReplicaInfo, State};
+pub use info::{PoolInfo, ReplicaInfo, SnapshotInfo, State, ThinPoolInfo};
 pub use layout::{Layout, parse_size};
-pub use request::{CreatePool, CreateReplica, RestorePool, SetReplica, Shrink, Zeroing};
-pub use storage_pool::{ReplicaDevice, StoragePool};
+pub use request::{
+    CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, Discards, RestorePool,
+    SetReplica, Shrink, Zeroing,
+};
+pub use storage_pool::{ReplicaDevice, StoragePool, TakenSnapshot};
 pub use system::{RestoredPool, SavedMetadata, System, SystemBuilder};

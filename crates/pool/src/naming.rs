@@ -19,6 +19,29 @@ pub(crate) fn dm_name(vg: &str, lv: &str) -> Result<DmName, Error> {
     })
 }
 
+/// The device-mapper name of a layer of an LV: `VG-LV-LAYER`; without a layer the LV's.
+///
+/// # Errors
+/// As [`dm_name`].
+pub(crate) fn dm_layer_name(vg: &str, lv: &str, layer: &str) -> Result<DmName, Error> {
+    let name = dm_name(vg, lv)?;
+    if layer.is_empty() {
+        return Ok(name);
+    }
+    let given = format!("{name}-{layer}");
+    DmName::new(&given).map_err(|_| Error::InvalidArgument {
+        what: "device name",
+        given,
+        why: "device-mapper takes 127 bytes".into(),
+    })
+}
+
+/// The device-mapper uuid of a device that users do not see: the LV's and a word for what it is.
+pub(crate) fn dm_layer_uuid(vg: &VgId, lv: &LvId, layer: &str) -> DmUuid {
+    DmUuid::new(&format!("LVM-{}{}-{layer}", vg.as_str(), lv.as_str()))
+        .unwrap_or_else(|_| unreachable!("68 legal characters and a short word"))
+}
+
 /// The device-mapper uuid of a visible LV.
 pub(crate) fn dm_uuid(vg: &VgId, lv: &LvId) -> DmUuid {
     // Both ids are 32 legal characters, so the text is always a legal uuid; see the test.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lvm_dm::{DeviceId, DeviceInfo, DeviceNumber};
+use lvm_meta::detail::Thin;
 use lvm_meta::{Ambiguity, Disk, FoundVg, LastCheck, LastPrint, Lv, MdaSet, Problem, PvId, Vg};
 
 use crate::apply::{Link, NewText, Step};
@@ -14,6 +15,7 @@ use crate::display_names::DisplayNames;
 use crate::error::Refusal;
 use crate::scan::Scan;
 use crate::system::Inner;
+use crate::thin::{self, PoolLv, stack};
 use crate::{Error, activate, naming, replica, table};
 
 /// One disk of an open VG.
@@ -117,7 +119,8 @@ impl OpenVg {
         let mut steps = Vec::new();
         for lv in self.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
             if self.kernel_device(inner, lv)?.is_none()
-                && let Ok(activate) = activate::activate(inner, self, lv)
+                && let Ok(activate) =
+                    activate::prepare(inner, self, lv).and_then(|()| activate::activate(inner, self, lv))
             {
                 steps.extend(activate);
             }
@@ -161,12 +164,42 @@ impl OpenVg {
     /// # Errors
     /// As [`table::table`], and [`Error::Unsupported`] for an LV on which others stand, such as a snapshot's origin:
     /// LVM maps it in layers.
-    pub(crate) fn table(&self, lv: &Lv) -> Result<lvm_dm::Table, Error> {
-        if let Some(user) = self.vg.users_of(lv.name()).next() {
+    pub(crate) fn table(&self, inner: &Inner, lv: &Lv) -> Result<lvm_dm::Table, Error> {
+        self.table_with(lv, &|thin| {
+            stack::pool_number(inner, self, &PoolLv::of(&self.vg, thin)?)
+        })
+    }
+
+    /// Refuses an LV that this crate does not map.
+    ///
+    /// # Errors
+    /// As [`OpenVg::table`], whether the devices below are there or not.
+    pub(crate) fn check_mappable(&self, lv: &Lv) -> Result<(), Error> {
+        let any = DeviceNumber { major: 0, minor: 0 };
+        self.table_with(lv, &|_| Ok(any)).map(drop)
+    }
+
+    /// The table of a part of another LV, which lies on PVs.
+    pub(crate) fn table_of_part(&self, part: &Lv) -> Result<lvm_dm::Table, Error> {
+        table::table(&self.vg, part, &|pv| self.device(pv), &|_| {
+            Err(Error::Unsupported("a part of an LV in a thin pool".into()))
+        })
+    }
+
+    fn table_with(
+        &self,
+        lv: &Lv,
+        thin_pool: &dyn Fn(&Thin) -> Result<DeviceNumber, Error>,
+    ) -> Result<lvm_dm::Table, Error> {
+        // A thin snapshot names its origin, and has nothing to do with its device.
+        let is_below = |user: &&Lv| {
+            thin::thin(user).is_none_or(|thin| thin.external_origin.as_deref() == Some(lv.name()))
+        };
+        if let Some(user) = self.vg.users_of(lv.name()).find(is_below) {
             let what = format!("mapping {:?}, on which {:?} stands,", lv.name(), user.name());
             return Err(Error::Unsupported(what));
         }
-        table::table(&self.vg, lv, &|pv| self.device(pv))
+        table::table(&self.vg, lv, &|pv| self.device(pv), thin_pool)
     }
 
     /// The kernel's device of an LV.

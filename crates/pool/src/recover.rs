@@ -17,7 +17,8 @@ use crate::apply::{Link, Step};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::tags::LvTags;
-use crate::{Error, StoragePool, activate, naming};
+use crate::thin::PoolLv;
+use crate::{Error, StoragePool, activate, naming, thin};
 
 /// A device that a cut change left, and what is to be done about it.
 struct Cut {
@@ -48,6 +49,7 @@ impl StoragePool {
             }
             let devices = self.inner.mapper.list().map_err(Error::Dm)?;
             !cut_devices(&self.inner, &open, &devices)?.is_empty()
+                || has_cut_pool(&self.inner, &open)?
                 || cut_lvs(&self.inner, &open).next().is_some()
                 || !open.mdas.agrees()
                 || open.disks.iter().any(|disk| !disk.is_marked)
@@ -65,16 +67,23 @@ impl StoragePool {
         let inner = &*self.inner;
         inner.sweep_nodes(self.name())?;
         let mut open = self.fresh()?;
+        let pools = thin_pools(&open);
+        for pool in &pools {
+            thin::stack::mend(inner, &open, pool)?;
+        }
         let cut = cut_devices(inner, &open, &inner.mapper.list().map_err(Error::Dm)?)?;
         open.change(inner, "", |change| {
             let mut steps = Vec::new();
             for cut in &cut {
-                steps.extend(mend_steps(change.open(), cut)?);
+                steps.extend(mend_steps(inner, change.open(), cut)?);
             }
             steps.push(Step::Settle);
             steps.into_iter().for_each(|step| change.step(step));
             Ok(())
         })?;
+        for pool in &pools {
+            thin::protocol::settle(inner, &mut open, pool)?;
+        }
         let names: Vec<String> = cut_lvs(inner, &open).map(|lv| lv.name().to_string()).collect();
         open.change(inner, "finish what was cut", |change| {
             // A commit that reached some areas only: the next one reaches all.
@@ -102,6 +111,25 @@ impl StoragePool {
         })?;
         open.mark_disks()
     }
+}
+
+/// The thin pools of a VG that this host's kernel can have.
+fn thin_pools(open: &OpenVg) -> Vec<String> {
+    let pools = open.vg.lvs().filter_map(|lv| PoolLv::named(&open.vg, lv.name()));
+    pools.map(|pool| pool.lv.name().to_string()).collect()
+}
+
+/// Did a change of a thin pool stop half way?
+fn has_cut_pool(inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
+    for name in thin_pools(open) {
+        let Some(pool) = PoolLv::named(&open.vg, &name) else {
+            continue;
+        };
+        if !pool.detail.messages.is_empty() || thin::stack::is_cut(inner, open, &pool)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// LVs whose creation was begun.
@@ -140,7 +168,7 @@ fn cut_devices(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<
         };
         let lv = lv_of(open, uuid);
         let mend = diagnose(open, lv, &device).or_else(|| {
-            let is_plain = |lv: &&Lv| open.table(lv).is_ok() && lacks_node(lv, &device);
+            let is_plain = |lv: &&Lv| open.check_mappable(lv).is_ok() && lacks_node(lv, &device);
             lv.filter(is_plain).map(|_| Mend::Node)
         });
         if let Some(mend) = mend {
@@ -158,7 +186,7 @@ fn diagnose(open: &OpenVg, lv: Option<&Lv>, device: &DeviceInfo) -> Option<Mend>
         None if !idle => None,
         None => Some(Mend::Remove),
         // LVs that this crate does not map are LVM's to mend.
-        Some(lv) if open.table(lv).is_err() => None,
+        Some(lv) if open.check_mappable(lv).is_err() => None,
         Some(_) if device.suspended || !device.live_table => Some(Mend::Resume),
         Some(_) if device.inactive_table => Some(Mend::Clear),
         Some(_) => None,
@@ -173,7 +201,7 @@ fn lv_of<'a>(open: &'a OpenVg, uuid: &DmUuid) -> Option<&'a Lv> {
     open.vg.lv_by_id(id)
 }
 
-fn mend_steps(open: &OpenVg, Cut { uuid, device, mend }: &Cut) -> Result<Vec<Step>, Error> {
+fn mend_steps(inner: &Inner, open: &OpenVg, Cut { uuid, device, mend }: &Cut) -> Result<Vec<Step>, Error> {
     let uuid = uuid.clone();
     Ok(match (mend, lv_of(open, &uuid)) {
         (Mend::Clear, _) => vec![Step::Clear { uuid }],
@@ -182,7 +210,7 @@ fn mend_steps(open: &OpenVg, Cut { uuid, device, mend }: &Cut) -> Result<Vec<Ste
         (Mend::Resume, Some(lv)) => {
             let load = Step::Load {
                 uuid,
-                table: open.table(lv)?,
+                table: open.table(inner, lv)?,
                 read_only: !lv.is_writable(),
             };
             vec![load, activate::resume(open, lv, UdevFlags::empty())?]
@@ -199,7 +227,7 @@ fn mend_steps(open: &OpenVg, Cut { uuid, device, mend }: &Cut) -> Result<Vec<Ste
             vec![Step::Remove {
                 uuid,
                 flags: UdevFlags::empty(),
-                link,
+                link: Some(link),
             }]
         }
         _ => Vec::new(),

@@ -10,7 +10,9 @@ use crate::naming::Ids;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::tags::LvTags;
-use crate::{Error, identity, naming};
+use crate::thin::usage::Usage;
+use crate::thin::{self, PoolLv};
+use crate::{Error, identity, naming, snapshot};
 
 /// The UUID of the replica that an LV is; `None` for LVs that are none.
 ///
@@ -22,7 +24,7 @@ pub(crate) fn replica_of(lv: &Lv) -> Option<Uuid> {
 fn replica_with_tags(lv: &Lv) -> Option<(Uuid, LvTags<'_>)> {
     let uuid = identity::replica_uuid(lv.name()).filter(|_| lv.is_visible())?;
     let tags = LvTags::read(lv.tags());
-    (tags.owned && !tags.snapshot && !tags.creating).then_some((uuid, tags))
+    (tags.owned && tags.snapshot.is_none() && !tags.creating).then_some((uuid, tags))
 }
 
 /// The LV of a replica.
@@ -60,6 +62,14 @@ impl ActiveDevices {
         Self(listed.map(|()| lvs).unwrap_or_default())
     }
 
+    /// As [`ActiveDevices::list`], if the VG has snapshots, of which it is asked; else none without a question.
+    pub(crate) fn list_if(inner: &Inner, open: &OpenVg) -> Self {
+        match open.vg.lvs().any(|lv| snapshot::snapshot_of(lv).is_some()) {
+            true => Self::list(inner),
+            false => Self(HashSet::new()),
+        }
+    }
+
     /// Asks the mapper for the device of one LV.
     pub(crate) fn only(inner: &Inner, open: &OpenVg, lv: &Lv) -> Self {
         let device = open.kernel_device(inner, lv).ok().flatten();
@@ -75,14 +85,32 @@ impl ActiveDevices {
 
 /// Lists the replicas of an open VG.
 pub(crate) fn list(inner: &Inner, open: &OpenVg, devices: &ActiveDevices) -> Vec<ReplicaInfo> {
-    let pool_uuid = identity::pool_uuid(&open.vg.id());
+    let view = View::new(inner, open, devices);
     let mut replicas = Vec::with_capacity(open.vg.lv_count());
     for lv in open.vg.lvs() {
         if let Some((uuid, tags)) = replica_with_tags(lv) {
-            replicas.push(describe(inner, open, pool_uuid, lv, uuid, tags, devices));
+            replicas.push(view.replica(lv, uuid, tags));
         }
     }
     replicas
+}
+
+/// The properties of several replicas.
+///
+/// # Errors
+/// [`Error::ReplicaNotFound`].
+pub(crate) fn infos(
+    inner: &Inner,
+    open: &OpenVg,
+    devices: &ActiveDevices,
+    uuids: impl Iterator<Item = Uuid>,
+) -> Result<Vec<ReplicaInfo>, Error> {
+    let view = View::new(inner, open, devices);
+    let describe = |uuid| {
+        let lv = find(open, uuid)?;
+        Ok(view.replica(lv, uuid, LvTags::read(lv.tags())))
+    };
+    uuids.map(describe).collect()
 }
 
 /// The properties of a replica.
@@ -93,49 +121,92 @@ pub(crate) fn info(
     uuid: Uuid,
     devices: &ActiveDevices,
 ) -> ReplicaInfo {
-    let pool_uuid = identity::pool_uuid(&open.vg.id());
-    describe(inner, open, pool_uuid, lv, uuid, LvTags::read(lv.tags()), devices)
+    View::new(inner, open, devices).replica(lv, uuid, LvTags::read(lv.tags()))
 }
 
-fn describe(
-    inner: &Inner,
-    open: &OpenVg,
-    pool_uuid: Uuid,
-    lv: &Lv,
-    uuid: Uuid,
-    tags: LvTags<'_>,
-    devices: &ActiveDevices,
-) -> ReplicaInfo {
-    let vg = &open.vg;
-    let size = vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX);
-    let active = devices.0.contains(&naming::ids(&vg.id(), &lv.id()));
-    let mut areas = lv.segments().iter().filter_map(|segment| match segment.kind() {
-        SegmentKind::Striped(striped) => Some(striped.areas()),
-        _ => None,
-    });
-    let whole = areas.all(|areas| {
-        areas.iter().all(|area| match area {
-            Area::Pv { pv, .. } => open.device(*pv).is_some(),
-            _ => true,
-        })
-    });
-    ReplicaInfo {
-        uuid,
-        name: tags.name.unwrap_or_default().into(),
-        pool: vg.name().into(),
-        pool_uuid,
-        entity_id: tags.entity_id.map(Into::into),
-        size,
-        committed: size,
-        allocated: size,
-        read_only: !lv.is_writable(),
-        layout: layout(lv),
-        active,
-        device: active.then(|| inner.nodes.path(vg.name(), lv.name())).flatten(),
-        snapshot_uuid: tags.snapshot_uuid.map(Into::into),
-        shared: tags.shared,
-        allowed_hosts: tags.allowed_hosts.into_iter().map(Into::into).collect(),
-        state: if whole { State::Online } else { State::Faulted },
+/// What is told of an open VG's LVs, and from where.
+pub(crate) struct View<'a> {
+    inner: &'a Inner,
+    open: &'a OpenVg,
+    devices: &'a ActiveDevices,
+    pub(crate) pool_uuid: Uuid,
+    usage: Usage<'a>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices) -> Self {
+        Self {
+            inner,
+            open,
+            devices,
+            pool_uuid: identity::pool_uuid(&open.vg.id()),
+            usage: Usage::new(inner, open),
+        }
+    }
+
+    pub(crate) fn size(&self, lv: &Lv) -> u64 {
+        let extent_size = self.open.vg.extent_size();
+        extent_size.to_bytes(lv.extent_count()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn is_active(&self, lv: &Lv) -> bool {
+        self.devices
+            .0
+            .contains(&naming::ids(&self.open.vg.id(), &lv.id()))
+    }
+
+    /// Bytes that the LV takes: of a thin one what the kernel has mapped, of others the size.
+    pub(crate) fn allocated(&self, lv: &Lv) -> u64 {
+        match thin::thin(lv) {
+            Some(thin) => self.usage.allocated(lv, &thin, self.is_active(lv)),
+            None => self.size(lv),
+        }
+    }
+
+    fn replica(&self, lv: &Lv, uuid: Uuid, tags: LvTags<'_>) -> ReplicaInfo {
+        let Self { inner, open, .. } = self;
+        let vg = &open.vg;
+        let (size, active) = (self.size(lv), self.is_active(lv));
+        let thin = thin::thin(lv);
+        let lies_on_all = |lv: &Lv| {
+            let mut areas = lv.segments().iter().filter_map(|segment| match segment.kind() {
+                SegmentKind::Striped(striped) => Some(striped.areas()),
+                _ => None,
+            });
+            areas.all(|areas| {
+                areas.iter().all(|area| match area {
+                    Area::Pv { pv, .. } => open.device(*pv).is_some(),
+                    _ => true,
+                })
+            })
+        };
+        let whole = match &thin {
+            None => lies_on_all(lv),
+            Some(thin) => PoolLv::of(vg, thin)
+                .and_then(|pool| pool.parts(vg))
+                .is_ok_and(|parts| parts.into_iter().all(lies_on_all)),
+        };
+        ReplicaInfo {
+            uuid,
+            name: tags.name.unwrap_or_default().into(),
+            pool: vg.name().into(),
+            pool_uuid: self.pool_uuid,
+            entity_id: tags.entity_id.map(Into::into),
+            size,
+            committed: size,
+            allocated: thin
+                .as_ref()
+                .map_or(size, |thin| self.usage.allocated(lv, thin, active)),
+            thin: thin.is_some(),
+            read_only: !lv.is_writable(),
+            layout: layout(lv),
+            active,
+            device: active.then(|| inner.nodes.path(vg.name(), lv.name())).flatten(),
+            snapshot_uuid: tags.snapshot_uuid.map(Into::into),
+            shared: tags.shared,
+            allowed_hosts: tags.allowed_hosts.into_iter().map(Into::into).collect(),
+            state: if whole { State::Online } else { State::Faulted },
+        }
     }
 }
 

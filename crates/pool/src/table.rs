@@ -4,16 +4,22 @@
 //! `linear`: what LVM loads for the same LV.
 
 use lvm_dm::{DeviceNumber, Table, Target, TargetLine};
-use lvm_meta::{Area, Lv, PvId, SegmentKind, Vg};
+use lvm_meta::detail::{Detail, Thin};
+use lvm_meta::{Area, Lv, PvId, Segment, SegmentKind, Vg};
 
 use crate::Error;
 
-/// The table of `lv`; `device` knows the block device of each PV that is there.
+/// The table of `lv`; `device` knows the block device of each PV that is there, `thin_pool` that of a thin LV's pool.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for segment types and stacks that this crate does not map, [`Error::MissingDisk`] for
 /// a PV without a device.
-pub(crate) fn table(vg: &Vg, lv: &Lv, device: &dyn Fn(PvId) -> Option<DeviceNumber>) -> Result<Table, Error> {
+pub(crate) fn table(
+    vg: &Vg,
+    lv: &Lv,
+    device: &dyn Fn(PvId) -> Option<DeviceNumber>,
+    thin_pool: &dyn Fn(&Thin) -> Result<DeviceNumber, Error>,
+) -> Result<Table, Error> {
     let extent_size = vg.extent_size();
     let place = |area: &Area| -> Result<(DeviceNumber, u64), Error> {
         let Area::Pv { pv: id, start } = area else {
@@ -52,12 +58,18 @@ pub(crate) fn table(vg: &Vg, lv: &Lv, device: &dyn Fn(PvId) -> Option<DeviceNumb
             },
             SegmentKind::Error => Target::Error,
             SegmentKind::Zero => Target::Zero,
-            _ => {
-                return Err(Error::Unsupported(format!(
-                    "mapping the segment type {:?}",
-                    segment.type_name()
-                )));
-            }
+            SegmentKind::Other(opaque) => match opaque.detail() {
+                // LVM shows an external origin and a merge in ways of their own.
+                Ok(Some(Detail::Thin(thin))) if thin.external_origin.is_none() && thin.merge.is_none() => {
+                    Target::Thin(lvm_dm::Thin {
+                        pool: thin_pool(&thin)?,
+                        id: thin.device_id,
+                        origin: None,
+                    })
+                }
+                _ => return Err(unsupported(segment)),
+            },
+            _ => return Err(unsupported(segment)),
         };
         lines.push(TargetLine {
             start: extent_size
@@ -68,4 +80,8 @@ pub(crate) fn table(vg: &Vg, lv: &Lv, device: &dyn Fn(PvId) -> Option<DeviceNumb
         });
     }
     Ok(Table::new(lines))
+}
+
+fn unsupported(segment: &Segment) -> Error {
+    Error::Unsupported(format!("mapping the segment type {:?}", segment.type_name()))
 }

@@ -21,15 +21,34 @@ pub(crate) mod key {
     pub(crate) const SNAPSHOT_UUID: &str = "mayastor.lv.snapshot_uuid";
 }
 
-/// What every tag of a snapshot begins with; a replica has none of these.
+/// The keys of a snapshot's properties; a replica has none of these.
+pub(crate) mod snap {
+    pub(crate) const NAME: &str = "mayastor.snap.name";
+    pub(crate) const ENTITY_ID: &str = "mayastor.snap.entity_id";
+    pub(crate) const PARENT_ID: &str = "mayastor.snap.parent_id";
+    pub(crate) const TXN_ID: &str = "mayastor.snap.txn_id";
+    pub(crate) const CREATE_TIME: &str = "mayastor.snap.create_time";
+}
+
+/// What every tag of a snapshot begins with.
 const SNAPSHOT_PREFIX: &str = "mayastor.snap.";
+
+/// What the tags of a snapshot say of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SnapshotTags<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) entity_id: Option<&'a str>,
+    pub(crate) parent_id: Option<&'a str>,
+    pub(crate) txn_id: Option<&'a str>,
+    pub(crate) create_time: Option<&'a str>,
+}
 
 /// What the tags of an LV say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LvTags<'a> {
     pub(crate) owned: bool,
     pub(crate) creating: bool,
-    pub(crate) snapshot: bool,
+    pub(crate) snapshot: Option<SnapshotTags<'a>>,
     pub(crate) name: Option<&'a str>,
     pub(crate) shared: bool,
     pub(crate) allowed_hosts: Vec<&'a str>,
@@ -37,10 +56,38 @@ pub(crate) struct LvTags<'a> {
     pub(crate) snapshot_uuid: Option<&'a str>,
 }
 
+impl<'a> SnapshotTags<'a> {
+    fn read(&mut self, key: &str, value: &'a str) {
+        let place = match key {
+            snap::NAME => &mut self.name,
+            snap::ENTITY_ID => &mut self.entity_id,
+            snap::PARENT_ID => &mut self.parent_id,
+            snap::TXN_ID => &mut self.txn_id,
+            snap::CREATE_TIME => &mut self.create_time,
+            _ => return,
+        };
+        *place = place.or(Some(value));
+    }
+
+    /// Is everything there that a snapshot is made with?
+    pub(crate) fn is_whole(&self) -> bool {
+        let Self {
+            name,
+            entity_id,
+            parent_id,
+            txn_id,
+            create_time,
+        } = self;
+        [name, entity_id, parent_id, txn_id, create_time]
+            .iter()
+            .all(|value| value.is_some_and(|value| !value.is_empty()))
+    }
+}
+
 impl<'a> LvTags<'a> {
     /// Is it a replica, or one on its way?
     pub(crate) fn is_ours(&self) -> bool {
-        (self.owned || self.creating) && !self.snapshot
+        (self.owned || self.creating) && self.snapshot.is_none()
     }
 
     /// Reads tags in the order they stand; of a key that has one value the first counts.
@@ -62,7 +109,9 @@ impl<'a> LvTags<'a> {
                 }
                 key::ENTITY_ID => found.entity_id = found.entity_id.or(Some(value)),
                 key::SNAPSHOT_UUID => found.snapshot_uuid = found.snapshot_uuid.or(Some(value)),
-                _ if key.starts_with(SNAPSHOT_PREFIX) => found.snapshot = true,
+                _ if key.starts_with(SNAPSHOT_PREFIX) => {
+                    found.snapshot.get_or_insert_default().read(key, value);
+                }
                 _ => {}
             }
         }

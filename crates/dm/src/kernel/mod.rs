@@ -243,6 +243,18 @@ impl DeviceMapper for Kernel {
             .target_versions()
     }
 
+    fn has_target(&self, name: &str) -> Result<bool, Error> {
+        match self.target_version(name) {
+            Ok(found) => Ok(found.is_some()),
+            Err(error) if error.errno() == libc::EINVAL => Ok(false),
+            // Kernels whose interface is older than 4.41 tell of loaded targets alone.
+            Err(error) if error.errno() == libc::ENOTTY => {
+                Ok(self.targets()?.iter().any(|target| target.name == name))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn backing(&self, path: &Path) -> Result<DeviceNumber, Error> {
         let failed = |source| Error::Io {
             what: "look at",

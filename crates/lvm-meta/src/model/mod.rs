@@ -2,6 +2,7 @@
 
 mod batch;
 mod change;
+mod change_detail;
 mod change_lv;
 mod change_pv;
 pub(crate) mod detail;

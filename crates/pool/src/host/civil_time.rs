@@ -52,6 +52,15 @@ impl CivilTime {
         )
     }
 
+    /// As RFC 3339 has it: `2026-11-23T08:35:05Z`.
+    pub fn rfc3339(&self) -> String {
+        let (hour, minute, second) = self.clock();
+        format!(
+            "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z",
+            self.year, self.month, self.day
+        )
+    }
+
     /// As LVM's comments have it: `2026-11-23 08:35:05 +0000`.
     pub fn stamp(&self) -> String {
         let (hour, minute, second) = self.clock();

@@ -32,6 +32,10 @@ impl StoragePool {
         progress: &mut dyn FnMut(u64),
     ) -> Result<ReplicaInfo, Error> {
         let (name, tags) = (request.lv_name()?, request.tags()?);
+        if request.thin {
+            self.create_thin(&[request], &mut |_| {})?;
+            return self.replica(request.uuid);
+        }
         // With devices of this process alone nobody else could tell that their creator lives.
         if request.zeroing == Zeroing::Full && !self.inner.has_own_devices() {
             return self.create_zeroed(request, name, tags, progress);
@@ -91,6 +95,30 @@ impl StoragePool {
         requests: &[CreateReplica],
         progress: &mut dyn FnMut(u64),
     ) -> Result<Vec<ReplicaInfo>, Error> {
+        let thin: Vec<&CreateReplica> = requests.iter().filter(|request| request.thin).collect();
+        match thin.len() {
+            0 => self.create_thick(requests, progress)?,
+            n if n == requests.len() => self.create_thin(&thin, progress)?,
+            _ => {
+                return Err(Error::InvalidArgument {
+                    what: "replicas",
+                    given: format!("{} thin of {}", thin.len(), requests.len()),
+                    why: "thin and thick ones are made by two calls".into(),
+                });
+            }
+        }
+        let open = self.fresh()?;
+        let devices = replica::ActiveDevices::list(&self.inner);
+        replica::infos(
+            &self.inner,
+            &open,
+            &devices,
+            requests.iter().map(|request| request.uuid),
+        )
+    }
+
+    /// Makes thick replicas in one commit and activates them.
+    fn create_thick(&self, requests: &[CreateReplica], progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
         self.change(&format!("create {} replicas", requests.len()), |change| {
             let mut names: HashSet<String> = change
                 .open()
@@ -121,14 +149,7 @@ impl StoragePool {
             resumes.into_iter().for_each(|step| change.step(step));
             change.step(Step::Settle);
             Ok(())
-        })?;
-        let open = self.fresh()?;
-        let devices = replica::ActiveDevices::list(&self.inner);
-        let describe = |request: &CreateReplica| {
-            let lv = replica::find(&open, request.uuid)?;
-            Ok(replica::info(&self.inner, &open, lv, request.uuid, &devices))
-        };
-        requests.iter().map(describe).collect()
+        })
     }
 
     /// Zeroing all of a large replica takes long: the LV exists meanwhile under a tag that says it is not ready, and

@@ -5,6 +5,10 @@ mod disks;
 mod repair;
 mod replicas;
 mod resize_replica;
+mod snapshots;
+mod thin_pool;
+mod thin_replicas;
+mod thin_volumes;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,12 +17,14 @@ use uuid::Uuid;
 
 use crate::info::{PoolInfo, ReplicaInfo, State};
 use crate::open_vg::{Change, OpenVg};
-use crate::replica::{self, ActiveDevices};
+use crate::replica::{self, ActiveDevices, View};
 use crate::system::Inner;
 use crate::tags::{self, LvTags};
-use crate::{Error, identity};
+use crate::thin::usage::Usage;
+use crate::{Error, identity, snapshot, thin};
 
 pub use replicas::ReplicaDevice;
+pub use snapshots::TakenSnapshot;
 
 /// A pool held open.
 ///
@@ -168,10 +174,14 @@ pub(crate) fn is_pool(open: &OpenVg) -> bool {
     open.vg.tags().contains(tags::OWNER)
 }
 
-/// The visible LVs that are not replicas, nor on their way to become one.
+/// The visible LVs that are not replicas, nor on their way to become one, nor snapshots, nor our thin pool.
 pub(crate) fn foreign_lvs(open: &OpenVg) -> Vec<String> {
     let foreign = |lv: &&lvm_meta::Lv| {
-        open.vg.is_visible(lv) && replica::replica_of(lv).is_none() && !LvTags::read(lv.tags()).creating
+        open.vg.is_visible(lv)
+            && lv.name() != thin::POOL_NAME
+            && replica::replica_of(lv).is_none()
+            && snapshot::snapshot_of(lv).is_none()
+            && !LvTags::read(lv.tags()).creating
     };
     open.vg
         .lvs()
@@ -209,7 +219,27 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
             |disk| disk.path.clone(),
         )
     });
-    let committed = vg.lvs().filter(|lv| replica::replica_of(lv).is_some());
+    let devices = ActiveDevices::list_if(inner, open);
+    let view = View::new(inner, open, &devices);
+    let committed = vg.lvs().map(|lv| {
+        if replica::replica_of(lv).is_some() {
+            view.size(lv)
+        } else if snapshot::snapshot_of(lv).is_some() {
+            view.allocated(lv)
+        } else {
+            0
+        }
+    });
+    let thin_pool = Usage::new(inner, open).pool_info();
+    if let Some(pool) = &thin_pool
+        && !matches!(pool.state, "online" | "inactive")
+    {
+        reasons.push(format!("the thin pool {:?} is {}", pool.name, pool.state));
+    }
+    // Of the thin pool's data only what is in use is gone.
+    let unused = thin_pool
+        .as_ref()
+        .map_or(0, |pool| pool.data_size.saturating_sub(pool.data_used));
     PoolInfo {
         name: vg.name().into(),
         uuid: identity::pool_uuid(&vg.id()),
@@ -221,15 +251,15 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
         used: vg
             .extent_count()
             .saturating_sub(vg.free_extents())
-            .saturating_mul(extent_size),
-        committed: committed
-            .map(|lv| u64::from(lv.extent_count().get()).saturating_mul(extent_size))
-            .sum(),
+            .saturating_mul(extent_size)
+            .saturating_sub(unused),
+        committed: committed.fold(0, u64::saturating_add),
         disk_capacity: open.disks.iter().filter_map(|disk| disk.disk.size().ok()).sum(),
         extent_size,
         seqno: vg.seqno(),
         metadata_size: open.mdas.capacity(),
         metadata_used: open.mdas.used(),
+        thin_pool,
         foreign_lvs: foreign_lvs(open),
     }
 }

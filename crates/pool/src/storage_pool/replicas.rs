@@ -11,7 +11,7 @@ use crate::host::IoStats;
 use crate::info::ReplicaInfo;
 use crate::request::{SetReplica, checked_value};
 use crate::tags::{self, LvTags, key};
-use crate::{Error, activate, naming, replica};
+use crate::{Error, activate, naming, replica, thin};
 
 impl StoragePool {
     /// Sets properties in one commit; without a commit when all are set already.  Durable when this returns.
@@ -64,6 +64,7 @@ impl StoragePool {
             if let Some(device) = open.kernel_device(&self.inner, lv)? {
                 return Ok(Some(device.live_table));
             }
+            activate::prepare(&self.inner, open, lv)?;
             let steps = activate::activate(&self.inner, open, lv)?;
             steps
                 .into_iter()
@@ -96,10 +97,17 @@ impl StoragePool {
     /// # Errors
     /// [`Error::Busy`] while somebody has it open, [`Error::ReplicaNotFound`].
     pub fn destroy_replica(&self, uuid: Uuid) -> Result<(), Error> {
-        self.change(&format!("destroy replica {uuid}"), |change| {
-            let name = replica::find(change.open(), uuid)?.name().to_string();
-            self.plan_removal(change, &name)
-        })
+        let description = format!("destroy replica {uuid}");
+        let _lock = self.inner.lock_vg(self.name())?;
+        let mut open = self.changeable()?;
+        let lv = replica::find(&open, uuid)?;
+        let (name, is_thin) = (lv.name().to_string(), thin::thin(lv).is_some());
+        match is_thin {
+            true => self.remove_thin(&mut open, &name, &description),
+            false => open.change(&self.inner, &description, |change| {
+                self.plan_removal(change, &name)
+            }),
+        }
     }
 
     /// Removes an LV whose creation was begun and not finished, unless somebody has it open.

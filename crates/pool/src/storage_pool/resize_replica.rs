@@ -8,7 +8,7 @@ use super::StoragePool;
 use crate::apply::Step;
 use crate::info::ReplicaInfo;
 use crate::request::{Shrink, check_size};
-use crate::{Error, Layout, activate, replica};
+use crate::{Error, Layout, activate, replica, thin};
 
 impl StoragePool {
     /// Makes a replica `size` bytes large, rounded up to whole extents and stripes, under I/O if it is active.
@@ -25,7 +25,11 @@ impl StoragePool {
                 let open = change.open();
                 let lv = replica::find(open, uuid)?;
                 let (name, now) = (lv.name().to_string(), lv.extent_count());
-                let layout = last_layout(lv)?;
+                let thin = thin::thin(lv);
+                let layout = match thin {
+                    Some(_) => Layout::Linear,
+                    None => last_layout(lv)?,
+                };
                 let (alloc_layout, wanted) = extents(&open.vg, layout, size)?;
                 if wanted == now {
                     return Ok(None);
@@ -40,8 +44,10 @@ impl StoragePool {
                             asked: size,
                         });
                     }
-                    change.edit().reduce_lv(&name, wanted).map_err(Error::Meta)?;
-                } else {
+                    if thin.is_none() {
+                        change.edit().reduce_lv(&name, wanted).map_err(Error::Meta)?;
+                    }
+                } else if thin.is_none() {
                     let more = wanted.checked_sub(now).unwrap_or(Extents::ZERO);
                     let plan = lvm_meta::allocate(
                         &open.vg,
@@ -63,11 +69,14 @@ impl StoragePool {
                     })?;
                     change.edit().extend_lv(&name, segments).map_err(Error::Meta)?;
                 }
+                if let Some(thin) = thin {
+                    super::thin_replicas::set_size(change, &name, thin, wanted)?;
+                }
                 let open = change.open();
                 let lv = replica::find(open, uuid)?;
                 let steps = if active {
                     let ([load, suspend], resume) = (
-                        activate::reload(open, lv)?,
+                        activate::reload(&self.inner, open, lv)?,
                         activate::resume(open, lv, UdevFlags::empty())?,
                     );
                     vec![load, suspend, Step::Commit, resume, Step::Settle]

@@ -11,6 +11,7 @@ use crate::open_vg::OpenVg;
 use crate::request::CreatePool;
 use crate::scan::Scan;
 use crate::system::System;
+use crate::thin::sizes::Sizes;
 use crate::{Error, StoragePool, identity, tags};
 
 impl System {
@@ -21,8 +22,27 @@ impl System {
     ///
     /// # Errors
     /// [`Error::Disk`] for each disk that may not be taken, [`Error::DisksMismatch`], [`Error::UuidMismatch`],
-    /// [`Error::Exists`] for a UUID that is taken, [`Error::Name`].  Every disk is as it was then.
+    /// [`Error::Exists`] for a UUID that is taken, [`Error::Name`], and as [`StoragePool::create_thin_pool`].  Every disk
+    /// is as it was then.
     pub fn create_pool(&self, request: &CreatePool) -> Result<StoragePool, Error> {
+        let Some(thin) = &request.thin_pool else {
+            return self.create_vg(request).map(|(pool, _)| pool);
+        };
+        Sizes::of(thin)?;
+        let (pool, is_new) = self.create_vg(request)?;
+        match pool.create_thin_pool(thin) {
+            Ok(_) => Ok(pool),
+            Err(error) if is_new => {
+                // The first error is the one to tell; a pool that cannot be taken back is one to destroy by hand.
+                let _ = self.destroy_pool(&pool.uuid().to_string());
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the pool without a thin pool, and tells whether it is new.
+    fn create_vg(&self, request: &CreatePool) -> Result<(StoragePool, bool), Error> {
         let name = request.vg_name()?;
         let extent_size = extent_size(request.extent_size)?;
         if request.disks.is_empty() {
@@ -42,17 +62,15 @@ impl System {
                 what: "volume group",
                 id: name.to_string(),
             })?;
-            return self.created_before(found, request);
+            return self.created_before(found, request).map(|pool| (pool, false));
         }
         let pool = self.make_pool(request, name, extent_size, &scan, &mut locks)?;
         let mut scan = self.inner.scan_also(&request.disks)?;
         let found = scan
             .take_vg(&pool)
             .ok_or_else(|| Error::PoolNotFound(request.name.clone()))?;
-        Ok(StoragePool::new(
-            self.inner.clone(),
-            OpenVg::new(&self.inner, &scan, found)?,
-        ))
+        let open = OpenVg::new(&self.inner, &scan, found)?;
+        Ok((StoragePool::new(self.inner.clone(), open), true))
     }
 
     /// A VG of the name exists: the answer to a repeated request, or a refusal.

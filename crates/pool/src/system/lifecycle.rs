@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lvm_meta::VgName;
+use lvm_meta::{Lv, Segment, Vg, VgName};
 use uuid::Uuid;
 
 use crate::apply::Step;
@@ -11,6 +11,8 @@ use crate::open_vg::{Change, OpenVg};
 use crate::replica;
 use crate::system::System;
 use crate::tags::{self, LvTags};
+use crate::thin::PoolLv;
+use crate::thin::stack::Layers;
 use crate::{Error, StoragePool, activate, identity, storage_pool};
 
 impl System {
@@ -69,7 +71,7 @@ impl System {
                 if open.kernel_device(inner, lv)?.is_some() {
                     continue;
                 }
-                match activate::activate(inner, open, lv) {
+                match activate::prepare(inner, open, lv).and_then(|()| activate::activate(inner, open, lv)) {
                     Ok(activate) => steps.extend(activate),
                     Err(Error::Unsupported(_) | Error::Refused { .. }) => {}
                     Err(error) => return Err(error),
@@ -135,8 +137,7 @@ impl System {
             // One commit makes it a VG without LVs that says it is going: what follows can be cut anywhere.
             open.change(inner, "destroy pool", |change| {
                 deactivate_all(self, change)?;
-                let names: Vec<String> = change.open().vg.lvs().map(|lv| lv.name().to_string()).collect();
-                for name in names {
+                for name in in_order_of_removal(&change.open().vg) {
                     change.edit().remove_lv(&name).map_err(Error::Meta)?;
                 }
                 change.edit().set_tags(&[tags::DESTROYING]).map_err(Error::Meta)?;
@@ -165,16 +166,44 @@ pub(crate) fn is_destroying(open: &OpenVg) -> bool {
 fn deactivate_all(system: &System, change: &mut Change<'_>) -> Result<(), Error> {
     let open = change.open();
     let mut steps = Vec::new();
+    let mut pools = Vec::new();
     for lv in open.vg.lvs() {
-        if LvTags::read(lv.tags()).is_ours()
+        let tags = LvTags::read(lv.tags());
+        if let Some(pool) = PoolLv::named(&open.vg, lv.name()) {
+            pools.push(pool);
+        } else if (tags.is_ours() || tags.snapshot.is_some())
             && let Some(device) = open.kernel_device(&system.inner, lv)?
         {
             steps.push(activate::deactivate(&system.inner, open, lv, &device)?);
         }
     }
+    for pool in pools {
+        // A pool that others' volumes still lie on stays.
+        let mut others = pool.thins(&open.vg).filter(|(lv, _)| {
+            let tags = LvTags::read(lv.tags());
+            !tags.is_ours() && tags.snapshot.is_none()
+        });
+        let is_used = |lv| Ok::<_, Error>(open.kernel_device(&system.inner, lv)?.is_some());
+        if !others.try_fold(false, |used, (lv, _)| Ok::<_, Error>(used || is_used(lv)?))? {
+            steps.extend(Layers::of(open, &pool)?.deactivate(&system.inner)?);
+        }
+    }
     steps.push(Step::Settle);
     steps.into_iter().for_each(|step| change.step(step));
     Ok(())
+}
+
+/// The names of a VG's LVs, those that stand on others first.
+fn in_order_of_removal(vg: &Vg) -> Vec<String> {
+    let rank = |lv: &Lv| match lv.segments().first().map(Segment::type_name) {
+        Some("thin") => 0,
+        _ if !lv.is_visible() => 3,
+        Some("thin-pool") => 2,
+        _ => 1,
+    };
+    let mut lvs: Vec<&Lv> = vg.lvs().collect();
+    lvs.sort_by_key(|lv| rank(lv));
+    lvs.into_iter().map(|lv| lv.name().to_string()).collect()
 }
 
 /// The VG's tags without one of them.

@@ -6,6 +6,7 @@ mod lifecycle;
 mod pools;
 mod restore_pool;
 mod saved_metadata;
+mod snapshots;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

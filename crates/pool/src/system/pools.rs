@@ -114,7 +114,7 @@ impl System {
     }
 
     /// Every readable VG with the mark of a pool.
-    fn open_pools(&self) -> Result<Vec<OpenVg>, Error> {
+    pub(super) fn open_pools(&self) -> Result<Vec<OpenVg>, Error> {
         let scan = self.inner.scan()?;
         Ok(self.open_all(scan).filter(storage_pool::is_pool).collect())
     }

@@ -1,5 +1,7 @@
 //! What a caller asks for.
 
+mod thin;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,9 @@ use lvm_meta::{LvName, Sectors, Tag, VgName};
 use uuid::Uuid;
 
 use crate::tags::{self, key};
-use crate::{Error, Layout, identity};
+use crate::{Error, Layout};
+
+pub use thin::{CreateClone, CreateSnapshot, CreateThinPool, Discards};
 
 /// A pool to make.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub struct CreatePool {
     pub extent_size: Option<u64>,
     /// Bytes of each disk's metadata area; 16 MiB on disks from 1 GiB on, LVM's 1 MiB on smaller ones, if `None`.
     pub metadata_size: Option<u64>,
+    /// A thin pool to make in it.
+    pub thin_pool: Option<CreateThinPool>,
     /// Wipe what the disks carry, PVs without a VG included.  A disk in use is refused all the same.
     pub force: bool,
 }
@@ -37,6 +43,7 @@ impl CreatePool {
             uuid: None,
             extent_size: None,
             metadata_size: None,
+            thin_pool: None,
             force: false,
         }
     }
@@ -146,6 +153,9 @@ pub struct CreateReplica {
     pub layout: Layout,
     /// What is zeroed first.
     pub zeroing: Zeroing,
+    /// It takes space of the pool's thin pool as it is written; the layout is the thin pool's then, and what was never
+    /// written reads as zeroes where the thin pool zeroes its chunks.
+    pub thin: bool,
 }
 
 impl CreateReplica {
@@ -158,6 +168,7 @@ impl CreateReplica {
             entity_id: None,
             layout: Layout::Linear,
             zeroing: Zeroing::default(),
+            thin: false,
         }
     }
 
@@ -168,16 +179,7 @@ impl CreateReplica {
 
     /// The LV's name, if the UUID is one.
     pub(crate) fn lv_name(&self) -> Result<LvName, Error> {
-        let text = self.uuid.to_string();
-        if identity::replica_uuid(&text).is_none() {
-            let why = "the nil UUID names nothing".into();
-            return Err(Error::InvalidArgument {
-                what: "replica uuid",
-                given: text,
-                why,
-            });
-        }
-        Ok(LvName::for_user(&text)?)
+        thin::lv_name("replica uuid", self.uuid)
     }
 
     /// Checks all that needs no pool, and gives the tags of the new LV.

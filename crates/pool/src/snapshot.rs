@@ -1,0 +1,103 @@
+//! What a snapshot is: an LV of ours, named by a UUID, with the tags of a snapshot; and what it tells about itself.
+
+use std::collections::HashMap;
+
+use lvm_meta::Lv;
+use uuid::Uuid;
+
+use crate::info::SnapshotInfo;
+use crate::open_vg::OpenVg;
+use crate::replica::{self, ActiveDevices, View};
+use crate::system::Inner;
+use crate::tags::{LvTags, SnapshotTags};
+use crate::{Error, identity};
+
+/// The UUID and tags of the snapshot that an LV is; `None` for LVs that are none.
+pub(crate) fn snapshot_of(lv: &Lv) -> Option<(Uuid, SnapshotTags<'_>)> {
+    let uuid = identity::replica_uuid(lv.name())?;
+    let tags = LvTags::read(lv.tags());
+    Some((uuid, tags.snapshot.filter(|_| tags.owned && !tags.creating)?))
+}
+
+/// The LV of a snapshot.
+///
+/// # Errors
+/// [`Error::SnapshotNotFound`].
+pub(crate) fn find(open: &OpenVg, uuid: Uuid) -> Result<&Lv, Error> {
+    let name = uuid.to_string();
+    let lv = open.vg.lv(&name).or_else(|| {
+        open.vg
+            .lvs()
+            .find(|lv| identity::replica_uuid(lv.name()) == Some(uuid))
+    });
+    lv.filter(|lv| snapshot_of(lv).is_some())
+        .ok_or(Error::SnapshotNotFound(name))
+}
+
+/// Lists the snapshots of an open VG, of one replica if it is named.
+pub(crate) fn list(
+    inner: &Inner,
+    open: &OpenVg,
+    devices: &ActiveDevices,
+    source: Option<Uuid>,
+) -> Vec<SnapshotInfo> {
+    let view = View::new(inner, open, devices);
+    let clones = count_clones(open);
+    let all = open.vg.lvs().filter_map(|lv| {
+        let (uuid, tags) = snapshot_of(lv)?;
+        let parent = tags.parent_id.and_then(identity::replica_uuid);
+        (source.is_none() || source == parent).then(|| describe(open, &view, &clones, lv, uuid, &tags))
+    });
+    all.collect()
+}
+
+/// The properties of a snapshot.
+///
+/// # Errors
+/// [`Error::SnapshotNotFound`].
+pub(crate) fn info(inner: &Inner, open: &OpenVg, uuid: Uuid) -> Result<SnapshotInfo, Error> {
+    let lv = find(open, uuid)?;
+    let (uuid, tags) = snapshot_of(lv).ok_or_else(|| Error::SnapshotNotFound(uuid.to_string()))?;
+    let devices = ActiveDevices::only(inner, open, lv);
+    let view = View::new(inner, open, &devices);
+    Ok(describe(open, &view, &count_clones(open), lv, uuid, &tags))
+}
+
+/// How many replicas are clones of each snapshot.
+fn count_clones(open: &OpenVg) -> HashMap<Uuid, usize> {
+    let mut clones = HashMap::new();
+    for lv in open.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
+        if let Some(source) = LvTags::read(lv.tags())
+            .snapshot_uuid
+            .and_then(identity::replica_uuid)
+        {
+            *clones.entry(source).or_default() += 1;
+        }
+    }
+    clones
+}
+
+fn describe(
+    open: &OpenVg,
+    view: &View<'_>,
+    clones: &HashMap<Uuid, usize>,
+    lv: &Lv,
+    uuid: Uuid,
+    tags: &SnapshotTags<'_>,
+) -> SnapshotInfo {
+    let text = |value: Option<&str>| value.unwrap_or_default().to_string();
+    SnapshotInfo {
+        uuid,
+        name: text(tags.name),
+        source_uuid: text(tags.parent_id),
+        entity_id: text(tags.entity_id),
+        txn_id: text(tags.txn_id),
+        create_time: text(tags.create_time),
+        size: view.size(lv),
+        allocated: view.allocated(lv),
+        num_clones: clones.get(&uuid).copied().unwrap_or(0),
+        valid: tags.is_whole(),
+        pool: open.vg.name().into(),
+        pool_uuid: view.pool_uuid,
+    }
+}

@@ -1,0 +1,107 @@
+//! Snapshots of thin replicas.
+
+use std::time::Duration;
+
+use lvm_meta::{LvFlags, LvStatus, NewLv};
+use uuid::Uuid;
+
+use super::StoragePool;
+use super::thin_volumes::NewThin;
+use crate::info::{ReplicaInfo, SnapshotInfo};
+use crate::replica::{self, ActiveDevices};
+use crate::request::CreateSnapshot;
+use crate::{Error, naming, snapshot, thin};
+
+/// A snapshot that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TakenSnapshot {
+    /// The snapshot.
+    pub info: SnapshotInfo,
+    /// How long writes to the replica had to wait; zero if it was not active.
+    pub stall: Duration,
+}
+
+impl StoragePool {
+    /// Takes a snapshot of a thin replica, under I/O if it is active: all that was acknowledged before is in it, and of
+    /// what comes after nothing.  Its name, times and ids come to be with it or not at all.  Durable when this returns.
+    ///
+    /// It takes no space of its own, cannot be written, is not active, and outlives the replica.
+    ///
+    /// # Errors
+    /// [`Error::NotThin`]; [`Error::ReplicaNotFound`]; [`Error::Exists`] for a UUID that is taken;
+    /// [`Error::ThinPoolFull`], [`Error::ThinPoolState`]; nothing is left of the snapshot then.
+    pub fn create_snapshot(&self, request: &CreateSnapshot) -> Result<TakenSnapshot, Error> {
+        let (name, tags) = (request.lv_name()?, request.tags()?);
+        let inner = &*self.inner;
+        let ((), stall) = self.add_thin(
+            &format!("snapshot {} of replica {}", request.uuid, request.source),
+            |open| {
+                let lv = replica::find(open, request.source)?;
+                if thin::thin(lv).is_none() {
+                    return Err(Error::NotThin {
+                        replica: lv.name().into(),
+                        why: "a snapshot of a thick one needs a size",
+                    });
+                }
+                let active = open.kernel_device(inner, lv)?.filter(|device| device.live_table);
+                Ok(active.map(|_| naming::dm_uuid(&open.vg.id(), &lv.id())))
+            },
+            |change| {
+                let lv = replica::find(change.open(), request.source)?;
+                Ok(vec![NewThin {
+                    extents: lv.extent_count(),
+                    origin: Some(lv.name().into()),
+                    lv: NewLv {
+                        tags,
+                        status: LvStatus::READ | LvStatus::VISIBLE,
+                        flags: LvFlags::ACTIVATION_SKIP,
+                        ..self.new_lv(name)
+                    },
+                }])
+            },
+            |_| Ok(()),
+        )?;
+        let info = self.snapshot(request.uuid)?;
+        Ok(TakenSnapshot { info, stall })
+    }
+
+    /// Reads the properties of a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotNotFound`], and as [`StoragePool::info`].
+    pub fn snapshot(&self, uuid: Uuid) -> Result<SnapshotInfo, Error> {
+        snapshot::info(&self.inner, &*self.fresh()?, uuid)
+    }
+
+    /// Lists the snapshots, those of one replica if it is named, in the order of the metadata.
+    ///
+    /// # Errors
+    /// As [`StoragePool::info`].
+    pub fn snapshots(&self, source: Option<Uuid>) -> Result<Vec<SnapshotInfo>, Error> {
+        let open = self.fresh()?;
+        let devices = ActiveDevices::list(&self.inner);
+        Ok(snapshot::list(&self.inner, &open, &devices, source))
+    }
+
+    /// Destroys a snapshot; the replica, its other snapshots and its clones stay.  Durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotNotFound`], [`Error::Busy`].
+    pub fn destroy_snapshot(&self, uuid: Uuid) -> Result<(), Error> {
+        let _lock = self.inner.lock_vg(self.name())?;
+        let mut open = self.changeable()?;
+        let name = snapshot::find(&open, uuid)?.name().to_string();
+        self.remove_thin(&mut open, &name, &format!("destroy snapshot {uuid}"))
+    }
+
+    /// Lists the clones, those of one snapshot if it is named.
+    ///
+    /// # Errors
+    /// As [`StoragePool::info`].
+    pub fn clones(&self, snapshot: Option<Uuid>) -> Result<Vec<ReplicaInfo>, Error> {
+        let mut clones = self.replicas()?;
+        clones.retain(|replica| replica.is_clone_of(snapshot));
+        Ok(clones)
+    }
+}

@@ -1,0 +1,255 @@
+//! What thin replicas, snapshots and clones have in common: a device in the thin pool each.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use lvm_dm::{DmUuid, ThinPoolMode, ThinPoolStatus, UdevFlags};
+use lvm_meta::detail::{Detail, Thin, ThinMessage};
+use lvm_meta::{Extents, NewLv};
+
+use super::StoragePool;
+use crate::apply::Step;
+use crate::open_vg::{Change, OpenVg};
+use crate::system::Inner;
+use crate::thin::{self, PoolLv, protocol, stack};
+use crate::{Error, activate, naming};
+
+/// Most devices of a pool that the kernel numbers.
+const DEVICE_LIMIT: u32 = 1 << 24;
+/// Blocks of metadata that are kept free for deletions: a quarter of all, and no more than these.
+const RESERVE: u64 = 1024;
+
+/// A thin LV to add.
+pub(super) struct NewThin {
+    pub(super) lv: NewLv,
+    pub(super) extents: Extents,
+    /// The thin LV that it begins as.
+    pub(super) origin: Option<String>,
+}
+
+impl StoragePool {
+    /// Runs one change of the thin devices under the VG's lock: `plan` names what is added, `finish` what follows.
+    /// Gives the answer of `finish`, and how long `origin` stood still.
+    pub(super) fn add_thin<R>(
+        &self,
+        description: &str,
+        origin: impl FnOnce(&OpenVg) -> Result<Option<DmUuid>, Error>,
+        plan: impl FnOnce(&mut Change<'_>) -> Result<Vec<NewThin>, Error>,
+        finish: impl FnOnce(&mut Change<'_>) -> Result<R, Error>,
+    ) -> Result<(R, Duration), Error> {
+        let inner = &*self.inner;
+        let _lock = inner.lock_vg(self.name())?;
+        let mut open = self.changeable()?;
+        let pool = pool_name(&open)?;
+        stack::check_target(inner)?;
+        // What is refused is refused before the kernel is asked for anything.
+        let origin = origin(&open)?;
+        let status = protocol::ready(inner, &mut open, &pool)?;
+        check_room(&open, &status)?;
+        protocol::transact(
+            inner,
+            &mut open,
+            &pool,
+            description,
+            origin.as_ref(),
+            |change| {
+                let new = plan(change)?;
+                let mut ids = DeviceIds::of(change.open(), &pool)?;
+                new.into_iter()
+                    .map(|new| add(change, &pool, &mut ids, new))
+                    .collect()
+            },
+            finish,
+        )
+    }
+
+    /// Removes a thin LV and its device.  The caller holds the VG's lock.
+    pub(super) fn remove_thin(&self, open: &mut OpenVg, name: &str, description: &str) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let lv = open
+            .vg
+            .lv(name)
+            .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+        let thin = thin::thin(lv).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+        // What is in use is refused before the kernel is asked for anything.
+        let removal = match open.kernel_device(inner, lv)? {
+            Some(device) => Some(activate::deactivate(inner, open, lv, &device)?),
+            None => None,
+        };
+        protocol::ready(inner, open, &thin.pool)?;
+        let done = protocol::transact(
+            inner,
+            open,
+            &thin.pool,
+            description,
+            None,
+            |change| {
+                if let Some(removal) = removal {
+                    change.step(removal);
+                    change.step(Step::Settle);
+                }
+                protocol::remove_lv(change, name)?;
+                Ok(vec![ThinMessage::Delete(thin.device_id)])
+            },
+            |_| Ok(()),
+        );
+        done.map(drop)
+    }
+}
+
+/// The steps that make a new thin LV's device, after the kernel knows it in its pool.
+pub(super) fn activate_new(inner: &Inner, change: &mut Change<'_>, name: &str) -> Result<(), Error> {
+    let open = change.open();
+    let lv = open
+        .vg
+        .lv(name)
+        .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+    let steps = activate::activate(inner, open, lv)?;
+    steps.into_iter().for_each(|step| change.step(step));
+    Ok(())
+}
+
+/// As [`activate_new`] of several, with zeroes of this length at the beginning of each where the pool does not zero.
+pub(super) fn activate_zeroed(
+    inner: &Inner,
+    change: &mut Change<'_>,
+    name: &str,
+    length: u64,
+) -> Result<(), Error> {
+    let open = change.open();
+    let lv = open
+        .vg
+        .lv(name)
+        .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+    let thin = thin::thin(lv).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+    if length == 0 || PoolLv::of(&open.vg, &thin)?.detail.zero_new_blocks {
+        return activate_new(inner, change, name);
+    }
+    let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
+    let create = activate::create(inner, open, lv)?;
+    let resume = activate::resume(open, lv, UdevFlags::NOSCAN)?;
+    [create, resume, Step::Settle, Step::Zero { uuid, length }]
+        .into_iter()
+        .for_each(|step| change.step(step));
+    Ok(())
+}
+
+/// The thin pool's name.
+///
+/// # Errors
+/// [`Error::NoThinPool`].
+fn pool_name(open: &OpenVg) -> Result<String, Error> {
+    let pool = PoolLv::of_vg(&open.vg);
+    pool.map(|pool| pool.lv.name().to_string())
+        .ok_or_else(|| Error::NoThinPool {
+            pool: open.vg.name().into(),
+        })
+}
+
+/// Refuses new devices while what is left is wanted for writes and deletions.
+///
+/// # Errors
+/// [`Error::ThinPoolFull`].
+fn check_room(open: &OpenVg, status: &ThinPoolStatus) -> Result<(), Error> {
+    let full = |what, used: u64, size: u64, unit: u64| {
+        Err(Error::ThinPoolFull {
+            pool: open.vg.name().into(),
+            what,
+            used: used.saturating_mul(unit),
+            size: size.saturating_mul(unit),
+        })
+    };
+    let left = status.metadata_blocks.saturating_sub(status.metadata_used);
+    if left < (status.metadata_blocks / 4).min(RESERVE) {
+        return full(
+            "metadata space",
+            status.metadata_used,
+            status.metadata_blocks,
+            4096,
+        );
+    }
+    if status.mode == ThinPoolMode::OutOfDataSpace {
+        let chunk = PoolLv::of_vg(&open.vg).map_or(0, |pool| pool.chunk());
+        return full("data space", status.data_used, status.data_blocks, chunk);
+    }
+    Ok(())
+}
+
+/// Adds a thin LV to the metadata, and says what the kernel is to be told.
+fn add(change: &mut Change<'_>, pool: &str, ids: &mut DeviceIds, new: NewThin) -> Result<ThinMessage, Error> {
+    let vg = &change.open().vg;
+    naming::dm_name(vg.name(), new.lv.name.as_str())?;
+    if vg.lv(new.lv.name.as_str()).is_some() {
+        return Err(Error::Exists {
+            what: "logical volume",
+            id: new.lv.name.to_string(),
+        });
+    }
+    let detail = Thin {
+        pool: pool.into(),
+        transaction_id: ids.transaction_id,
+        device_id: ids.draw()?,
+        external_origin: None,
+        origin: new.origin.map(Into::into),
+        merge: None,
+    };
+    let name = new.lv.name.to_string();
+    change
+        .edit()
+        .add_detailed(new.lv, new.extents, "thin", &Detail::Thin(detail))
+        .map_err(Error::Meta)?;
+    Ok(ThinMessage::Create(name.into()))
+}
+
+/// Hands out the numbers of new devices: as LVM the one above the highest, and when there is none the gaps.
+struct DeviceIds {
+    transaction_id: u64,
+    next: u32,
+    taken: HashSet<u32>,
+}
+
+impl DeviceIds {
+    fn of(open: &OpenVg, pool: &str) -> Result<Self, Error> {
+        let vg = &open.vg;
+        let found = PoolLv::named(vg, pool).ok_or_else(|| Error::NoThinPool {
+            pool: vg.name().into(),
+        })?;
+        let taken: HashSet<u32> = found.thins(vg).map(|(_, thin)| thin.device_id).collect();
+        Ok(Self {
+            transaction_id: found.detail.transaction_id,
+            next: taken.iter().max().map_or(1, |highest| highest.saturating_add(1)),
+            taken,
+        })
+    }
+
+    fn draw(&mut self) -> Result<u32, Error> {
+        if self.next >= DEVICE_LIMIT {
+            let gap = (1..DEVICE_LIMIT).find(|id| !self.taken.contains(id));
+            self.next = gap.ok_or_else(|| Error::Unsupported("more than 16 777 215 thin volumes".into()))?;
+        }
+        let drawn = self.next;
+        self.taken.insert(drawn);
+        self.next = drawn.saturating_add(1);
+        // Behind a gap there may be one that is taken.
+        while self.taken.contains(&self.next) {
+            self.next = self.next.saturating_add(1);
+        }
+        Ok(drawn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_up_and_then_fill_the_gaps() {
+        let mut ids = DeviceIds {
+            transaction_id: 0,
+            next: DEVICE_LIMIT - 1,
+            taken: [1, 3, DEVICE_LIMIT - 2].into(),
+        };
+        let drawn: Vec<u32> = (0..4).map(|_| ids.draw().unwrap()).collect();
+        assert_eq!(drawn, [DEVICE_LIMIT - 1, 2, 4, 5]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Finding snapshots and clones in all pools.
+
+use uuid::Uuid;
+
+use crate::info::{ReplicaInfo, SnapshotInfo};
+use crate::open_vg::OpenVg;
+use crate::replica::{self, ActiveDevices};
+use crate::request::{CreateClone, CreateSnapshot};
+use crate::system::System;
+use crate::{Error, StoragePool, TakenSnapshot, snapshot};
+
+impl System {
+    /// Lists the snapshots of all pools, those of one replica if it is named; the replica may be gone.
+    ///
+    /// # Errors
+    /// As [`System::pools`].
+    pub fn snapshots(&self, source: Option<Uuid>) -> Result<Vec<SnapshotInfo>, Error> {
+        let pools = self.open_pools()?;
+        let devices = ActiveDevices::list(&self.inner);
+        let of_pool = |open| snapshot::list(&self.inner, open, &devices, source);
+        Ok(pools.iter().flat_map(of_pool).collect())
+    }
+
+    /// Lists the clones of all pools, those of one snapshot if it is named.
+    ///
+    /// # Errors
+    /// As [`System::pools`].
+    pub fn clones(&self, snapshot: Option<Uuid>) -> Result<Vec<ReplicaInfo>, Error> {
+        let mut clones = self.replicas()?;
+        clones.retain(|replica| replica.is_clone_of(snapshot));
+        Ok(clones)
+    }
+
+    /// Reads the properties of a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotNotFound`].
+    pub fn snapshot_info(&self, uuid: Uuid) -> Result<SnapshotInfo, Error> {
+        snapshot::info(&self.inner, &self.find_snapshot(uuid)?, uuid)
+    }
+
+    /// Opens the pool that holds a snapshot, as [`System::open_pool`].
+    ///
+    /// # Errors
+    /// [`Error::SnapshotNotFound`].
+    pub fn pool_of_snapshot(&self, uuid: Uuid) -> Result<StoragePool, Error> {
+        let open = self.find_snapshot(uuid)?;
+        self.handle(open)
+    }
+
+    /// Takes a snapshot, refusing a UUID that a replica or snapshot of any pool in scope has.
+    ///
+    /// # Errors
+    /// As [`StoragePool::create_snapshot`].
+    pub fn create_snapshot(&self, request: &CreateSnapshot) -> Result<TakenSnapshot, Error> {
+        self.check_free("snapshot", request.uuid)?;
+        self.pool_of_replica(request.source)?.create_snapshot(request)
+    }
+
+    /// Makes a clone, refusing a UUID that a replica or snapshot of any pool in scope has.
+    ///
+    /// # Errors
+    /// As [`StoragePool::create_clone`].
+    pub fn create_clone(&self, request: &CreateClone) -> Result<ReplicaInfo, Error> {
+        self.check_free("clone", request.uuid)?;
+        self.pool_of_snapshot(request.snapshot)?.create_clone(request)
+    }
+
+    fn check_free(&self, what: &'static str, uuid: Uuid) -> Result<(), Error> {
+        let is_taken =
+            |open: &OpenVg| replica::find(open, uuid).is_ok() || snapshot::find(open, uuid).is_ok();
+        match self.open_pools()?.iter().any(is_taken) {
+            true => Err(Error::Exists {
+                what,
+                id: uuid.to_string(),
+            }),
+            false => Ok(()),
+        }
+    }
+
+    fn find_snapshot(&self, uuid: Uuid) -> Result<OpenVg, Error> {
+        let found = self
+            .open_pools()?
+            .into_iter()
+            .find(|open| snapshot::find(open, uuid).is_ok());
+        found.ok_or_else(|| Error::SnapshotNotFound(uuid.to_string()))
+    }
+}

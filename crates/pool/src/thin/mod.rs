@@ -1,0 +1,94 @@
+//! Thin pools inside a storage pool, and the thin LVs in them.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `sizes` | how large chunks and metadata are made |
+//! | `stack` | the devices below a thin LV, and how they are mapped |
+//! | `protocol` | how LVM's metadata and the kernel's change together |
+//! | `usage` | what is taken, by the kernel's word |
+
+pub(crate) mod protocol;
+pub(crate) mod sizes;
+pub(crate) mod stack;
+pub(crate) mod usage;
+
+use lvm_meta::detail::{Detail, Thin, ThinPool};
+use lvm_meta::{Lv, Vg};
+
+use crate::Error;
+
+/// The thin pool that this library makes; io-engine's name.
+pub(crate) const POOL_NAME: &str = "mayastor-thinpool";
+
+/// A thin pool, as the metadata has it.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolLv<'a> {
+    pub(crate) lv: &'a Lv,
+    pub(crate) detail: ThinPool,
+}
+
+impl<'a> PoolLv<'a> {
+    /// The thin pool of a storage pool: ours, or lvm-localpv's.
+    pub(crate) fn of_vg(vg: &'a Vg) -> Option<Self> {
+        Self::named(vg, POOL_NAME).or_else(|| Self::named(vg, &format!("{}_thinpool", vg.name())))
+    }
+
+    /// The thin pool of that name, if there is one.
+    pub(crate) fn named(vg: &'a Vg, name: &str) -> Option<Self> {
+        let lv = vg.lv(name)?;
+        match lv.detail()? {
+            Detail::ThinPool(detail) => Some(Self { lv, detail }),
+            _ => None,
+        }
+    }
+
+    /// The thin pool of a thin LV.
+    ///
+    /// # Errors
+    /// [`Error::NoThinPool`].
+    pub(crate) fn of(vg: &'a Vg, thin: &Thin) -> Result<Self, Error> {
+        Self::named(vg, &thin.pool).ok_or_else(|| Error::NoThinPool {
+            pool: vg.name().into(),
+        })
+    }
+
+    /// The LVs with its data and its metadata.
+    ///
+    /// # Errors
+    /// [`Error::NoThinPool`] when one is not there.
+    pub(crate) fn parts(&self, vg: &'a Vg) -> Result<[&'a Lv; 2], Error> {
+        let part = |name: &str| {
+            vg.lv(name).ok_or_else(|| Error::NoThinPool {
+                pool: vg.name().into(),
+            })
+        };
+        Ok([part(&self.detail.data)?, part(&self.detail.metadata)?])
+    }
+
+    /// Bytes of its chunks.
+    pub(crate) fn chunk(&self) -> u64 {
+        self.detail
+            .chunk_size
+            .get()
+            .saturating_mul(lvm_meta::Sectors::SIZE)
+    }
+
+    /// Its thin LVs.
+    pub(crate) fn thins(&self, vg: &'a Vg) -> impl Iterator<Item = (&'a Lv, Thin)> {
+        let name = self.lv.name();
+        let all = vg.lvs().filter_map(|lv| Some((lv, thin(lv)?)));
+        all.filter(move |(_, thin)| *thin.pool == *name)
+    }
+}
+
+/// What makes an LV thin, if it is.
+pub(crate) fn thin(lv: &Lv) -> Option<Thin> {
+    // The type's name first: most LVs are thick, and reading the fields costs.
+    match lv.segments() {
+        [segment] if segment.type_name() == "thin" => match lv.detail()? {
+            Detail::Thin(thin) => Some(thin),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,374 @@
+//! How LVM's metadata and the kernel's metadata of a thin pool change together.
+//!
+//! A change of the set of thin devices is two commits around the kernel's own:
+//! 1. the LVs and the messages for the kernel, under a transaction id that is one higher, are committed;
+//! 2. the kernel is sent the messages, and then moves from the old id to the new one if it has the old one;
+//! 3. the messages are taken off and committed.
+//!
+//! Whoever finds messages compares the ids: equal, and they were carried out; one lower in the kernel, and they have
+//! still to be, as a whole; anything else, and nobody touches the pool.  This is LVM's own protocol, so the tools finish
+//! what we began and we what they did.  Reference: LVM2 `lib/metadata/thin_manip.c`, `libdm/libdm-deptree.c`.
+
+use std::time::{Duration, Instant};
+
+use lvm_dm::{DeviceId, DmUuid, SuspendFlags, ThinPoolMode, UdevFlags};
+use lvm_meta::detail::{Detail, ThinMessage, ThinPool};
+
+use super::{PoolLv, stack, usage};
+use crate::Error;
+use crate::apply::Step;
+use crate::open_vg::{Change, OpenVg};
+use crate::system::Inner;
+use crate::tags::LvTags;
+
+/// Changes the thin devices of a pool; gives `finish`'s answer and how long `origin` stood still.
+///
+/// `plan` changes the LVs and says what the kernel is to be told; `finish` adds to the second commit, such as the steps
+/// that activate what was made.  `origin` is suspended while the kernel carries out the messages, its file system
+/// frozen.  The caller holds the VG's lock and has looked that the pool can be changed: see [`ready`].
+///
+/// # Errors
+/// When the kernel refuses, what was created is undone, and its error is given.
+pub(crate) fn transact<R>(
+    inner: &Inner,
+    open: &mut OpenVg,
+    pool: &str,
+    description: &str,
+    origin: Option<&DmUuid>,
+    plan: impl FnOnce(&mut Change<'_>) -> Result<Vec<ThinMessage>, Error>,
+    finish: impl FnOnce(&mut Change<'_>) -> Result<R, Error>,
+) -> Result<(R, Duration), Error> {
+    let messages = open.change(inner, description, |change| {
+        let messages = plan(change)?;
+        let mut detail = pool_detail(change.open(), pool)?;
+        detail.transaction_id = detail.transaction_id.saturating_add(1);
+        detail.messages = messages.clone();
+        set_pool(change, pool, detail)?;
+        change.step(Step::Commit);
+        Ok(messages)
+    })?;
+    let stall = match send_all(inner, open, pool, origin, Sent::Never) {
+        Ok(stall) => stall,
+        Err((error, executed)) => {
+            return Err(match take_back(inner, open, pool, &messages, executed) {
+                Ok(()) => error,
+                Err(_) => Error::AfterCommit(Box::new(error)),
+            });
+        }
+    };
+    let answer = open.change(inner, description, |change| {
+        clear(change, pool)?;
+        change.step(Step::Commit);
+        finish(change)
+    });
+    match answer {
+        Ok(answer) => Ok((answer, stall)),
+        Err(error @ Error::AfterCommit(_)) => Err(error),
+        Err(error) => Err(Error::AfterCommit(Box::new(error))),
+    }
+}
+
+/// Makes a pool ready for a change: active, with nothing pending, in a state in which it takes messages.
+///
+/// # Errors
+/// [`Error::ThinPoolState`], [`Error::ThinPoolMismatch`], and as [`stack::ensure_active`].
+pub(crate) fn ready(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<lvm_dm::ThinPoolStatus, Error> {
+    settle(inner, open, pool)?;
+    let found = named(open, pool)?;
+    stack::ensure_active(inner, open, &found)?;
+    let status = usage::status(inner, open, &found)?;
+    if status.transaction_id != found.detail.transaction_id {
+        return Err(mismatch(open, &found, status.transaction_id));
+    }
+    match status.mode {
+        ThinPoolMode::Write | ThinPoolMode::OutOfDataSpace => Ok(status),
+        mode => Err(Error::ThinPoolState {
+            pool: open.vg.name().into(),
+            state: usage::state(mode, status.needs_check),
+        }),
+    }
+}
+
+/// Finishes or undoes what somebody began with a pool and did not finish; the caller holds the VG's lock.
+///
+/// A snapshot of ours that the kernel did not take is undone: taken now, it would be of another moment than it says.
+///
+/// # Errors
+/// [`Error::ThinPoolMismatch`], [`Error::ThinPoolState`], the kernel's.
+pub(crate) fn settle(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<(), Error> {
+    let found = named(open, pool)?;
+    if found.detail.messages.is_empty() {
+        return Ok(());
+    }
+    stack::ensure_active(inner, open, &found)?;
+    let status = usage::status(inner, open, &found)?;
+    let id = found.detail.transaction_id;
+    if status.transaction_id != id {
+        if status.transaction_id.checked_add(1) != Some(id) {
+            return Err(mismatch(open, &found, status.transaction_id));
+        }
+        let stale: Vec<String> = created(&found.detail.messages)
+            .filter(|name| is_snapshot_of_ours(open, name))
+            .map(Into::into)
+            .collect();
+        if !stale.is_empty() {
+            open.change(inner, "undo snapshots that were not taken", |change| {
+                let mut detail = pool_detail(change.open(), pool)?;
+                for message in &mut detail.messages {
+                    if let ThinMessage::Create(name) = message
+                        && stale.iter().any(|stale| *stale == **name)
+                    {
+                        *message = ThinMessage::Delete(device_id(change.open(), name)?);
+                    }
+                }
+                // The messages first: they name the LVs.
+                set_pool(change, pool, detail)?;
+                stale.iter().try_for_each(|name| remove_lv(change, name))?;
+                change.step(Step::Commit);
+                Ok(())
+            })?;
+        }
+        send_all(inner, open, pool, None, Sent::Perhaps).map_err(|(error, _)| error)?;
+    }
+    open.change(inner, "finish a transaction of the thin pool", |change| {
+        clear(change, pool)?;
+        change.step(Step::Commit);
+        Ok(())
+    })
+}
+
+/// Removes a thin LV from the metadata; its snapshots stay, and name no origin any more.
+pub(crate) fn remove_lv(change: &mut Change<'_>, name: &str) -> Result<(), Error> {
+    let vg = &change.open().vg;
+    let heirs: Vec<_> = vg
+        .lvs()
+        .filter_map(|lv| Some((lv, super::thin(lv)?)))
+        .filter(|(_, thin)| thin.origin.as_deref() == Some(name))
+        .map(|(lv, thin)| (lv.name().to_string(), lv.extent_count(), thin))
+        .collect();
+    for (heir, extents, mut thin) in heirs {
+        thin.origin = None;
+        change
+            .edit()
+            .set_detail(&heir, extents, &Detail::Thin(thin))
+            .map_err(Error::Meta)?;
+    }
+    change.edit().remove_lv(name).map_err(Error::Meta).map(drop)
+}
+
+/// The number of a thin LV's device in its pool.
+pub(crate) fn device_id(open: &OpenVg, name: &str) -> Result<u32, Error> {
+    let thin = open.vg.lv(name).and_then(super::thin);
+    thin.map(|thin| thin.device_id)
+        .ok_or_else(|| Error::ReplicaNotFound(name.into()))
+}
+
+/// Undoes what a transaction created: what the kernel did not carry out needs no word to it.
+fn take_back(
+    inner: &Inner,
+    open: &mut OpenVg,
+    pool: &str,
+    messages: &[ThinMessage],
+    executed: usize,
+) -> Result<(), Error> {
+    if created(messages).next().is_none() {
+        // What was to be deleted is not there any more for anybody: the messages stay until they can be carried out.
+        return Err(Error::NotActive(pool.into()));
+    }
+    open.change(inner, "undo what the kernel refused", |change| {
+        let mut detail = pool_detail(change.open(), pool)?;
+        let done = created(messages.get(..executed).unwrap_or_default());
+        let deletes = done.map(|name| device_id(change.open(), name).map(ThinMessage::Delete));
+        detail.messages = deletes.collect::<Result<_, _>>()?;
+        if detail.messages.is_empty() {
+            detail.transaction_id = detail.transaction_id.saturating_sub(1);
+        }
+        set_pool(change, pool, detail)?;
+        created(messages).try_for_each(|name| remove_lv(change, name))?;
+        change.step(Step::Commit);
+        Ok(())
+    })?;
+    settle(inner, open, pool)
+}
+
+/// Sends the pending messages and moves the kernel to the metadata's transaction; on failure tells how many messages it
+/// carried out.
+fn send_all(
+    inner: &Inner,
+    open: &OpenVg,
+    pool: &str,
+    origin: Option<&DmUuid>,
+    before: Sent,
+) -> Result<Duration, (Error, usize)> {
+    let prepared = || -> Result<_, Error> {
+        let found = named(open, pool)?;
+        let texts: Vec<Order> = found
+            .detail
+            .messages
+            .iter()
+            .map(|message| Order::of(open, message))
+            .collect::<Result<_, _>>()?;
+        let layer = stack::Layers::of(open, &found)?.pool;
+        Ok((layer.uuid, texts, found.detail.transaction_id))
+    };
+    let (uuid, orders, id) = prepared().map_err(|error| (error, 0))?;
+    let mut executed = 0;
+    let mut send = || -> Result<(), Error> {
+        for order in &orders {
+            order.send(inner, &uuid, before)?;
+            executed += 1;
+        }
+        Ok(())
+    };
+    let (sent, stall) = match origin {
+        Some(origin) => while_suspended(inner, origin, &mut send),
+        None => (send(), Duration::ZERO),
+    };
+    let moved = sent.and_then(|()| {
+        let text = format!("set_transaction_id {} {id}", id.saturating_sub(1));
+        message(inner, &uuid, &text)
+    });
+    match moved {
+        Ok(()) => Ok(stall),
+        Err(error) => Err((error, executed)),
+    }
+}
+
+/// Does something while a device's I/O is stopped; it flows again afterwards, whatever happens.
+fn while_suspended(
+    inner: &Inner,
+    device: &DmUuid,
+    act: &mut dyn FnMut() -> Result<(), Error>,
+) -> (Result<(), Error>, Duration) {
+    let mapper = &*inner.mapper;
+    let id = DeviceId::Uuid(device);
+    // A cookie that cannot be had must not strand a suspended device: get it first.
+    let mut cookie = match mapper.cookie() {
+        Ok(cookie) => cookie,
+        Err(error) => return (Err(Error::Dm(error)), Duration::ZERO),
+    };
+    let start = Instant::now();
+    let mut result = mapper
+        .suspend(id, SuspendFlags::empty())
+        .map_err(Error::Dm)
+        .map(drop);
+    if result.is_ok() {
+        result = act();
+    }
+    // A suspend that failed may have stopped it all the same.
+    let resumed = mapper.resume(id, UdevFlags::empty(), &mut cookie);
+    let stall = start.elapsed();
+    let settled = mapper.finish(cookie, inner.timeout);
+    let resumed = resumed.map(drop).and(settled).map_err(Error::Dm);
+    (result.and(resumed), stall)
+}
+
+/// Whether messages may have been carried out already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Never,
+    /// By a process that is gone: the kernel has not moved on, so nothing stands on what they made.
+    Perhaps,
+}
+
+/// A message in the kernel's words.
+enum Order {
+    Create(u32),
+    Snapshot { id: u32, origin: u32 },
+    Delete(u32),
+}
+
+impl Order {
+    fn of(open: &OpenVg, message: &ThinMessage) -> Result<Self, Error> {
+        Ok(match message {
+            ThinMessage::Delete(id) => Self::Delete(*id),
+            ThinMessage::Create(name) => {
+                let lv = open.vg.lv(name).and_then(super::thin);
+                let thin = lv.ok_or_else(|| Error::ReplicaNotFound(name.to_string()))?;
+                let id = thin.device_id;
+                match &thin.origin {
+                    Some(origin) => Self::Snapshot {
+                        id,
+                        origin: device_id(open, origin)?,
+                    },
+                    None => Self::Create(id),
+                }
+            }
+        })
+    }
+
+    fn send(&self, inner: &Inner, pool: &DmUuid, before: Sent) -> Result<(), Error> {
+        let text = match self {
+            Self::Create(id) => format!("create_thin {id}"),
+            Self::Snapshot { id, origin } => format!("create_snap {id} {origin}"),
+            Self::Delete(id) => format!("delete {id}"),
+        };
+        let answer = message(inner, pool, &text);
+        let errno = match &answer {
+            Err(Error::Dm(error)) => error.errno(),
+            _ => return answer,
+        };
+        match (self, errno, before) {
+            // What is gone needs no deletion.
+            (Self::Delete(_), libc::ENODATA, _) | (Self::Create(_), libc::EEXIST, Sent::Perhaps) => Ok(()),
+            (Self::Snapshot { id, .. }, libc::EEXIST, Sent::Perhaps) => {
+                message(inner, pool, &format!("delete {id}"))?;
+                message(inner, pool, &text)
+            }
+            _ => answer,
+        }
+    }
+}
+
+fn message(inner: &Inner, pool: &DmUuid, text: &str) -> Result<(), Error> {
+    inner
+        .mapper
+        .message(DeviceId::Uuid(pool), 0, text)
+        .map_err(Error::Dm)
+        .map(drop)
+}
+
+fn created(messages: &[ThinMessage]) -> impl Iterator<Item = &str> {
+    messages.iter().filter_map(|message| match message {
+        ThinMessage::Create(name) => Some(&**name),
+        ThinMessage::Delete(_) => None,
+    })
+}
+
+/// A snapshot shows one moment; a clone of one shows the same whenever it is made.
+fn is_snapshot_of_ours(open: &OpenVg, name: &str) -> bool {
+    let lv = open.vg.lv(name);
+    lv.is_some_and(|lv| LvTags::read(lv.tags()).snapshot.is_some())
+}
+
+fn named<'a>(open: &'a OpenVg, pool: &str) -> Result<PoolLv<'a>, Error> {
+    PoolLv::named(&open.vg, pool).ok_or_else(|| Error::NoThinPool {
+        pool: open.vg.name().into(),
+    })
+}
+
+fn pool_detail(open: &OpenVg, pool: &str) -> Result<ThinPool, Error> {
+    named(open, pool).map(|found| found.detail)
+}
+
+fn set_pool(change: &mut Change<'_>, pool: &str, detail: ThinPool) -> Result<(), Error> {
+    let extents = named(change.open(), pool)?.lv.extent_count();
+    change
+        .edit()
+        .set_detail(pool, extents, &Detail::ThinPool(detail))
+        .map_err(Error::Meta)
+}
+
+fn clear(change: &mut Change<'_>, pool: &str) -> Result<(), Error> {
+    let mut detail = pool_detail(change.open(), pool)?;
+    detail.messages.clear();
+    set_pool(change, pool, detail)
+}
+
+fn mismatch(open: &OpenVg, pool: &PoolLv<'_>, kernel: u64) -> Error {
+    Error::ThinPoolMismatch {
+        pool: open.vg.name().into(),
+        metadata: pool.detail.transaction_id,
+        kernel,
+    }
+}

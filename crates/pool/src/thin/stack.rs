@@ -1,0 +1,298 @@
+//! The devices of a thin pool: data and metadata below, the pool on them, thin LVs on the pool.
+//!
+//! Their names and uuids are LVM's, so the tools take the devices for their own.  Reference: LVM2
+//! `lib/activate/dev_manager.c`, `libdm/libdm-deptree.c`.
+
+use lvm_dm::{DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Table, Target, TargetLine, UdevFlags};
+use lvm_meta::{Extents, Lv};
+
+use super::PoolLv;
+use crate::apply::Step;
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+use crate::{Error, naming};
+
+/// The kernel's target of thin pools, by which a host without it is told.
+const TARGET: &str = "thin-pool";
+
+/// A device that users do not see.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub(crate) name: DmName,
+    pub(crate) uuid: DmUuid,
+}
+
+/// udev makes no link to a hidden device and does not look into it.
+const HIDDEN: UdevFlags = UdevFlags::DISABLE_SUBSYSTEM_RULES
+    .union(UdevFlags::DISABLE_DISK_RULES)
+    .union(UdevFlags::DISABLE_OTHER_RULES);
+
+impl Layer {
+    fn of(open: &OpenVg, lv: &Lv, name_suffix: &str, uuid_suffix: &str) -> Result<Self, Error> {
+        let vg = &open.vg;
+        Ok(Self {
+            name: naming::dm_layer_name(vg.name(), lv.name(), name_suffix)?,
+            uuid: naming::dm_layer_uuid(&vg.id(), &lv.id(), uuid_suffix),
+        })
+    }
+
+    pub(crate) fn info(&self, inner: &Inner) -> Result<Option<DeviceInfo>, Error> {
+        inner.mapper.info(DeviceId::Uuid(&self.uuid)).map_err(Error::Dm)
+    }
+
+    /// The steps that make the device.
+    pub(crate) fn activate(&self, table: Table) -> [Step; 2] {
+        let create = Step::Create {
+            name: self.name.clone(),
+            uuid: self.uuid.clone(),
+            table,
+            read_only: false,
+        };
+        [create, self.resume()]
+    }
+
+    /// Maps what is staged and lets I/O go on.
+    pub(crate) fn resume(&self) -> Step {
+        Step::Resume {
+            uuid: self.uuid.clone(),
+            flags: HIDDEN,
+            link: None,
+        }
+    }
+
+    fn rename(&self, inner: &Inner, from: &DmName) -> Result<(), Error> {
+        let mapper = &*inner.mapper;
+        let mut cookie = mapper.cookie().map_err(Error::Dm)?;
+        let renamed = mapper.rename(from, &self.name, HIDDEN, &mut cookie);
+        let settled = mapper.finish(cookie, inner.timeout);
+        renamed.and(settled).map_err(Error::Dm)
+    }
+
+    fn remove(&self) -> Step {
+        Step::Remove {
+            uuid: self.uuid.clone(),
+            flags: HIDDEN,
+            link: None,
+        }
+    }
+}
+
+/// The devices of a thin pool, from the bottom up.
+#[derive(Clone, Debug)]
+pub(crate) struct Layers {
+    pub(crate) data: Layer,
+    pub(crate) metadata: Layer,
+    pub(crate) pool: Layer,
+}
+
+impl Layers {
+    pub(crate) fn of(open: &OpenVg, pool: &PoolLv<'_>) -> Result<Self, Error> {
+        let [data, metadata] = pool.parts(&open.vg)?;
+        Ok(Self {
+            data: Layer::of(open, data, "", "tdata")?,
+            metadata: Layer::of(open, metadata, "", "tmeta")?,
+            pool: Layer::of(open, pool.lv, "tpool", "tpool")?,
+        })
+    }
+
+    /// The steps that take away those of the devices that are there, from the top down.
+    pub(crate) fn deactivate(&self, inner: &Inner) -> Result<Vec<Step>, Error> {
+        let mut steps = Vec::new();
+        for layer in [&self.pool, &self.metadata, &self.data] {
+            if layer.info(inner)?.is_some() {
+                steps.push(layer.remove());
+            }
+        }
+        Ok(steps)
+    }
+}
+
+/// The table of a part of a thin pool, which lies on PVs.
+pub(crate) fn part_table(open: &OpenVg, part: &Lv) -> Result<Table, Error> {
+    open.table_of_part(part)
+}
+
+/// The table of a thin pool over these devices.
+pub(crate) fn pool_table(
+    open: &OpenVg,
+    pool: &PoolLv<'_>,
+    metadata: DeviceNumber,
+    data: DeviceNumber,
+    low_water: u64,
+) -> Table {
+    let detail = &pool.detail;
+    let mut features = Vec::new();
+    if !detail.zero_new_blocks {
+        features.push("skip_block_zeroing");
+    }
+    match detail.discards.as_deref() {
+        Some("passdown") => {}
+        Some("nopassdown") => features.push("no_discard_passdown"),
+        _ => features.push("ignore_discard"),
+    }
+    if pool.lv.flags().contains(lvm_meta::LvFlags::ERROR_WHEN_FULL) {
+        features.push("error_if_no_space");
+    }
+    one_line(
+        open,
+        pool.lv.extent_count(),
+        Target::ThinPool(lvm_dm::ThinPool {
+            metadata,
+            data,
+            chunk: detail.chunk_size.get(),
+            low_water,
+            features: features.into_iter().map(Into::into).collect(),
+        }),
+    )
+}
+
+/// A table of one line as long as an LV.
+pub(crate) fn one_line(open: &OpenVg, extents: Extents, target: Target) -> Table {
+    Table::new(vec![TargetLine {
+        start: 0,
+        length: open.vg.extent_size().to_sectors(extents).get(),
+        target,
+    }])
+}
+
+/// How many free chunks make an event, by LVM's own threshold for extending pools.
+pub(crate) fn low_water(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> u64 {
+    let percent = inner
+        .config
+        .activation
+        .thin_pool_autoextend_threshold
+        .clamp(50, 100);
+    let sectors = open.vg.extent_size().to_sectors(pool.lv.extent_count()).get();
+    let chunks = sectors.checked_div(pool.detail.chunk_size.get()).unwrap_or(0);
+    chunks.saturating_mul(u64::from(100 - percent)) / 100
+}
+
+/// Refuses a kernel without thin provisioning.
+///
+/// # Errors
+/// [`Error::NoThinTarget`].
+pub(crate) fn check_target(inner: &Inner) -> Result<(), Error> {
+    match inner.mapper.has_target(TARGET).map_err(Error::Dm)? {
+        true => Ok(()),
+        false => Err(Error::NoThinTarget),
+    }
+}
+
+/// Makes the pool's device if it is not there, and gives its state.  The caller holds the VG's lock.
+///
+/// # Errors
+/// [`Error::NoThinTarget`], [`Error::MissingDisk`], [`Error::Dm`]; what was made is gone again then.
+pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<DeviceInfo, Error> {
+    let layers = Layers::of(open, pool)?;
+    if let Some(info) = layers.pool.info(inner)?.filter(|info| info.live_table) {
+        // LVM shows a pool that never had a thin LV under the pool's own name, until it has one.
+        if info.name != layers.pool.name {
+            layers.pool.rename(inner, &info.name)?;
+            inner.nodes.unlink(open.vg.name(), pool.lv.name())?;
+        }
+        return Ok(info);
+    }
+    check_target(inner)?;
+    let made = make(inner, open, pool, &layers);
+    if made.is_err()
+        && let Ok(steps) = layers.deactivate(inner)
+    {
+        // The first error is the one to tell.
+        let _ = inner.kernel().apply(None, &steps);
+    }
+    made
+}
+
+fn make(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>, layers: &Layers) -> Result<DeviceInfo, Error> {
+    let parts = pool.parts(&open.vg)?;
+    let mut steps = Vec::new();
+    for (layer, part) in [&layers.data, &layers.metadata].into_iter().zip(parts) {
+        if layer.info(inner)?.is_none_or(|info| !info.live_table) {
+            steps.extend(layer.activate(part_table(open, part)?));
+        }
+    }
+    inner.kernel().apply(None, &steps)?;
+    let number = |layer: &Layer| {
+        let info = layer.info(inner)?;
+        info.map(|info| info.number)
+            .ok_or_else(|| Error::NotActive(layer.name.to_string()))
+    };
+    let (data, metadata) = (number(&layers.data)?, number(&layers.metadata)?);
+    let table = pool_table(open, pool, metadata, data, low_water(inner, open, pool));
+    inner.kernel().apply(None, &layers.pool.activate(table))?;
+    let info = layers.pool.info(inner)?;
+    info.ok_or_else(|| Error::NotActive(layers.pool.name.to_string()))
+}
+
+/// The number of the pool's device.
+///
+/// # Errors
+/// [`Error::NotActive`].
+pub(crate) fn pool_number(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<DeviceNumber, Error> {
+    let layer = Layers::of(open, pool)?.pool;
+    match layer.info(inner)?.filter(|info| info.live_table) {
+        Some(info) => Ok(info.number),
+        None => Err(Error::NotActive(layer.name.to_string())),
+    }
+}
+
+/// Is a device of the pool stopped, or has it a table staged?
+pub(crate) fn is_cut(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<bool, Error> {
+    let layers = Layers::of(open, pool)?;
+    for layer in [&layers.data, &layers.metadata, &layers.pool] {
+        if layer.info(inner)?.is_some_and(|info| is_cut_device(&info)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_cut_device(info: &DeviceInfo) -> bool {
+    info.suspended || info.inactive_table || !info.live_table
+}
+
+/// Gives devices of a pool that a cut change stopped the tables of the metadata, and lets I/O go on.
+///
+/// A device without a table, of an activation that was cut, goes away.
+pub(crate) fn mend(inner: &Inner, open: &OpenVg, name: &str) -> Result<(), Error> {
+    let Some(pool) = PoolLv::named(&open.vg, name) else {
+        return Ok(());
+    };
+    let layers = Layers::of(open, &pool)?;
+    let [data, metadata] = pool.parts(&open.vg)?;
+    let parts = [
+        (&layers.data, Some(data)),
+        (&layers.metadata, Some(metadata)),
+        (&layers.pool, None),
+    ];
+    for (layer, part) in parts {
+        let Some(info) = layer.info(inner)?.filter(is_cut_device) else {
+            continue;
+        };
+        let mut steps = Vec::new();
+        if !info.live_table {
+            steps.push(layer.remove());
+        } else {
+            let table = match part {
+                Some(part) => part_table(open, part)?,
+                None => {
+                    let number = |layer: &Layer| {
+                        let info = layer.info(inner)?;
+                        info.map(|info| info.number)
+                            .ok_or_else(|| Error::NotActive(layer.name.to_string()))
+                    };
+                    let (metadata, data) = (number(&layers.metadata)?, number(&layers.data)?);
+                    pool_table(open, &pool, metadata, data, low_water(inner, open, &pool))
+                }
+            };
+            steps.push(Step::Load {
+                uuid: layer.uuid.clone(),
+                table,
+                read_only: false,
+            });
+            steps.push(layer.resume());
+        }
+        inner.kernel().apply(None, &steps)?;
+    }
+    Ok(())
+}

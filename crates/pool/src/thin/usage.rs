@@ -1,0 +1,157 @@
+//! What a thin pool and its volumes take: by the kernel's word where it has them, else by the kernel's own metadata.
+
+use std::cell::OnceCell;
+use std::io;
+
+use lvm_dm::{DeviceId, Target, ThinMetadata, ThinPoolMode, ThinPoolStatus, ThinStatus};
+use lvm_meta::Lv;
+use lvm_meta::detail::Thin;
+
+use super::{PoolLv, stack};
+use crate::info::ThinPoolInfo;
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+use crate::{Error, naming};
+
+/// Bytes of a block of the kernel's metadata.
+const METADATA_BLOCK: u64 = 4096;
+
+/// The word for a pool's state.
+pub(crate) fn state(mode: ThinPoolMode, needs_check: bool) -> &'static str {
+    match mode {
+        ThinPoolMode::Failed => "failed",
+        _ if needs_check => "needs_check",
+        ThinPoolMode::ReadOnly => "read_only",
+        ThinPoolMode::OutOfDataSpace => "out_of_data_space",
+        _ => "online",
+    }
+}
+
+/// What the pool's device says; without waiting for what is not committed yet, which a sick pool would wait for for ever.
+///
+/// # Errors
+/// [`Error::NotActive`], [`Error::ThinPoolState`] for an answer that no pool gives.
+pub(crate) fn status(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<ThinPoolStatus, Error> {
+    let layer = stack::Layers::of(open, pool)?.pool;
+    let lines = inner
+        .mapper
+        .status(DeviceId::Uuid(&layer.uuid), true)
+        .map_err(Error::Dm)?;
+    let status = lines.first().and_then(ThinPoolStatus::parse);
+    status.ok_or_else(|| Error::NotActive(layer.name.to_string()))
+}
+
+/// The kernel's metadata of a pool, as last committed; `None` for a pool that was never used.
+///
+/// # Errors
+/// [`Error::Dm`] for metadata that cannot be read, [`Error::MissingDisk`].
+pub(crate) fn metadata(open: &OpenVg, pool: &PoolLv<'_>) -> Result<Option<ThinMetadata>, Error> {
+    let [_, part] = pool.parts(&open.vg)?;
+    let table = stack::part_table(open, part)?;
+    let sectors = METADATA_BLOCK / 512;
+    ThinMetadata::read(&mut |block, bytes| {
+        let beyond = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let sector = block.checked_mul(sectors).ok_or_else(beyond)?;
+        let line = table
+            .lines()
+            .iter()
+            .find(|line| sector >= line.start && sector - line.start < line.length);
+        let line = line.ok_or_else(beyond)?;
+        // Extents are whole blocks but for the smallest; a part of a pool is never striped by us, and LVM's may be.
+        let Target::Linear { device, offset } = &line.target else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let disk = open.disks.iter().find(|disk| disk.number == *device);
+        let disk = disk.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
+        let at = (sector - line.start)
+            .checked_add(*offset)
+            .and_then(|sector| sector.checked_mul(512));
+        disk.disk.read_at(at.ok_or_else(beyond)?, bytes)
+    })
+    .map_err(Error::Dm)
+}
+
+/// What is known of a pool's space, asked for once at most.
+pub(crate) struct Usage<'a> {
+    inner: &'a Inner,
+    open: &'a OpenVg,
+    pool: Option<PoolLv<'a>>,
+    metadata: OnceCell<Option<ThinMetadata>>,
+}
+
+impl<'a> Usage<'a> {
+    pub(crate) fn new(inner: &'a Inner, open: &'a OpenVg) -> Self {
+        Self {
+            inner,
+            open,
+            pool: PoolLv::of_vg(&open.vg),
+            metadata: OnceCell::new(),
+        }
+    }
+
+    fn metadata(&self) -> Option<&ThinMetadata> {
+        let read = || {
+            let pool = self.pool.as_ref()?;
+            metadata(self.open, pool).ok().flatten()
+        };
+        self.metadata.get_or_init(read).as_ref()
+    }
+
+    /// Bytes of the chunks that a thin LV has, shared ones included; all of it when nobody can tell.
+    pub(crate) fn allocated(&self, lv: &Lv, thin: &Thin, is_active: bool) -> u64 {
+        let size = self
+            .open
+            .vg
+            .extent_size()
+            .to_bytes(lv.extent_count())
+            .unwrap_or(u64::MAX);
+        let told = || {
+            let uuid = naming::dm_uuid(&self.open.vg.id(), &lv.id());
+            let lines = self.inner.mapper.status(DeviceId::Uuid(&uuid), true).ok()?;
+            let status = lines.first().and_then(ThinStatus::parse)?;
+            status.mapped.checked_mul(512)
+        };
+        let noted = || {
+            let pool = self.pool.as_ref().filter(|pool| *thin.pool == *pool.lv.name())?;
+            let Some(metadata) = self.metadata() else {
+                return (pool.detail.transaction_id == 0).then_some(0);
+            };
+            let device = metadata.devices.get(&thin.device_id)?;
+            device.mapped.checked_mul(pool.chunk())
+        };
+        is_active.then(told).flatten().or_else(noted).unwrap_or(size)
+    }
+
+    /// The pool's properties, if there is one.
+    pub(crate) fn pool_info(&self) -> Option<ThinPoolInfo> {
+        let pool = self.pool.as_ref()?;
+        let vg = &self.open.vg;
+        let bytes = |lv: &Lv| vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX);
+        let [_, metadata_lv] = pool.parts(vg).ok()?;
+        let (data_size, metadata_size) = (bytes(pool.lv), bytes(metadata_lv));
+        let info = |data_used: u64, metadata_used: u64, state| ThinPoolInfo {
+            name: pool.lv.name().into(),
+            chunk_size: pool.chunk(),
+            data_size,
+            data_used: data_used.saturating_mul(pool.chunk()).min(data_size),
+            metadata_size,
+            metadata_used: metadata_used.saturating_mul(METADATA_BLOCK).min(metadata_size),
+            transaction_id: pool.detail.transaction_id,
+            state,
+        };
+        if let Ok(status) = status(self.inner, self.open, pool) {
+            let word = state(status.mode, status.needs_check);
+            return Some(match status.mode {
+                // A pool that failed tells no numbers: what it holds cannot be given to others.
+                ThinPoolMode::Failed => info(u64::MAX, u64::MAX, word),
+                _ => info(status.data_used, status.metadata_used, word),
+            });
+        }
+        Some(match self.metadata() {
+            Some(found) if found.needs_check => info(found.data_used, found.metadata_used, "needs_check"),
+            Some(found) => info(found.data_used, found.metadata_used, "inactive"),
+            None if pool.detail.transaction_id == 0 => info(0, 0, "inactive"),
+            None => info(u64::MAX, u64::MAX, "inactive"),
+        })
+    }
+}

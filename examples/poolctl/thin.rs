@@ -1,0 +1,59 @@
+//! `poolctl thin ...`
+
+use lvm_native::pool::{CreateThinPool, Discards, Error, PoolInfo, System, ThinPoolInfo, parse_size};
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::args::{DiscardWord, ThinCommand};
+
+pub(crate) fn run(system: &System, command: &ThinCommand) -> Result<Answer, Error> {
+    let info = match command {
+        ThinCommand::Create {
+            pool,
+            size,
+            max,
+            snapshots,
+            chunk_size,
+            metadata_size,
+            no_zeroing,
+            discards,
+            error_if_no_space,
+        } => {
+            let mut request = CreateThinPool::new(parse_size(size)?);
+            request.max_data_size = max.as_deref().map(parse_size).transpose()?;
+            request.max_snapshots = snapshots.unwrap_or(request.max_snapshots);
+            request.chunk_size = chunk_size.as_deref().map(parse_size).transpose()?;
+            request.metadata_size = metadata_size.as_deref().map(parse_size).transpose()?;
+            request.zeroing = !no_zeroing;
+            request.discards = match discards {
+                DiscardWord::Passdown => Discards::Passdown,
+                DiscardWord::Nopassdown => Discards::NoPassdown,
+                DiscardWord::Ignore => Discards::Ignore,
+            };
+            request.error_if_no_space = *error_if_no_space;
+            system.open_pool(pool)?.create_thin_pool(&request)?
+        }
+        ThinCommand::Status { pool } => system.pool_info(pool)?,
+    };
+    answer(&info)
+}
+
+fn answer(pool: &PoolInfo) -> Result<Answer, Error> {
+    let thin = pool.thin_pool.as_ref().ok_or_else(|| Error::NoThinPool {
+        pool: pool.name.clone(),
+    })?;
+    Ok(Answer::One(to_json(thin)))
+}
+
+pub(crate) fn to_json(thin: &ThinPoolInfo) -> Value {
+    json!({
+        "name": thin.name,
+        "chunk_size": thin.chunk_size,
+        "data_size": thin.data_size,
+        "data_used": thin.data_used,
+        "metadata_size": thin.metadata_size,
+        "metadata_used": thin.metadata_used,
+        "transaction_id": thin.transaction_id,
+        "state": thin.state,
+    })
+}
