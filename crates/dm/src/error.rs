@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::ThinMetadataProblem;
+
 /// Why an operation on mapped devices failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,6 +68,22 @@ pub enum Error {
     /// udev did not finish in time.  The cookie was removed; nodes were made or not.
     #[error("udev did not finish within {:.1} s", .0.as_secs_f64())]
     UdevTimeout(Duration),
+    /// A block of a thin pool's metadata is not what it must be.
+    #[error("block {block} of the thin pool's metadata: {problem}")]
+    ThinMetadata {
+        /// The block, of 4 KiB.
+        block: u64,
+        /// What is wrong with it.
+        problem: ThinMetadataProblem,
+    },
+    /// A block of a thin pool's metadata could not be read.
+    #[error("cannot read block {block} of the thin pool's metadata")]
+    ReadThinMetadata {
+        /// The block, of 4 KiB.
+        block: u64,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// A file or device could not be used.
     #[error("cannot {what} {path:?}")]
     Io {
@@ -100,12 +118,14 @@ impl Error {
     /// The stable positive errno.
     pub fn errno(&self) -> i32 {
         match self {
-            Self::NoDeviceMapper { source, .. } | Self::Command { source, .. } | Self::Io { source, .. } => {
-                source.raw_os_error().unwrap_or(libc::EIO)
-            }
+            Self::NoDeviceMapper { source, .. }
+            | Self::Command { source, .. }
+            | Self::ReadThinMetadata { source, .. }
+            | Self::Io { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
             Self::Version(_) | Self::Unsupported(_) => libc::EOPNOTSUPP,
             Self::Reply { .. } => libc::EPROTO,
             Self::BadName { .. } | Self::BadParams { .. } | Self::BadTable(_) => libc::EINVAL,
+            Self::ThinMetadata { problem, .. } => problem.errno(),
             Self::UdevTimeout(_) => libc::ETIMEDOUT,
         }
     }

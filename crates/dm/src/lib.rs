@@ -22,6 +22,7 @@ mod table;
 mod target;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod thin_metadata;
 mod udev;
 
 pub use device::{
@@ -40,4 +41,5 @@ pub use target::{
     Mirror, MirrorLog, Raid, RaidImage, Snapshot, SnapshotStatus, Target, Thin, ThinPool, ThinPoolMode,
     ThinPoolStatus, ThinStatus,
 };
+pub use thin_metadata::{ThinDevice, ThinMetadata, ThinMetadataProblem};
 pub use udev::{Cookie, UdevFlags};
