@@ -68,15 +68,13 @@ impl<'a> NewDisks<'a> {
         self.disks.iter().try_for_each(NewDisk::format)
     }
 
-    /// Adds the PVs to a VG and their metadata areas to the VG's.
-    pub(crate) fn join(&self, vg: &mut Vg, mdas: &mut MdaSet) -> Result<(), Error> {
-        self.disks.iter().try_for_each(|disk| {
-            vg.add_pv(disk.pv(self.inner)).map_err(Error::Meta)?;
-            disk.join(mdas)
-        })
+    /// Adds the PVs to a VG; nothing is written.
+    pub(crate) fn add_to(&self, vg: &mut Vg) -> Result<(), Error> {
+        let mut disks = self.disks.iter();
+        disks.try_for_each(|disk| vg.add_pv(disk.pv(self.inner)).map_err(Error::Meta))
     }
 
-    /// Adds their metadata areas to those of a VG that lists the PVs already.
+    /// Adds their metadata areas, once they are written, to those of a VG that lists the PVs.
     pub(crate) fn join_areas(&self, mdas: &mut MdaSet) -> Result<(), Error> {
         self.disks.iter().try_for_each(|disk| disk.join(mdas))
     }

@@ -102,6 +102,20 @@ impl Vg {
         Ok(Arc::unwrap_or_clone(lv))
     }
 
+    /// Removes all LVs, those that others stand on, too.
+    ///
+    /// # Errors
+    /// [`ChangeError::LvLocked`], [`ChangeError::Refused`].
+    pub fn remove_all_lvs(&mut self) -> Result<(), Error> {
+        self.changeable()?;
+        if let Some(lv) = self.lvs().find(|lv| lv.is_locked()) {
+            return Err(ChangeError::LvLocked(lv.name().to_owned()).into());
+        }
+        let gone = std::mem::take(&mut self.lvs);
+        gone.iter().for_each(|lv| self.give_extents(&lv.segments));
+        Ok(())
+    }
+
     /// Appends segments to an LV; one that continues the last joins it.
     ///
     /// # Errors

@@ -86,7 +86,8 @@ impl StoragePool {
         }
         let added = open.change(inner, "add disks", |change| {
             let open = change.open_mut();
-            new.join(&mut open.vg, &mut open.mdas)?;
+            new.add_to(&mut open.vg)?;
+            new.join_areas(&mut open.mdas)?;
             change.step(Step::Commit);
             Ok(())
         });

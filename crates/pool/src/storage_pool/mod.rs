@@ -25,6 +25,7 @@ use crate::{Error, identity, snapshot, thin};
 
 pub use replicas::ReplicaDevice;
 pub use snapshots::TakenSnapshot;
+pub(crate) use thin_pool::check_thin_pool_fits;
 
 /// A pool held open.
 ///

@@ -137,7 +137,7 @@ pub(super) fn alloc_error(vg: &Vg, needed: u64, error: AllocError) -> Error {
     no_space(vg, needed, format!(" ({error})"))
 }
 
-fn no_space(vg: &Vg, needed: u64, detail: String) -> Error {
+pub(super) fn no_space(vg: &Vg, needed: u64, detail: String) -> Error {
     let free = vg.free_extents().saturating_mul(vg.extent_size().bytes());
     Error::NoSpace {
         pool: vg.name().into(),

@@ -2,10 +2,10 @@
 
 use lvm_dm::UdevFlags;
 use lvm_meta::detail::{Detail, ThinPool};
-use lvm_meta::{AllocRequest, ExtentSize, Extents, LvFlags, LvId, LvName, LvStatus, NewLv, Sectors};
+use lvm_meta::{AllocRequest, Extents, LvFlags, LvId, LvName, LvStatus, NewLv, Sectors, Vg};
 
 use super::StoragePool;
-use super::resize_replica::alloc_error;
+use super::resize_replica::{alloc_error, no_space};
 use crate::apply::Step;
 use crate::info::PoolInfo;
 use crate::open_vg::Change;
@@ -40,9 +40,9 @@ impl StoragePool {
         request: &CreateThinPool,
         sizes: Sizes,
     ) -> Result<(), Error> {
-        let extent_size = change.open().vg.extent_size();
-        let data = whole(change, extent_size, sizes.data, sizes.chunk)?;
-        let metadata = whole(change, extent_size, sizes.metadata, 1)?;
+        let vg = &change.open().vg;
+        let (data, metadata) = (whole(vg, sizes.data, sizes.chunk)?, whole(vg, sizes.metadata, 1)?);
+        let length = vg.extent_size().to_bytes(metadata).unwrap_or(u64::MAX);
         let names = [
             POOL_NAME.to_string(),
             format!("{POOL_NAME}_tdata"),
@@ -83,7 +83,6 @@ impl StoragePool {
             pool: open.vg.name().into(),
         })?;
         let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
-        let length = extent_size.to_bytes(metadata).unwrap_or(u64::MAX);
         let hidden = UdevFlags::DISABLE_SUBSYSTEM_RULES
             | UdevFlags::DISABLE_DISK_RULES
             | UdevFlags::DISABLE_OTHER_RULES;
@@ -143,21 +142,28 @@ impl StoragePool {
     }
 }
 
+/// Refuses a thin pool for which a VG has no room.
+///
+/// # Errors
+/// [`Error::NoSpace`], [`Error::InvalidArgument`].
+pub(crate) fn check_thin_pool_fits(vg: &Vg, request: &CreateThinPool) -> Result<(), Error> {
+    let sizes = Sizes::of(request)?;
+    let (data, metadata) = (whole(vg, sizes.data, sizes.chunk)?, whole(vg, sizes.metadata, 1)?);
+    let needed = sizes.data.saturating_add(sizes.metadata);
+    let both = data
+        .checked_add(metadata)
+        .ok_or_else(|| no_space(vg, needed, String::new()))?;
+    lvm_meta::allocate(vg, &AllocRequest::new(both))
+        .map(drop)
+        .map_err(|error| alloc_error(vg, needed, error))
+}
+
 /// Extents that hold `bytes` in whole units.
-fn whole(change: &Change<'_>, extent_size: ExtentSize, bytes: u64, unit: u64) -> Result<Extents, Error> {
+fn whole(vg: &Vg, bytes: u64, unit: u64) -> Result<Extents, Error> {
     let rounded = bytes.checked_next_multiple_of(unit.max(Sectors::SIZE));
     rounded
-        .and_then(|bytes| extent_size.extents_ceil(bytes))
-        .ok_or_else(|| Error::NoSpace {
-            pool: change.open().vg.name().into(),
-            needed: bytes,
-            free: change
-                .open()
-                .vg
-                .free_extents()
-                .saturating_mul(extent_size.bytes()),
-            detail: String::new(),
-        })
+        .and_then(|bytes| vg.extent_size().extents_ceil(bytes))
+        .ok_or_else(|| no_space(vg, bytes, String::new()))
 }
 
 /// A thin pool exists: the answer to a repeated request, or a refusal.
@@ -176,8 +182,8 @@ fn check_same(change: &Change<'_>, found: &PoolLv<'_>, request: &CreateThinPool)
     let size = |extents| vg.extent_size().to_bytes(extents).unwrap_or(u64::MAX);
     let actual = size(found.lv.extent_count());
     // Rounded up to extents, or to extents and chunks.
-    let least = whole(change, vg.extent_size(), request.data_size, 1)?;
-    let most = whole(change, vg.extent_size(), request.data_size, found.chunk())?;
+    let least = whole(vg, request.data_size, 1)?;
+    let most = whole(vg, request.data_size, found.chunk())?;
     if !(size(least)..=size(most)).contains(&actual) {
         return refuse("thin pool size", request.data_size, actual);
     }

@@ -12,7 +12,8 @@ use crate::request::CreatePool;
 use crate::scan::Scan;
 use crate::system::System;
 use crate::thin::sizes::Sizes;
-use crate::{Error, StoragePool, identity, tags};
+use crate::thin::stack::check_target;
+use crate::{Error, StoragePool, identity, storage_pool, tags};
 
 impl System {
     /// Makes a pool.  Durable when this returns.
@@ -136,11 +137,16 @@ impl System {
             tags: vec![Tag::parse(tags::OWNER)?],
             system_id: inner.system_id.as_str().map(Into::into),
         });
+        disks.add_to(&mut vg)?;
+        if let Some(thin) = &request.thin_pool {
+            check_target(inner)?;
+            storage_pool::check_thin_pool_fits(&vg, thin)?;
+        }
         let _hints = inner.invalidate_hints()?;
         let mut write = || -> Result<(), Error> {
             disks.format(locks)?;
             let mut mdas = MdaSet::new();
-            disks.join(&mut vg, &mut mdas)?;
+            disks.join_areas(&mut mdas)?;
             vg.bump_seqno().map_err(Error::Meta)?;
             let description = format!("create pool {}", request.name);
             let text = vg.print_raw(&inner.provenance(&description));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lvm_meta::{Lv, Segment, Vg, VgName};
+use lvm_meta::VgName;
 use uuid::Uuid;
 
 use crate::apply::Step;
@@ -137,9 +137,7 @@ impl System {
             // One commit makes it a VG without LVs that says it is going: what follows can be cut anywhere.
             open.change(inner, "destroy pool", |change| {
                 deactivate_all(self, change)?;
-                for name in in_order_of_removal(&change.open().vg) {
-                    change.edit().remove_lv(&name).map_err(Error::Meta)?;
-                }
+                change.edit().remove_all_lvs().map_err(Error::Meta)?;
                 change.edit().set_tags(&[tags::DESTROYING]).map_err(Error::Meta)?;
                 change.step(Step::Commit);
                 Ok(())
@@ -191,19 +189,6 @@ fn deactivate_all(system: &System, change: &mut Change<'_>) -> Result<(), Error>
     steps.push(Step::Settle);
     steps.into_iter().for_each(|step| change.step(step));
     Ok(())
-}
-
-/// The names of a VG's LVs, those that stand on others first.
-fn in_order_of_removal(vg: &Vg) -> Vec<String> {
-    let rank = |lv: &Lv| match lv.segments().first().map(Segment::type_name) {
-        Some("thin") => 0,
-        _ if !lv.is_visible() => 3,
-        Some("thin-pool") => 2,
-        _ => 1,
-    };
-    let mut lvs: Vec<&Lv> = vg.lvs().collect();
-    lvs.sort_by_key(|lv| rank(lv));
-    lvs.into_iter().map(|lv| lv.name().to_string()).collect()
 }
 
 /// The VG's tags without one of them.
