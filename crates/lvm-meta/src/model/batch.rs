@@ -66,7 +66,10 @@ impl Batch {
         let text: Arc<str> = self.text.as_str().into();
         let segments: Arc<[Segment]> = self.segments.drain(..).collect();
         self.text.clear();
-        for read in self.lvs.drain(..) {
+        let hashes = |lv: &ReadLv| lvs.hashes(text.get(lv.name.clone()).unwrap_or_default(), lv.id);
+        let hashes: Vec<_> = self.lvs.iter().map(hashes).collect();
+        lvs.warm(&hashes);
+        for (read, hashes) in self.lvs.drain(..).zip(hashes) {
             let (id, at, name) = (read.id, read.at, read.name);
             let lv = Lv {
                 name: Part::<str>::of(&text, name.clone()),
@@ -79,7 +82,7 @@ impl Batch {
                 extents: read.extents,
                 rare: read.rare,
             };
-            lvs.push(lv).map_err(|taken| {
+            lvs.push_hashed(lv, hashes).map_err(|taken| {
                 let (what, name) = match taken {
                     Taken::Name => ("LV name", text.get(name).unwrap_or_default().to_owned()),
                     Taken::Id => ("LV id", id.to_string()),

@@ -78,6 +78,16 @@ impl Index {
         None
     }
 
+    /// Looks at the places where these hashes would like to be.
+    ///
+    /// In a large table each key lies where nobody looked lately.  A look at many that do not wait for each other lets the
+    /// processor fetch them together; one key after the other, each costs a wait for memory.
+    pub(super) fn warm(&self, hashes: impl Iterator<Item = Hash>) {
+        let taken = hashes.filter(|hash| self.at(self.home(*hash)).is_some()).count();
+        // Nobody asks how many there are, but the look must be made.
+        std::hint::black_box(taken);
+    }
+
     /// The slot of a key.
     pub(super) fn get(&self, hash: Hash, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         self.find(hash, is_it).map(|(_, slot)| slot)

@@ -96,12 +96,28 @@ impl Lvs {
             .filter_map(|slot| self.entry(*slot).map(|entry| &*entry.lv))
     }
 
+    /// The hashes of a name and an id, for [`Lvs::push_hashed`].
+    pub(super) fn hashes(&self, name: &str, id: LvId) -> (Hash, Hash) {
+        (
+            self.by_name.hash(name.as_bytes()),
+            self.by_id.hash(id.as_bytes()),
+        )
+    }
+
+    /// Gets ready for the names and ids of many LVs that come next.
+    pub(super) fn warm(&self, hashes: &[(Hash, Hash)]) {
+        self.by_name.warm(hashes.iter().map(|(name, _)| *name));
+        self.by_id.warm(hashes.iter().map(|(_, id)| *id));
+    }
+
     /// Appends an LV without looking at what it refers to.
     pub(super) fn push(&mut self, lv: Lv) -> Result<(), Taken> {
-        let (name, id) = (
-            self.by_name.hash(lv.name.as_bytes()),
-            self.by_id.hash(lv.id.as_bytes()),
-        );
+        let hashes = self.hashes(&lv.name, lv.id);
+        self.push_hashed(lv, hashes)
+    }
+
+    /// As [`Lvs::push`], with the LV's [`Lvs::hashes`].
+    pub(super) fn push_hashed(&mut self, lv: Lv, (name, id): (Hash, Hash)) -> Result<(), Taken> {
         if self.slot_of_name(name, &lv.name).is_some() {
             return Err(Taken::Name);
         }
