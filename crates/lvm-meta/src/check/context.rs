@@ -3,18 +3,24 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
+use super::runs::Runs;
 use crate::detail::{Detail, DetailError};
 use crate::text::{self, Section};
 use crate::{Area, Lv, Opaque, PvId, Segment, SegmentKind, Vg};
 
 /// A VG with the fields of its segments, each read once, and with who stands on whom.
 ///
-/// Linear LVs on PVs, which are most, take no room here.
+/// Linear LVs on PVs, which are most, take no room here but for their extents, as far as those lie apart.
 pub(super) struct Context<'a> {
     pub(super) vg: &'a Vg,
     /// The LVs that are looked at, in the order of the VG: all those that another one has to do with, and of the others
     /// all or those that changed.
     pub(super) lvs: Vec<&'a Lv>,
+    /// Those of them that are not ordinary.
+    pub(super) odd: Vec<&'a Lv>,
+    gathered: usize,
+    /// The extents of each PV that these LVs hold.
+    runs: Vec<Runs>,
     /// The PV that was looked up last: of segments that follow each other most lie on one.
     last_pv: Cell<Option<(PvId, usize)>>,
     /// The records of removed LVs.
@@ -74,10 +80,14 @@ struct Users {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(vg: &'a Vg, lvs: Vec<&'a Lv>) -> Self {
-        let mut context = Self {
+    /// A VG without its LVs: [`Context::gather`] adds those that are looked at, [`Context::finish`] ends it.
+    pub(super) fn new(vg: &'a Vg) -> Self {
+        Self {
             vg,
             lvs: Vec::new(),
+            odd: Vec::new(),
+            gathered: 0,
+            runs: vec![Runs::default(); vg.pvs().len()],
             last_pv: Cell::new(None),
             // The text parsed when the VG was read.
             history: text::parse(vg.history_text().unwrap_or_default().as_bytes()).unwrap_or_default(),
@@ -87,24 +97,56 @@ impl<'a> Context<'a> {
             first_kept: HashMap::new(),
             stores: HashMap::new(),
             origins: HashSet::new(),
-        };
-        for lv in &lvs {
-            for segment in lv.segments() {
-                match segment.kind() {
-                    SegmentKind::Striped(striped) => {
-                        for area in striped.areas() {
-                            if let Area::Lv { name, .. } = area {
-                                context.add_use(name, lv, segment, Part::Shared);
-                            }
+        }
+    }
+
+    /// Adds an LV.
+    pub(super) fn gather(&mut self, lv: &'a Lv) {
+        self.gathered = self.gathered.saturating_add(1);
+        for segment in lv.segments() {
+            segment.each_pv_run(|pv, start, length| {
+                let number = self.pv_number(pv);
+                if let Some(runs) = number.and_then(|number| self.runs.get_mut(number)) {
+                    runs.add(start, length);
+                }
+            });
+        }
+        if !lv.is_ordinary() {
+            self.odd.push(lv);
+            self.gather_odd(lv);
+        }
+    }
+
+    fn gather_odd(&mut self, lv: &'a Lv) {
+        for segment in lv.segments() {
+            match segment.kind() {
+                SegmentKind::Striped(striped) => {
+                    for area in striped.areas() {
+                        if let Area::Lv { name, .. } = area {
+                            self.add_use(name, lv, segment, Part::Shared);
                         }
                     }
-                    SegmentKind::Other(opaque) => context.keep(lv, segment, opaque),
-                    SegmentKind::Error | SegmentKind::Zero => {}
                 }
+                SegmentKind::Other(opaque) => self.keep(lv, segment, opaque),
+                SegmentKind::Error | SegmentKind::Zero => {}
             }
         }
-        context.lvs = lvs;
-        context
+    }
+
+    /// The number of LVs that were added.
+    pub(super) fn gathered(&self) -> usize {
+        self.gathered
+    }
+
+    /// Takes the LVs, all of which were added.
+    pub(super) fn finish(&mut self, lvs: Vec<&'a Lv>) {
+        self.lvs = lvs;
+        self.runs.iter_mut().for_each(Runs::sort);
+    }
+
+    /// Tells whether no extent of any PV has two owners.
+    pub(super) fn are_runs_disjoint(&self) -> bool {
+        self.runs.iter().all(Runs::are_disjoint)
     }
 
     /// Which of the VG's PVs has an id.

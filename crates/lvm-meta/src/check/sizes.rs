@@ -59,6 +59,9 @@ pub(super) fn pv_range(context: &Context<'_>, lv: &Lv, segment: &Segment, findin
 
 /// No extent of a PV has two owners.
 pub(super) fn pv_overlap(context: &Context<'_>, findings: &mut Findings) {
+    if context.are_runs_disjoint() {
+        return;
+    }
     let mut runs: Vec<Vec<(u32, u32, &Lv)>> = vec![Vec::new(); context.vg.pvs().len()];
     for lv in &context.lvs {
         for segment in lv.segments() {

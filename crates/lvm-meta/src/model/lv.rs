@@ -148,6 +148,16 @@ impl Lv {
         })
     }
 
+    /// Tells whether there is nothing special about it: shown to users, readable and maybe writable, with no other words and
+    /// fields, and nothing but stripes on PVs.
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.status.difference(LvStatus::USER).is_empty()
+            && self.is_visible()
+            && self.flags.is_empty()
+            && self.rare.is_none()
+            && self.segments.iter().all(Segment::is_ordinary)
+    }
+
     /// Calls `each` with every LV that this one names; true for those that it stands on.
     pub(super) fn each_lv(&self, mut each: impl FnMut(&Arc<str>, bool)) {
         for segment in &*self.segments {

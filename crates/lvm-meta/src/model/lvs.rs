@@ -98,10 +98,7 @@ impl Lvs {
 
     /// The hashes of a name and an id, for [`Lvs::push_hashed`].
     pub(super) fn hashes(&self, name: &str, id: LvId) -> (Hash, Hash) {
-        (
-            self.by_name.hash(name.as_bytes()),
-            self.by_id.hash(id.as_bytes()),
-        )
+        (self.by_name.hash(name.as_bytes()), self.by_id.hash(id.as_bytes()))
     }
 
     /// Gets ready for the names and ids of many LVs that come next.

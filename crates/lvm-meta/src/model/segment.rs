@@ -243,6 +243,15 @@ impl Segment {
         plain_rest && !matches!(self.kind, SegmentKind::Other(_))
     }
 
+    /// Tells whether it is stripes on PVs, and nothing besides.
+    pub(super) fn is_ordinary(&self) -> bool {
+        let is_on_pvs = |striped: &Striped| {
+            let mut areas = striped.areas().iter();
+            areas.all(|area| matches!(area, Area::Pv { .. }))
+        };
+        self.rare.is_none() && matches!(&self.kind, SegmentKind::Striped(striped) if is_on_pvs(striped))
+    }
+
     /// Calls `each` with every run of PV extents that the segment holds.
     pub(crate) fn each_pv_run(&self, mut each: impl FnMut(PvId, u32, u32)) {
         match &self.kind {
