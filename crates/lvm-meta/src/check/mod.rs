@@ -51,6 +51,8 @@ enum Look {
     Lv(LookAtLv),
     /// Every segment; as [`Look::Lv`].
     Segment(LookAtSegment),
+    /// Every segment, unless [`Context::are_runs_inside`].
+    Runs(LookAtSegment),
     /// LVs of which some are not [ordinary](Lv::is_ordinary): those that are never break the rule.
     OddLv(LookAtLv),
     /// Segments of LVs of which some are not ordinary.
@@ -71,7 +73,7 @@ const RULES: [Rule; 48] = [
     rule("extent-size", Look::Vg(sizes::extent_size)),
     rule("pv-count", Look::Vg(sizes::pv_count)),
     rule("pv-size", Look::Pv(sizes::pv_size)),
-    rule("pv-range", Look::Segment(sizes::pv_range)),
+    rule("pv-range", Look::Runs(sizes::pv_range)),
     rule("pv-overlap", Look::Vg(sizes::pv_overlap)),
     rule("segment-order", Look::Lv(sizes::segment_order)),
     rule("striped", Look::Segment(sizes::striped)),
@@ -180,6 +182,7 @@ impl Rule {
                 look(context, lv, segment, &mut findings);
             }),
             Look::VgAndLvs(look, _) => look(context, &mut findings),
+            Look::Runs(_) => return context.are_runs_inside(),
             Look::Lv(_) | Look::Segment(_) => {}
             _ => self.look(context, &mut findings),
         }
@@ -196,7 +199,7 @@ impl Rule {
                 look(context, findings);
                 context.lvs.iter().for_each(|lv| of_lv(context, lv, findings));
             }
-            Look::Lv(_) | Look::OddLv(_) | Look::Segment(_) | Look::OddSegment(_) => {}
+            Look::Lv(_) | Look::OddLv(_) | Look::Segment(_) | Look::Runs(_) | Look::OddSegment(_) => {}
         }
     }
 }
@@ -216,7 +219,9 @@ fn all_findings(context: &Context<'_>) -> Vec<Finding> {
         rule.look(context, &mut findings);
         match rule.look {
             Look::Lv(look) | Look::OddLv(look) => of_lv.push((rule.name, look)),
-            Look::Segment(look) | Look::OddSegment(look) => of_segment.push((rule.name, look)),
+            Look::Segment(look) | Look::Runs(look) | Look::OddSegment(look) => {
+                of_segment.push((rule.name, look))
+            }
             _ => {}
         }
     }

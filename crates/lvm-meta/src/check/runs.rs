@@ -20,6 +20,11 @@ impl Runs {
         }
     }
 
+    /// The extent behind the last one.
+    pub(super) fn end(&self) -> u64 {
+        self.0.iter().map(|run| run.end).max().unwrap_or(0)
+    }
+
     pub(super) fn sort(&mut self) {
         self.0.sort_unstable();
     }

@@ -19,7 +19,19 @@ pub(super) struct Lvs {
 struct Entry {
     lv: Arc<Lv>,
     /// Slots of LVs that refer to this one, once for each reference.
-    users: Vec<u32>,
+    ///
+    /// Most have none, which takes no more than a pointer.
+    users: Option<Box<Vec<u32>>>,
+}
+
+impl Entry {
+    fn users(&self) -> &[u32] {
+        self.users.as_deref().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn users_mut(&mut self) -> &mut Vec<u32> {
+        self.users.get_or_insert_default()
+    }
 }
 
 /// Which of two LVs' keys is the same.
@@ -79,7 +91,7 @@ impl Lvs {
         self.slots
             .iter()
             .flatten()
-            .map(|entry| (&entry.lv, !entry.users.is_empty()))
+            .map(|entry| (&entry.lv, !entry.users().is_empty()))
     }
 
     /// The first of the LVs that refer to this one.
@@ -90,7 +102,7 @@ impl Lvs {
     /// The LVs that refer to this one, once for each reference.
     pub(super) fn users_of(&self, name: &str) -> impl Iterator<Item = &Lv> {
         let entry = self.slot(name).and_then(|slot| self.entry(slot));
-        let users = entry.map(|entry| entry.users.as_slice()).unwrap_or_default();
+        let users = entry.map(Entry::users).unwrap_or_default();
         users
             .iter()
             .filter_map(|slot| self.entry(*slot).map(|entry| &*entry.lv))
@@ -110,11 +122,11 @@ impl Lvs {
     /// Appends an LV without looking at what it refers to.
     pub(super) fn push(&mut self, lv: Lv) -> Result<(), Taken> {
         let hashes = self.hashes(&lv.name, lv.id);
-        self.push_hashed(lv, hashes)
+        self.push_hashed(Arc::new(lv), hashes)
     }
 
     /// As [`Lvs::push`], with the LV's [`Lvs::hashes`].
-    pub(super) fn push_hashed(&mut self, lv: Lv, (name, id): (Hash, Hash)) -> Result<(), Taken> {
+    pub(super) fn push_hashed(&mut self, lv: Arc<Lv>, (name, id): (Hash, Hash)) -> Result<(), Taken> {
         if self.slot_of_name(name, &lv.name).is_some() {
             return Err(Taken::Name);
         }
@@ -124,10 +136,7 @@ impl Lvs {
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.by_name.insert(name, slot);
         self.by_id.insert(id, slot);
-        self.slots.push(Some(Entry {
-            lv: Arc::new(lv),
-            users: Vec::new(),
-        }));
+        self.slots.push(Some(Entry { lv, users: None }));
         Ok(())
     }
 
@@ -155,7 +164,7 @@ impl Lvs {
         }
         for (target, user) in links {
             if let Some(entry) = self.entry_mut(target) {
-                entry.users.push(user);
+                entry.users_mut().push(user);
             }
         }
         Ok(())
@@ -177,7 +186,7 @@ impl Lvs {
             if let Some(slot) = self.slot(name)
                 && let Some(entry) = self.entry_mut(slot)
             {
-                entry.users.push(user);
+                entry.users_mut().push(user);
             }
         });
     }
@@ -186,9 +195,9 @@ impl Lvs {
         lv.each_lv(|name, _| {
             if let Some(slot) = self.slot(name)
                 && let Some(entry) = self.entry_mut(slot)
-                && let Some(at) = entry.users.iter().rposition(|own| *own == user)
+                && let Some(at) = entry.users().iter().rposition(|own| *own == user)
             {
-                entry.users.swap_remove(at);
+                entry.users_mut().swap_remove(at);
             }
         });
     }
@@ -243,7 +252,7 @@ impl Lvs {
         self.by_name.insert(self.by_name.hash(to.as_bytes()), slot);
         let Some(entry) = self.entry_mut(slot) else { return };
         Arc::make_mut(&mut entry.lv).name = (&**to).into();
-        for user in entry.users.clone() {
+        for user in entry.users().to_vec() {
             if let Some(entry) = self.entry_mut(user) {
                 let lv = Arc::make_mut(&mut entry.lv);
                 let mut segments = lv.segments.to_vec();
@@ -273,7 +282,7 @@ impl Lvs {
         self.by_name.renumber(place);
         self.by_id.renumber(place);
         for entry in self.slots.iter_mut().flatten() {
-            for user in &mut entry.users {
+            for user in entry.users.iter_mut().flat_map(|users| users.iter_mut()) {
                 *user = place(*user);
             }
         }
@@ -311,7 +320,7 @@ impl Lvs {
         // A slot is on the stack once to be opened and once to be closed.
         let mut stack: Vec<(u32, bool)> = Vec::new();
         for (slot, entry) in self.slots.iter().enumerate() {
-            if entry.as_ref().is_none_or(|entry| entry.users.is_empty()) {
+            if entry.as_ref().is_none_or(|entry| entry.users().is_empty()) {
                 continue;
             }
             stack.push((u32::try_from(slot).unwrap_or(u32::MAX), false));
