@@ -127,15 +127,17 @@ impl Lvs {
 
     /// As [`Lvs::push`], with the LV's [`Lvs::hashes`].
     pub(super) fn push_hashed(&mut self, lv: Arc<Lv>, (name, id): (Hash, Hash)) -> Result<(), Taken> {
-        if self.slot_of_name(name, &lv.name).is_some() {
+        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let at = |slot: u32| self.slots.get(index(slot)).and_then(Option::as_ref);
+        let has_name = |slot| at(slot).is_some_and(|entry| *entry.lv.name == *lv.name);
+        if !self.by_name.add(name, slot, has_name) {
             return Err(Taken::Name);
         }
-        if self.slot_of_id(id, lv.id).is_some() {
+        let has_id = |slot| at(slot).is_some_and(|entry| entry.lv.id == lv.id);
+        if !self.by_id.add(id, slot, has_id) {
+            self.by_name.remove(name, slot);
             return Err(Taken::Id);
         }
-        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.by_name.insert(name, slot);
-        self.by_id.insert(id, slot);
         self.slots.push(Some(Entry { lv, users: None }));
         Ok(())
     }
