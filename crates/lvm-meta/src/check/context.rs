@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::runs::Runs;
 use crate::detail::{Detail, DetailError};
 use crate::text::{self, Section};
-use crate::{Area, Lv, Opaque, Pv, PvId, Segment, SegmentKind, Vg};
+use crate::{Area, Lv, Opaque, PvId, Segment, SegmentKind, Vg};
 
 /// A VG with the fields of its segments, each read once, and with who stands on whom.
 ///
@@ -161,9 +161,8 @@ impl<'a> Context<'a> {
 
     /// Tells whether all areas on PVs lie on extents that those have.
     pub(super) fn are_runs_inside(&self) -> bool {
-        let pvs = self.vg.pvs().iter().zip(&self.runs);
-        let are_inside = |(pv, runs): (&Pv, &Runs)| runs.end() <= u64::from(pv.pe_count().get());
-        !self.is_pv_unknown && pvs.map(are_inside).all(|is_inside| is_inside)
+        let mut pvs = self.vg.pvs().iter().zip(&self.runs);
+        !self.is_pv_unknown && pvs.all(|(pv, runs)| runs.end() <= u64::from(pv.pe_count().get()))
     }
 
     /// Tells whether no extent of any PV has two owners.

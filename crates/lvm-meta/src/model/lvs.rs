@@ -18,19 +18,21 @@ pub(super) struct Lvs {
 #[derive(Clone, Debug)]
 struct Entry {
     lv: Arc<Lv>,
-    /// Slots of LVs that refer to this one, once for each reference.
-    ///
     /// Most have none, which takes no more than a pointer.
-    users: Option<Box<Vec<u32>>>,
+    users: Option<Box<Users>>,
 }
+
+/// Slots of LVs that refer to one, once for each reference.
+#[derive(Clone, Debug, Default)]
+struct Users(Vec<u32>);
 
 impl Entry {
     fn users(&self) -> &[u32] {
-        self.users.as_deref().map(Vec::as_slice).unwrap_or_default()
+        self.users.as_ref().map(|users| &*users.0).unwrap_or_default()
     }
 
     fn users_mut(&mut self) -> &mut Vec<u32> {
-        self.users.get_or_insert_default()
+        &mut self.users.get_or_insert_default().0
     }
 }
 
@@ -284,7 +286,7 @@ impl Lvs {
         self.by_name.renumber(place);
         self.by_id.renumber(place);
         for entry in self.slots.iter_mut().flatten() {
-            for user in entry.users.iter_mut().flat_map(|users| users.iter_mut()) {
+            for user in entry.users.iter_mut().flat_map(|users| users.0.iter_mut()) {
                 *user = place(*user);
             }
         }
