@@ -18,11 +18,10 @@ const SIZES: [u32; 4] = [10, 1_000, 10_000, 100_000];
 /// Bytes of a metadata area: two of the longest text fit.
 const MDA_SIZE: u64 = 192 << 20;
 
-/// The program's words, if there are as many; `cargo bench` and `cargo test` run all benches without.
-pub(crate) fn words<const N: usize>() -> Option<[String; N]> {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let words = args.try_into().ok();
-    if words.is_none() {
+/// The program's words; `cargo bench` and `cargo test` run all benches without.
+pub(crate) fn words() -> Vec<String> {
+    let words: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if words.is_empty() {
         eprintln!("run it as `cargo xtask bench metadata`");
     }
     words

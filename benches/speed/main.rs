@@ -1,8 +1,8 @@
 //! Time of reading and printing a VG, beside what no reader can save.
 //!
-//! `cargo xtask bench metadata` runs it beside the C library and makes a table.  Words are `write DIR`, which makes the
-//! texts, and `measure DIR`, which reads PV images with the same texts and prints lines of `DATA LVS WHAT NUMBER`.  Times
-//! are nanoseconds of this thread's processor, the median of many rounds.
+//! `cargo xtask bench metadata` runs it in turns with the C library and makes a table.  Words are `write DIR`, which makes the
+//! texts, and `measure DATA LVS ROUNDS DIR`, which reads a PV image with one of the same texts and prints lines of
+//! `DATA LVS WHAT NUMBER`.  Times are nanoseconds of this thread's processor, the median of the rounds.
 
 mod data;
 mod image;
@@ -16,14 +16,19 @@ use lvm_native::meta::{Provenance, Vg, check};
 use nix::time::{ClockId, clock_gettime};
 
 fn main() -> Result<()> {
-    let Some([word, dir]) = words() else { return Ok(()) };
-    each_text(|name, lvs, text| match &*word {
-        "write" => Ok(fs::write(Path::new(&dir).join(format!("{name}-{lvs}")), &text)?),
-        _ => {
-            let report = |what: &str, number: u64| println!("{name} {lvs} {what} {number}");
-            measure(&path(&dir), text, lvs, &report)
+    let words = words();
+    match &*words {
+        [word, dir] if word == "write" => each_text(|name, lvs, text| {
+            let file = Path::new(dir).join(format!("{name}-{lvs}"));
+            Ok(fs::write(file, text)?)
+        }),
+        [word, data, number, rounds, dir] if word == "measure" => {
+            let text = fs::read(Path::new(dir).join(format!("{data}-{number}")))?;
+            let report = |what: &str, value: u64| println!("{data} {number} {what} {value}");
+            measure(&path(dir), text, rounds.parse()?, &report)
         }
-    })
+        _ => Ok(()),
+    }
 }
 
 fn now() -> u64 {
@@ -46,11 +51,9 @@ fn median<T>(rounds: usize, mut round: impl FnMut() -> T) -> u64 {
     times[rounds / 2]
 }
 
-fn measure(path: &Path, text: String, lvs: u32, report: &dyn Fn(&str, u64)) -> Result<()> {
-    let mut text = text.into_bytes();
+fn measure(path: &Path, mut text: Vec<u8>, rounds: usize, report: &dyn Fn(&str, u64)) -> Result<()> {
     text.push(0);
     let disk = image(path, &text)?;
-    let rounds = (3_000_000 / lvs as usize).clamp(9, 2_000);
     report("bytes", text.len() as u64);
     report("open", median(rounds, || open(&disk)));
     let assembly = open(&disk);

@@ -11,11 +11,12 @@ use image::{Result, each_text, image, open, path, vg, words};
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 fn main() -> Result<()> {
-    let Some([dir]) = words() else { return Ok(()) };
+    let words = words();
+    let [dir] = &*words else { return Ok(()) };
     each_text(|name, lvs, text| {
         let mut text = text.into_bytes();
         text.push(0);
-        let disk = image(&path(&dir), &text)?;
+        let disk = image(&path(dir), &text)?;
         let profiler = dhat::Profiler::builder().testing().build();
         let assembly = open(&disk);
         let taken = dhat::HeapStats::get();

@@ -28,6 +28,18 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     cargo
 }
 
+/// Has cargo build one program; it names tests and benches by a hash, and says where it put them.
+pub(crate) fn built(cargo: &mut Command) -> Result<PathBuf> {
+    let told = output(cargo.args(["--message-format", "json"]))?;
+    let messages = told
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut executables = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executables
+        .next_back()
+        .with_context(|| format!("{} names no program", shown(cargo)))
+}
+
 /// Runs a program to its end; its output goes where ours goes.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command

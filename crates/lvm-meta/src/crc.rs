@@ -5,9 +5,26 @@ const SEED: u32 = !0xf597_a6cf;
 
 /// The checksum of several pieces as if they were one.
 pub(crate) fn crc(pieces: &[&[u8]]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new_with_initial(SEED);
-    pieces.iter().for_each(|piece| hasher.update(piece));
-    !hasher.finalize()
+    let mut crc = Crc::new();
+    pieces.iter().for_each(|piece| crc.update(piece));
+    crc.finish()
+}
+
+/// A checksum under way.
+pub(crate) struct Crc(crc32fast::Hasher);
+
+impl Crc {
+    pub(crate) fn new() -> Self {
+        Self(crc32fast::Hasher::new_with_initial(SEED))
+    }
+
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub(crate) fn finish(self) -> u32 {
+        !self.0.finalize()
+    }
 }
 
 #[cfg(test)]

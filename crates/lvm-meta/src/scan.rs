@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use crate::bytes::length;
-use crate::crc::crc;
+use crate::crc::Crc;
 use crate::format::{DiskArea, MdaHeader, PvHeader, RawLocation, Ring, TEXT_LIMIT};
 use crate::pv::{find_label, read, read_sector, size};
 use crate::{CorruptKind, Disk, Error, Part};
 
 /// The sectors in which a label can be end here.
 const LABEL_END: u64 = 2048;
+
+/// Bytes that are read of a text at once: a large one is not to wait for memory again when its checksum is computed.
+const READ_BLOCK: usize = 256 << 10;
 
 /// A disk that carries a label.
 #[derive(Debug)]
@@ -141,11 +144,17 @@ pub(crate) fn read_text(
     let mut text = vec![0; size];
     let at = header.start.saturating_add(place.offset);
     let (first, wrapped) = text.split_at_mut(usize::try_from(place.first).unwrap_or(size).min(size));
-    read(disk, at, first)?;
-    if !wrapped.is_empty() {
-        read(disk, header.start.saturating_add(512), wrapped)?;
+    let mut sum = Crc::new();
+    let wrapped_at = header.start.saturating_add(512);
+    for (mut at, part) in [(at, first), (wrapped_at, wrapped)] {
+        for block in part.chunks_mut(READ_BLOCK) {
+            read(disk, at, block)?;
+            // While it is in the processor's cache.
+            sum.update(block);
+            at = at.saturating_add(length(block));
+        }
     }
-    let computed = crc(&[&text]);
+    let computed = sum.finish();
     if computed != slot.checksum {
         let kind = CorruptKind::Checksum {
             stored: slot.checksum,

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use super::debian::{self, Tools};
 use crate::sh;
@@ -49,30 +48,10 @@ fn cargo_static(args: &[&str]) -> Command {
     cargo
 }
 
-/// Cargo names test programs by a hash: it says where it put this one.
 fn build_host_tests() -> Result<PathBuf> {
-    let args = [
-        "test",
-        "--no-run",
-        "--quiet",
-        "-p",
-        "lvm-pool",
-        "--lib",
-        "--message-format",
-        "json",
-    ];
-    let told = sh::output(&mut cargo_static(&args))?;
-    let messages = told
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let executable = messages
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .next_back();
+    let args = ["test", "--no-run", "--quiet", "-p", "lvm-pool", "--lib"];
     let path = sh::target().join(TARGET).join("release").join(HOST_TESTS);
-    fs::copy(
-        executable.context("cargo names no test program of lvm-pool")?,
-        &path,
-    )?;
+    fs::copy(sh::built(&mut cargo_static(&args))?, &path)?;
     Ok(path)
 }
 

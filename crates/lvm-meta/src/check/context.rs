@@ -1,22 +1,29 @@
 //! What the rules look things up in, gathered in one pass over the VG.
 
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
+use super::runs::Runs;
 use crate::detail::{Detail, DetailError};
 use crate::text::{self, Section};
 use crate::{Area, Lv, Opaque, PvId, Segment, SegmentKind, Vg};
 
 /// A VG with the fields of its segments, each read once, and with who stands on whom.
 ///
-/// Linear LVs on PVs, which are most, take no room here.
+/// Linear LVs on PVs, which are most, take no room here but for their extents, as far as those lie apart.
 pub(super) struct Context<'a> {
     pub(super) vg: &'a Vg,
     /// The LVs that are looked at, in the order of the VG: all those that another one has to do with, and of the others
     /// all or those that changed.
     pub(super) lvs: Vec<&'a Lv>,
-    /// The PV that was looked up last: of segments that follow each other most lie on one.
-    last_pv: Cell<Option<(PvId, usize)>>,
+    /// Those of them that are not ordinary.
+    pub(super) odd: Vec<&'a Lv>,
+    gathered: usize,
+    /// The extents of each PV that these LVs hold.
+    runs: Vec<Runs>,
+    /// An area lies on a PV that the VG has not.
+    is_pv_unknown: bool,
+    /// How the ids of the PVs start, if they are few.
+    pv_starts: Vec<u64>,
     /// The records of removed LVs.
     pub(super) history: Section,
     /// The segments of known types that are kept as text, in the order of the VG.
@@ -31,6 +38,14 @@ pub(super) struct Context<'a> {
     stores: HashMap<&'a str, bool>,
     /// LVs of which there are snapshots.
     origins: HashSet<&'a str>,
+}
+
+/// PVs that are looked at as quickly as one is looked up.
+const FEW_PVS: usize = 16;
+
+/// The first characters of an id, which are as random as the rest.
+fn id_start(id: &PvId) -> u64 {
+    id.as_bytes().first_chunk().copied().map_or(0, u64::from_le_bytes)
 }
 
 /// A segment that is kept as text.
@@ -74,11 +89,20 @@ struct Users {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(vg: &'a Vg, lvs: Vec<&'a Lv>) -> Self {
-        let mut context = Self {
+    /// A VG without its LVs: [`Context::gather`] adds those that are looked at, [`Context::finish`] ends it.
+    pub(super) fn new(vg: &'a Vg) -> Self {
+        let few_pvs = Some(vg.pvs())
+            .filter(|pvs| pvs.len() <= FEW_PVS)
+            .unwrap_or_default();
+        let pv_starts = few_pvs.iter().map(|pv| id_start(&pv.id())).collect();
+        Self {
             vg,
             lvs: Vec::new(),
-            last_pv: Cell::new(None),
+            odd: Vec::new(),
+            gathered: 0,
+            runs: vec![Runs::default(); vg.pvs().len()],
+            is_pv_unknown: false,
+            pv_starts,
             // The text parsed when the VG was read.
             history: text::parse(vg.history_text().unwrap_or_default().as_bytes()).unwrap_or_default(),
             kept: Vec::new(),
@@ -87,35 +111,77 @@ impl<'a> Context<'a> {
             first_kept: HashMap::new(),
             stores: HashMap::new(),
             origins: HashSet::new(),
-        };
-        for lv in &lvs {
-            for segment in lv.segments() {
-                match segment.kind() {
-                    SegmentKind::Striped(striped) => {
-                        for area in striped.areas() {
-                            if let Area::Lv { name, .. } = area {
-                                context.add_use(name, lv, segment, Part::Shared);
-                            }
+        }
+    }
+
+    /// Adds an LV.
+    pub(super) fn gather(&mut self, lv: &'a Lv) {
+        self.gathered = self.gathered.saturating_add(1);
+        for segment in lv.segments() {
+            segment.each_pv_run(|pv, start, length| {
+                let number = self.pv_number(&pv);
+                match number.and_then(|number| self.runs.get_mut(number)) {
+                    Some(runs) => runs.add(start, length),
+                    None => self.is_pv_unknown = true,
+                }
+            });
+        }
+        if !lv.is_ordinary() {
+            self.odd.push(lv);
+            self.gather_odd(lv);
+        }
+    }
+
+    fn gather_odd(&mut self, lv: &'a Lv) {
+        for segment in lv.segments() {
+            match segment.kind() {
+                SegmentKind::Striped(striped) => {
+                    for area in striped.areas() {
+                        if let Area::Lv { name, .. } = area {
+                            self.add_use(name, lv, segment, Part::Shared);
                         }
                     }
-                    SegmentKind::Other(opaque) => context.keep(lv, segment, opaque),
-                    SegmentKind::Error | SegmentKind::Zero => {}
                 }
+                SegmentKind::Other(opaque) => self.keep(lv, segment, opaque),
+                SegmentKind::Error | SegmentKind::Zero => {}
             }
         }
-        context.lvs = lvs;
-        context
+    }
+
+    /// The number of LVs that were added.
+    pub(super) fn gathered(&self) -> usize {
+        self.gathered
+    }
+
+    /// Takes the LVs, all of which were added.
+    pub(super) fn finish(&mut self, lvs: Vec<&'a Lv>) {
+        self.lvs = lvs;
+        self.runs.iter_mut().for_each(Runs::sort);
+    }
+
+    /// Tells whether all areas on PVs lie on extents that those have.
+    pub(super) fn are_runs_inside(&self) -> bool {
+        let mut pvs = self.vg.pvs().iter().zip(&self.runs);
+        !self.is_pv_unknown && pvs.all(|(pv, runs)| runs.end() <= u64::from(pv.pe_count().get()))
+    }
+
+    /// Tells whether no extent of any PV has two owners.
+    pub(super) fn are_runs_disjoint(&self) -> bool {
+        self.runs.iter().all(Runs::are_disjoint)
     }
 
     /// Which of the VG's PVs has an id.
-    pub(super) fn pv_number(&self, id: PvId) -> Option<usize> {
-        match self.last_pv.get() {
-            Some((last, number)) if last == id => Some(number),
-            _ => {
-                let number = self.vg.pv_number(id)?;
-                self.last_pv.set(Some((id, number)));
-                Some(number)
-            }
+    fn pv_number(&self, id: &PvId) -> Option<usize> {
+        // Which of a few PVs a segment lies on no processor can guess: so no branch for each, but a look at all.
+        let start = id_start(id);
+        let starts = self.pv_starts.iter().enumerate();
+        let guess = starts.fold(
+            0,
+            |found, (number, own)| if *own == start { number } else { found },
+        );
+        match self.vg.pvs().get(guess) {
+            Some(pv) if pv.id() == *id => Some(guess),
+            _ => self.vg.pv_number(*id),
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) fn lock_args(context: &Context<'_>, findings: &mut Findings) {
 /// LVM lets them be missing; those of a cache's LV it does not look at.
 pub(super) fn lv_lock_args(context: &Context<'_>, findings: &mut Findings) {
     let kind = shared_by(context.vg);
-    for lv in &context.lvs {
+    for lv in &context.odd {
         let Some(args) = lv.lock_args() else { continue };
         let fits = match kind {
             None => false,
@@ -81,7 +81,7 @@ pub(super) fn lv_lock_once(context: &Context<'_>, findings: &mut Findings) {
         return;
     }
     let mut seen = HashSet::new();
-    for lv in &context.lvs {
+    for lv in &context.odd {
         let Some(args) = lv.lock_args() else { continue };
         if may_be_locked(context, lv) && !lv.flags().contains(LvFlags::CACHE_VOL) && !seen.insert(args) {
             findings.lv(lv, format!("another LV has lock_args {args:?}, too"));

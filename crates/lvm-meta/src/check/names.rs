@@ -12,12 +12,6 @@ const NAMES_LIMIT: usize = 124;
 ///
 /// LVM sets their length no limit, so that of our own does not count for those of others.
 pub(super) fn tags(context: &Context<'_>, findings: &mut Findings) {
-    let wrong = |tags: &Tags| {
-        let mut errors = tags
-            .errors()
-            .filter(|error| !matches!(error, NameError::TooLong { .. }));
-        errors.next().map(|error| error.to_string())
-    };
     wrong(context.vg.tags())
         .into_iter()
         .for_each(|what| findings.vg(what));
@@ -26,11 +20,20 @@ pub(super) fn tags(context: &Context<'_>, findings: &mut Findings) {
             .into_iter()
             .for_each(|what| findings.pv(pv, what));
     }
-    for lv in &context.lvs {
-        wrong(lv.tag_list())
-            .into_iter()
-            .for_each(|what| findings.lv(lv, what));
-    }
+}
+
+/// As [`tags`], those of an LV.
+pub(super) fn lv_tags(_: &Context<'_>, lv: &Lv, findings: &mut Findings) {
+    wrong(lv.tag_list())
+        .into_iter()
+        .for_each(|what| findings.lv(lv, what));
+}
+
+fn wrong(tags: &Tags) -> Option<String> {
+    let mut errors = tags
+        .errors()
+        .filter(|error| !matches!(error, NameError::TooLong { .. }));
+    errors.next().map(|error| error.to_string())
 }
 
 /// VG and LV name fit the name of a mapped device together.

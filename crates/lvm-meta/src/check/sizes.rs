@@ -40,8 +40,7 @@ pub(super) fn pv_size(context: &Context<'_>, pv: &Pv, findings: &mut Findings) {
 /// Areas lie on extents that their PV has.
 pub(super) fn pv_range(context: &Context<'_>, lv: &Lv, segment: &Segment, findings: &mut Findings) {
     segment.each_pv_run(|id, start, length| {
-        let number = context.pv_number(id);
-        let Some(pv) = number.and_then(|number| context.vg.pvs().get(number)) else {
+        let Some(pv) = context.vg.pv(id) else {
             findings.segment(lv, segment, format!("PV {id} is not in the VG"));
             return;
         };
@@ -59,11 +58,14 @@ pub(super) fn pv_range(context: &Context<'_>, lv: &Lv, segment: &Segment, findin
 
 /// No extent of a PV has two owners.
 pub(super) fn pv_overlap(context: &Context<'_>, findings: &mut Findings) {
+    if context.are_runs_disjoint() {
+        return;
+    }
     let mut runs: Vec<Vec<(u32, u32, &Lv)>> = vec![Vec::new(); context.vg.pvs().len()];
     for lv in &context.lvs {
         for segment in lv.segments() {
             segment.each_pv_run(|id, start, length| {
-                let number = context.pv_number(id);
+                let number = context.vg.pv_number(id);
                 if let Some(runs) = number.and_then(|number| runs.get_mut(number)) {
                     runs.push((start, length, lv));
                 }

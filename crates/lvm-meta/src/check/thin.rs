@@ -82,7 +82,7 @@ pub(super) fn words(_: &Context<'_>, lv: &Lv, segment: &Segment, findings: &mut 
 /// There is one spare for the metadata of all pools; LVM knows it by its name.
 pub(super) fn single_spare(context: &Context<'_>, findings: &mut Findings) {
     let is_spare = |lv: &&Lv| !lv.is_visible() && lv.name().contains("_pmspare");
-    for lv in context.lvs.iter().copied().filter(is_spare).skip(1) {
+    for lv in context.odd.iter().copied().filter(is_spare).skip(1) {
         findings.lv(lv, "a second pool metadata spare");
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::{Fault, TextProblem};
-use super::lv::LvRare;
+use super::lv::{Creation, LvRare};
 use super::lvs::{Lvs, Taken};
 use super::part::Part;
 use super::{Lv, LvFlags, LvStatus, Segment, Tags};
@@ -35,7 +35,7 @@ pub(super) struct ReadLv {
     pub(super) id: LvId,
     pub(super) status: LvStatus,
     pub(super) flags: LvFlags,
-    pub(super) creation: Option<(u64, Arc<str>)>,
+    pub(super) creation: Option<Creation>,
     pub(super) extents: Extents,
     pub(super) rare: Option<Box<LvRare>>,
 }
@@ -63,12 +63,15 @@ impl Batch {
 
     /// Puts all LVs into a VG, and is empty then.
     pub(super) fn flush(&mut self, lvs: &mut Lvs) -> Result<(), Fault> {
-        let text: Arc<str> = self.text.as_str().into();
-        let segments: Arc<[Segment]> = self.segments.drain(..).collect();
+        let text = Arc::new(self.text.as_str().to_owned());
+        let segments: Arc<Vec<Segment>> = Arc::new(self.segments.drain(..).collect());
         self.text.clear();
-        for read in self.lvs.drain(..) {
+        let hashes = |lv: &ReadLv| lvs.hashes(text.get(lv.name.clone()).unwrap_or_default(), lv.id);
+        let hashes: Vec<_> = self.lvs.iter().map(hashes).collect();
+        lvs.warm(&hashes);
+        for (read, hashes) in self.lvs.drain(..).zip(hashes) {
             let (id, at, name) = (read.id, read.at, read.name);
-            let lv = Lv {
+            let lv = Arc::new(Lv {
                 name: Part::<str>::of(&text, name.clone()),
                 id,
                 status: read.status,
@@ -78,8 +81,8 @@ impl Batch {
                 segments: Part::<[Segment]>::of(&segments, read.segments),
                 extents: read.extents,
                 rare: read.rare,
-            };
-            lvs.push(lv).map_err(|taken| {
+            });
+            lvs.push_hashed(lv, hashes).map_err(|taken| {
                 let (what, name) = match taken {
                     Taken::Name => ("LV name", text.get(name).unwrap_or_default().to_owned()),
                     Taken::Id => ("LV id", id.to_string()),

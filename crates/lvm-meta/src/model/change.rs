@@ -235,7 +235,7 @@ impl NewLv {
             status: self.status,
             flags: self.flags,
             tags,
-            creation: self.creation.map(|(time, host)| (time, Arc::from(host))),
+            creation: self.creation.map(|(time, host)| (time, Arc::new(host.into()))),
             extents: Extents::new(u32::try_from(extents).unwrap_or(u32::MAX)),
             segments: segments.into(),
             rare: None,

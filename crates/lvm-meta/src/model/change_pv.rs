@@ -1,5 +1,6 @@
 //! Changes to PVs.  Each takes effect as a whole or not at all.
 
+use super::extents::UsedRuns;
 use super::{ChangeError, ExtentMap, Pv, PvFlags, PvStatus, SegmentKind, Tags, Vg};
 use crate::{Error, ExtentSize, Extents, PvId, Sectors};
 
@@ -81,7 +82,7 @@ impl Vg {
             pe_count: new.pe_count,
             bootloader: None,
             extras: Vec::new(),
-            map: ExtentMap::new(new.pe_count.get(), &mut []).unwrap_or_default(),
+            map: ExtentMap::new(new.pe_count.get(), UsedRuns::default()).unwrap_or_default(),
         });
         Ok(())
     }

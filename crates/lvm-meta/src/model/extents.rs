@@ -10,6 +10,20 @@ pub(crate) struct ExtentMap {
     free_count: u32,
 }
 
+/// Runs in use, on their way into a map.  Those that follow each other, as in a VG that was filled, are one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UsedRuns(Vec<(u32, u32)>);
+
+impl UsedRuns {
+    /// Adds a run that ends within 32 bits.
+    pub(crate) fn add(&mut self, start: u32, length: u32) {
+        match self.0.last_mut() {
+            Some((first, run)) if first.saturating_add(*run) == start => *run = run.saturating_add(length),
+            _ => self.0.push((start, length)),
+        }
+    }
+}
+
 /// Two owners of one extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overlap {
@@ -19,12 +33,13 @@ pub(crate) struct Overlap {
 
 impl ExtentMap {
     /// A PV of `count` extents with these runs in use; runs must end at or before `count`.
-    pub(crate) fn new(count: u32, used: &mut [(u32, u32)]) -> Result<Self, Overlap> {
+    pub(crate) fn new(count: u32, used: UsedRuns) -> Result<Self, Overlap> {
+        let UsedRuns(mut used) = used;
         used.sort_unstable();
         let mut map = Self::default();
         let mut next = 0u32;
         let mut runs = Vec::new();
-        for &mut (start, length) in used {
+        for (start, length) in used {
             let gap = start.checked_sub(next).ok_or(Overlap { at: start })?;
             if gap > 0 {
                 runs.push((next, gap));
@@ -117,17 +132,26 @@ mod tests {
 
     use super::*;
 
+    fn used(runs: &[(u32, u32)]) -> UsedRuns {
+        let mut used = UsedRuns::default();
+        runs.iter().for_each(|(start, length)| used.add(*start, *length));
+        used
+    }
+
     #[test]
     fn overlaps_are_found() {
-        assert_eq!(ExtentMap::new(10, &mut [(4, 2), (0, 5)]), Err(Overlap { at: 4 }));
-        let map = ExtentMap::new(10, &mut [(5, 2), (0, 2)]).unwrap();
+        assert_eq!(
+            ExtentMap::new(10, used(&[(4, 2), (0, 5)])),
+            Err(Overlap { at: 4 })
+        );
+        let map = ExtentMap::new(10, used(&[(5, 2), (0, 1), (1, 1)])).unwrap();
         assert_eq!(map.runs().collect::<Vec<_>>(), [(2, 3), (7, 3)]);
         assert_eq!(map.free_count(), 6);
     }
 
     #[test]
     fn a_pv_shrinks_only_over_free_extents() {
-        let mut map = ExtentMap::new(10, &mut [(5, 2)]).unwrap();
+        let mut map = ExtentMap::new(10, used(&[(5, 2)])).unwrap();
         assert!(!map.resize(10, 6));
         assert!(map.resize(10, 7));
         assert!(map.resize(7, 12));
@@ -139,12 +163,12 @@ mod tests {
         fn runs_taken_and_given_back_match_a_bit_per_extent(
             steps in proptest::collection::vec((0u32..40, 1u32..12), 1..60)
         ) {
-            let mut map = ExtentMap::new(40, &mut []).unwrap();
+            let mut map = ExtentMap::new(40, UsedRuns::default()).unwrap();
             let mut bits = [false; 40];
             let mut taken = Vec::new();
             for (start, length) in steps {
                 let range = start as usize..(start + length) as usize;
-                let fits = bits.get(range.clone()).is_some_and(|part| part.iter().all(|used| !used));
+                let fits = bits.get(range.clone()).is_some_and(|part| part.iter().all(|is_used| !is_used));
                 prop_assert_eq!(map.take(start, length), fits);
                 if fits {
                     bits[range].fill(true);
@@ -153,9 +177,8 @@ mod tests {
                     map.give(start, length);
                     bits[start as usize..(start + length) as usize].fill(false);
                 }
-                prop_assert_eq!(map.free_count() as usize, bits.iter().filter(|used| !**used).count());
-                let mut again = taken.clone();
-                prop_assert_eq!(&map, &ExtentMap::new(40, &mut again).unwrap());
+                prop_assert_eq!(map.free_count() as usize, bits.iter().filter(|is_used| !**is_used).count());
+                prop_assert_eq!(&map, &ExtentMap::new(40, used(&taken)).unwrap());
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::error::{Fault, TextProblem};
-use super::extents::{ExtentMap, Overlap};
+use super::extents::{ExtentMap, Overlap, UsedRuns};
 use super::flags::WRITE_LOCKED;
 use super::import_value::wrong_type;
 use super::lvs::Lvs;
@@ -35,7 +35,7 @@ pub(super) struct Import<'a> {
     pub(super) pvs_are_numbered: bool,
     pub(super) pv_ids: PvIndex,
     /// Runs of extents in use, for each PV.
-    pub(super) used: Vec<Vec<(u32, u32)>>,
+    pub(super) used: Vec<UsedRuns>,
     /// As [`Import::used`], of the LV that is read.
     pub(super) runs: Vec<(usize, u32, u32)>,
     /// An LV was read that may name others, or hold what we do not know.
@@ -43,7 +43,7 @@ pub(super) struct Import<'a> {
     /// LVs that were read last.
     pub(super) batch: Batch,
     /// The host that made the last LV: most often the same for all.
-    pub(super) host: Option<Arc<str>>,
+    pub(super) host: Option<Arc<Box<str>>>,
     pub(super) blocked: Option<Refusal>,
 }
 
@@ -303,7 +303,7 @@ impl<'a> Import<'a> {
                 return Err(TextProblem::Cycle { lv }.at(at));
             }
         }
-        for (pv, used) in self.pvs.iter_mut().zip(&mut self.used) {
+        for (pv, used) in self.pvs.iter_mut().zip(std::mem::take(&mut self.used)) {
             let map = ExtentMap::new(pv.pe_count.get(), used);
             let overlap = |Overlap { at: extent }| {
                 TextProblem::Overlap {

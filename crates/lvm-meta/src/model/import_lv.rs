@@ -28,7 +28,7 @@ struct Draft {
     write_locked: bool,
     tags: Option<Tags>,
     creation_time: Option<u64>,
-    creation_host: Option<Arc<str>>,
+    creation_host: Option<Arc<Box<str>>>,
     segment_count: Option<u32>,
     segments: Vec<Segment>,
     rare: Option<Box<LvRare>>,
@@ -197,10 +197,10 @@ impl<'a> Import<'a> {
     }
 
     /// The name of a host, shared with the LV before if it is the same.
-    pub(super) fn host(&mut self, name: &str) -> Arc<str> {
+    pub(super) fn host(&mut self, name: &str) -> Arc<Box<str>> {
         match &self.host {
-            Some(last) if **last == *name => last.clone(),
-            _ => self.host.insert(name.into()).clone(),
+            Some(last) if ***last == *name => last.clone(),
+            _ => self.host.insert(Arc::new(name.into())).clone(),
         }
     }
 

@@ -29,7 +29,7 @@ impl<'a> Import<'a> {
         };
         for (pv, start, length) in self.runs.drain(..) {
             if let Some(used) = self.used.get_mut(pv) {
-                used.push((start, length));
+                used.add(start, length);
             }
         }
         self.lexer.skip_to(&plain);

@@ -1,7 +1,7 @@
 //! Text to VG: the sections of PVs, and the records of removed LVs.
 
 use super::error::{Fault, TextProblem};
-use super::extents::ExtentMap;
+use super::extents::{ExtentMap, UsedRuns};
 use super::import::{Import, keep_first, required};
 use super::import_value::wrong_type;
 use super::vg::History;
@@ -30,7 +30,7 @@ impl Import<'_> {
                         return Err(duplicate("PV key", key.into_owned()));
                     }
                     self.pvs.push(pv);
-                    self.used.push(Vec::new());
+                    self.used.push(UsedRuns::default());
                 }
                 Item::Assign(key) => return Err(wrong_type(&key, "a section", at)),
                 Item::Close => return Ok(()),

@@ -270,7 +270,7 @@ impl<'a> Import<'a> {
                     pe_count,
                 });
             }
-            used.push((start, length));
+            used.add(start, length);
         });
         outside.map_or(Ok(()), |problem| Err(problem.at(at)))
     }

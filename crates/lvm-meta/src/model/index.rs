@@ -78,6 +78,16 @@ impl Index {
         None
     }
 
+    /// Looks at the places where these hashes would like to be.
+    ///
+    /// In a large table each key lies where nobody looked lately.  A look at many that do not wait for each other lets the
+    /// processor fetch them together; one key after the other, each costs a wait for memory.
+    pub(super) fn warm(&self, hashes: impl Iterator<Item = Hash>) {
+        let taken = hashes.filter(|hash| self.at(self.home(*hash)).is_some()).count();
+        // Nobody asks how many there are, but the look must be made.
+        std::hint::black_box(taken);
+    }
+
     /// The slot of a key.
     pub(super) fn get(&self, hash: Hash, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         self.find(hash, is_it).map(|(_, slot)| slot)
@@ -85,19 +95,29 @@ impl Index {
 
     /// Adds the slot of a key that is not there.
     pub(super) fn insert(&mut self, hash: Hash, slot: u32) {
-        self.reserve(1);
-        self.put(Place::new(hash, slot));
-        self.len = self.len.saturating_add(1);
+        self.add(hash, slot, |_| false);
     }
 
-    fn put(&mut self, new: Place) {
+    /// Adds the slot of a key; false, and nothing is added, when the key is there by what `is_it` says of slots.
+    pub(super) fn add(&mut self, hash: Hash, slot: u32, is_it: impl Fn(u32) -> bool) -> bool {
+        self.reserve(1);
+        let is_new = self.put(Place::new(hash, slot), is_it);
+        self.len = self.len.saturating_add(usize::from(is_new));
+        is_new
+    }
+
+    fn put(&mut self, new: Place, is_it: impl Fn(u32) -> bool) -> bool {
         let mut place = self.home(new.hash);
-        while self.at(place).is_some() {
+        while let Some(found) = self.at(place) {
+            if found.hash == new.hash && is_it(found.slot()) {
+                return false;
+            }
             place = self.next(place);
         }
         if let Some(free) = self.places.get_mut(place) {
             *free = Some(new);
         }
+        true
     }
 
     /// Takes a slot out.
@@ -131,7 +151,9 @@ impl Index {
         // Twice as many places as keys at least, so that it is not needed again soon.
         let size = needed.saturating_mul(3).div_ceil(2).next_power_of_two().max(8);
         let old = std::mem::replace(&mut self.places, vec![None; size]);
-        old.into_iter().flatten().for_each(|place| self.put(place));
+        old.into_iter().flatten().for_each(|place| {
+            self.put(place, |_| false);
+        });
     }
 
     /// Gives every slot another number.
@@ -161,9 +183,10 @@ mod tests {
                 let slot_of = |map: &HashMap<u32, u32>| map.get(&key).copied();
                 match (adds, slot_of(&map)) {
                     (true, None) => {
-                        index.insert(hash(key), slot);
+                        prop_assert!(index.add(hash(key), slot, |_| false));
                         map.insert(key, slot);
                     }
+                    (true, Some(there)) => prop_assert!(!index.add(hash(key), slot, |slot| slot == there)),
                     (false, Some(slot)) => {
                         index.remove(hash(key), slot);
                         map.remove(&key);

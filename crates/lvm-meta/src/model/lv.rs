@@ -15,11 +15,14 @@ pub struct Lv {
     pub(super) status: LvStatus,
     pub(super) flags: LvFlags,
     pub(super) tags: Tags,
-    pub(super) creation: Option<(u64, Arc<str>)>,
+    pub(super) creation: Option<Creation>,
     pub(super) segments: Part<[Segment]>,
     pub(super) extents: Extents,
     pub(super) rare: Option<Box<LvRare>>,
 }
+
+/// When and where an LV was made.  Most were made on one host, so its name is shared.
+pub(super) type Creation = (u64, Arc<Box<str>>);
 
 /// What few LVs have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,7 +103,7 @@ impl Lv {
 
     /// When, in seconds since 1970, and on which host it was made.
     pub fn creation(&self) -> Option<(u64, &str)> {
-        self.creation.as_ref().map(|(time, host)| (*time, &**host))
+        self.creation.as_ref().map(|(time, host)| (*time, &***host))
     }
 
     /// The device numbers it asks for; `None` where it asks for none.
@@ -146,6 +149,16 @@ impl Lv {
             }),
             _ => None,
         })
+    }
+
+    /// Tells whether there is nothing special about it: shown to users, readable and maybe writable, with no other words and
+    /// fields, and nothing but stripes on PVs.
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.status.difference(LvStatus::USER).is_empty()
+            && self.is_visible()
+            && self.flags.is_empty()
+            && self.rare.is_none()
+            && self.segments.iter().all(Segment::is_ordinary)
     }
 
     /// Calls `each` with every LV that this one names; true for those that it stands on.

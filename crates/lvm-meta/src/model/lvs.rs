@@ -18,8 +18,22 @@ pub(super) struct Lvs {
 #[derive(Clone, Debug)]
 struct Entry {
     lv: Arc<Lv>,
-    /// Slots of LVs that refer to this one, once for each reference.
-    users: Vec<u32>,
+    /// Most have none, which takes no more than a pointer.
+    users: Option<Box<Users>>,
+}
+
+/// Slots of LVs that refer to one, once for each reference.
+#[derive(Clone, Debug, Default)]
+struct Users(Vec<u32>);
+
+impl Entry {
+    fn users(&self) -> &[u32] {
+        self.users.as_ref().map(|users| &*users.0).unwrap_or_default()
+    }
+
+    fn users_mut(&mut self) -> &mut Vec<u32> {
+        &mut self.users.get_or_insert_default().0
+    }
 }
 
 /// Which of two LVs' keys is the same.
@@ -79,7 +93,7 @@ impl Lvs {
         self.slots
             .iter()
             .flatten()
-            .map(|entry| (&entry.lv, !entry.users.is_empty()))
+            .map(|entry| (&entry.lv, !entry.users().is_empty()))
     }
 
     /// The first of the LVs that refer to this one.
@@ -90,31 +104,43 @@ impl Lvs {
     /// The LVs that refer to this one, once for each reference.
     pub(super) fn users_of(&self, name: &str) -> impl Iterator<Item = &Lv> {
         let entry = self.slot(name).and_then(|slot| self.entry(slot));
-        let users = entry.map(|entry| entry.users.as_slice()).unwrap_or_default();
+        let users = entry.map(Entry::users).unwrap_or_default();
         users
             .iter()
             .filter_map(|slot| self.entry(*slot).map(|entry| &*entry.lv))
     }
 
+    /// The hashes of a name and an id, for [`Lvs::push_hashed`].
+    pub(super) fn hashes(&self, name: &str, id: LvId) -> (Hash, Hash) {
+        (self.by_name.hash(name.as_bytes()), self.by_id.hash(id.as_bytes()))
+    }
+
+    /// Gets ready for the names and ids of many LVs that come next.
+    pub(super) fn warm(&self, hashes: &[(Hash, Hash)]) {
+        self.by_name.warm(hashes.iter().map(|(name, _)| *name));
+        self.by_id.warm(hashes.iter().map(|(_, id)| *id));
+    }
+
     /// Appends an LV without looking at what it refers to.
     pub(super) fn push(&mut self, lv: Lv) -> Result<(), Taken> {
-        let (name, id) = (
-            self.by_name.hash(lv.name.as_bytes()),
-            self.by_id.hash(lv.id.as_bytes()),
-        );
-        if self.slot_of_name(name, &lv.name).is_some() {
+        let hashes = self.hashes(&lv.name, lv.id);
+        self.push_hashed(Arc::new(lv), hashes)
+    }
+
+    /// As [`Lvs::push`], with the LV's [`Lvs::hashes`].
+    pub(super) fn push_hashed(&mut self, lv: Arc<Lv>, (name, id): (Hash, Hash)) -> Result<(), Taken> {
+        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let at = |slot: u32| self.slots.get(index(slot)).and_then(Option::as_ref);
+        let has_name = |slot| at(slot).is_some_and(|entry| *entry.lv.name == *lv.name);
+        if !self.by_name.add(name, slot, has_name) {
             return Err(Taken::Name);
         }
-        if self.slot_of_id(id, lv.id).is_some() {
+        let has_id = |slot| at(slot).is_some_and(|entry| entry.lv.id == lv.id);
+        if !self.by_id.add(id, slot, has_id) {
+            self.by_name.remove(name, slot);
             return Err(Taken::Id);
         }
-        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.by_name.insert(name, slot);
-        self.by_id.insert(id, slot);
-        self.slots.push(Some(Entry {
-            lv: Arc::new(lv),
-            users: Vec::new(),
-        }));
+        self.slots.push(Some(Entry { lv, users: None }));
         Ok(())
     }
 
@@ -142,7 +168,7 @@ impl Lvs {
         }
         for (target, user) in links {
             if let Some(entry) = self.entry_mut(target) {
-                entry.users.push(user);
+                entry.users_mut().push(user);
             }
         }
         Ok(())
@@ -164,7 +190,7 @@ impl Lvs {
             if let Some(slot) = self.slot(name)
                 && let Some(entry) = self.entry_mut(slot)
             {
-                entry.users.push(user);
+                entry.users_mut().push(user);
             }
         });
     }
@@ -173,9 +199,9 @@ impl Lvs {
         lv.each_lv(|name, _| {
             if let Some(slot) = self.slot(name)
                 && let Some(entry) = self.entry_mut(slot)
-                && let Some(at) = entry.users.iter().rposition(|own| *own == user)
+                && let Some(at) = entry.users().iter().rposition(|own| *own == user)
             {
-                entry.users.swap_remove(at);
+                entry.users_mut().swap_remove(at);
             }
         });
     }
@@ -230,7 +256,7 @@ impl Lvs {
         self.by_name.insert(self.by_name.hash(to.as_bytes()), slot);
         let Some(entry) = self.entry_mut(slot) else { return };
         Arc::make_mut(&mut entry.lv).name = (&**to).into();
-        for user in entry.users.clone() {
+        for user in entry.users().to_vec() {
             if let Some(entry) = self.entry_mut(user) {
                 let lv = Arc::make_mut(&mut entry.lv);
                 let mut segments = lv.segments.to_vec();
@@ -260,7 +286,7 @@ impl Lvs {
         self.by_name.renumber(place);
         self.by_id.renumber(place);
         for entry in self.slots.iter_mut().flatten() {
-            for user in &mut entry.users {
+            for user in entry.users.iter_mut().flat_map(|users| users.0.iter_mut()) {
                 *user = place(*user);
             }
         }
@@ -298,7 +324,7 @@ impl Lvs {
         // A slot is on the stack once to be opened and once to be closed.
         let mut stack: Vec<(u32, bool)> = Vec::new();
         for (slot, entry) in self.slots.iter().enumerate() {
-            if entry.as_ref().is_none_or(|entry| entry.users.is_empty()) {
+            if entry.as_ref().is_none_or(|entry| entry.users().is_empty()) {
                 continue;
             }
             stack.push((u32::try_from(slot).unwrap_or(u32::MAX), false));

@@ -7,9 +7,9 @@ use std::sync::Arc;
 /// A part of a text or a list.
 ///
 /// What is read of a text stands together, a hundred LVs in one allocation: names and tags of one, segments of another.
-/// An LV that changes gets its own.
-pub(super) struct Part<L: ?Sized> {
-    all: Arc<L>,
+/// An LV that changes gets its own.  What owns the list lies behind the pointer with it, so that a part takes 16 bytes.
+pub(super) struct Part<L: ?Sized + ToOwned> {
+    all: Arc<L::Owned>,
     from: u32,
     /// [`END`] for all from `from` on.
     to: u32,
@@ -18,9 +18,9 @@ pub(super) struct Part<L: ?Sized> {
 /// Stands for the end, wherever that is.
 const END: u32 = u32::MAX;
 
-impl<L: ?Sized> Part<L> {
+impl<L: ?Sized + ToOwned> Part<L> {
     /// All of a list.
-    fn whole(all: Arc<L>) -> Self {
+    fn whole(all: Arc<L::Owned>) -> Self {
         let (from, to) = (0, END);
         Self { all, from, to }
     }
@@ -39,7 +39,7 @@ fn short(range: &Range<usize>) -> Option<(u32, u32)> {
 
 impl Part<str> {
     /// A part of a text.
-    pub(super) fn of(all: &Arc<str>, range: Range<usize>) -> Self {
+    pub(super) fn of(all: &Arc<String>, range: Range<usize>) -> Self {
         match short(&range) {
             Some((from, to)) => Self {
                 all: all.clone(),
@@ -53,7 +53,7 @@ impl Part<str> {
 
 impl<T: Clone> Part<[T]> {
     /// A part of a list.
-    pub(super) fn of(all: &Arc<[T]>, range: Range<usize>) -> Self {
+    pub(super) fn of(all: &Arc<Vec<T>>, range: Range<usize>) -> Self {
         match short(&range) {
             Some((from, to)) => Self {
                 all: all.clone(),
@@ -67,13 +67,13 @@ impl<T: Clone> Part<[T]> {
 
 impl From<&str> for Part<str> {
     fn from(text: &str) -> Self {
-        Self::whole(text.into())
+        Self::whole(Arc::new(text.to_owned()))
     }
 }
 
-impl<T> From<Vec<T>> for Part<[T]> {
+impl<T: Clone> From<Vec<T>> for Part<[T]> {
     fn from(list: Vec<T>) -> Self {
-        Self::whole(list.into())
+        Self::whole(Arc::new(list))
     }
 }
 
@@ -87,7 +87,7 @@ impl Deref for Part<str> {
     }
 }
 
-impl<T> Deref for Part<[T]> {
+impl<T: Clone> Deref for Part<[T]> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -97,14 +97,14 @@ impl<T> Deref for Part<[T]> {
     }
 }
 
-impl<L: ?Sized> Clone for Part<L> {
+impl<L: ?Sized + ToOwned> Clone for Part<L> {
     fn clone(&self) -> Self {
         let (all, from, to) = (self.all.clone(), self.from, self.to);
         Self { all, from, to }
     }
 }
 
-impl<L: ?Sized + PartialEq> PartialEq for Part<L>
+impl<L: ?Sized + ToOwned + PartialEq> PartialEq for Part<L>
 where
     Self: Deref<Target = L>,
 {
@@ -113,9 +113,9 @@ where
     }
 }
 
-impl<L: ?Sized + Eq> Eq for Part<L> where Self: Deref<Target = L> {}
+impl<L: ?Sized + ToOwned + Eq> Eq for Part<L> where Self: Deref<Target = L> {}
 
-impl<L: ?Sized + fmt::Debug> fmt::Debug for Part<L>
+impl<L: ?Sized + ToOwned + fmt::Debug> fmt::Debug for Part<L>
 where
     Self: Deref<Target = L>,
 {
@@ -130,12 +130,12 @@ mod tests {
 
     #[test]
     fn parts_are_equal_by_what_they_hold() {
-        let text: Arc<str> = "abcab".into();
+        let text = Arc::new("abcab".to_owned());
         let [first, second] = [0..2, 3..5].map(|range| Part::<str>::of(&text, range));
         assert_eq!(first, second);
         assert_eq!(first, Part::from("ab"));
         assert_eq!(&*Part::<str>::of(&text, 5..5), "");
-        let list: Arc<[u8]> = vec![1, 2, 3].into();
+        let list = Arc::new(vec![1, 2, 3]);
         assert_eq!(&*Part::<[u8]>::of(&list, 1..3), [2, 3]);
         assert_eq!(&*Part::from(vec![4, 5]), [4, 5]);
     }

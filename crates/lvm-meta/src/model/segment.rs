@@ -42,16 +42,13 @@ pub enum SegmentKind {
 
 /// A linear or striped mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Striped {
-    stripe_size: u32,
-    areas: Areas,
-}
+pub struct Striped(Areas);
 
 /// Most segments are linear: their one area needs no allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Areas {
     One(Area),
-    Many(Box<[Area]>),
+    Many { stripe_size: u32, areas: Box<[Area]> },
 }
 
 /// Where one stripe of a segment lies.
@@ -97,34 +94,30 @@ impl Striped {
         }
         let last = areas.pop()?;
         if areas.is_empty() {
-            let areas = Areas::One(last);
-            return Some(Self {
-                stripe_size: 0,
-                areas,
-            });
+            return Some(Self::linear(last));
         }
         areas.push(last);
-        let areas = Areas::Many(areas.into());
-        Some(Self { stripe_size, areas })
+        let areas = areas.into();
+        Some(Self(Areas::Many { stripe_size, areas }))
     }
 
     pub(super) fn linear(area: Area) -> Self {
-        Self {
-            stripe_size: 0,
-            areas: Areas::One(area),
-        }
+        Self(Areas::One(area))
     }
 
     /// Sectors of one stripe on one area; 0 for a linear mapping.
     pub fn stripe_size(&self) -> Sectors {
-        Sectors::new(u64::from(self.stripe_size))
+        match &self.0 {
+            Areas::One(_) => Sectors::new(0),
+            Areas::Many { stripe_size, .. } => Sectors::new(u64::from(*stripe_size)),
+        }
     }
 
     /// The areas in the order of the stripes; never empty.
     pub fn areas(&self) -> &[Area] {
-        match &self.areas {
+        match &self.0 {
             Areas::One(area) => std::slice::from_ref(area),
-            Areas::Many(areas) => areas,
+            Areas::Many { areas, .. } => areas,
         }
     }
 
@@ -135,7 +128,7 @@ impl Striped {
 
     /// Tells whether there is one area only.
     pub fn is_linear(&self) -> bool {
-        matches!(self.areas, Areas::One(_))
+        matches!(self.0, Areas::One(_))
     }
 
     /// Extents on each area, for a segment of `extents`.
@@ -144,9 +137,9 @@ impl Striped {
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &Arc<str>) {
-        let areas = match &mut self.areas {
+        let areas = match &mut self.0 {
             Areas::One(area) => std::slice::from_mut(area),
-            Areas::Many(areas) => areas,
+            Areas::Many { areas, .. } => areas,
         };
         for area in areas {
             if let Area::Lv { name, .. } = area
@@ -241,6 +234,15 @@ impl Segment {
             .as_ref()
             .is_none_or(|rare| rare.reshape_count == 0 && rare.suffix.is_empty() && rare.extras.is_empty());
         plain_rest && !matches!(self.kind, SegmentKind::Other(_))
+    }
+
+    /// Tells whether it is stripes on PVs, and nothing besides.
+    pub(super) fn is_ordinary(&self) -> bool {
+        let is_on_pvs = |striped: &Striped| {
+            let mut areas = striped.areas().iter();
+            areas.all(|area| matches!(area, Area::Pv { .. }))
+        };
+        self.rare.is_none() && matches!(&self.kind, SegmentKind::Striped(striped) if is_on_pvs(striped))
     }
 
     /// Calls `each` with every run of PV extents that the segment holds.

@@ -1,7 +1,6 @@
 //! Text to tree.
 
 use std::borrow::Cow;
-use std::ffi::CStr;
 
 use super::error::{TextError, TextErrorKind as Kind};
 use super::lexer::{Item, Lexer, Scalar};
@@ -33,10 +32,23 @@ pub(crate) fn readable(text: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed)
 }
 
+/// Bytes that are searched for a NUL at once.
+const NUL_BLOCK: usize = 256;
+
 /// The text before its first NUL.
 pub(crate) fn without_nul(text: &[u8]) -> &[u8] {
-    // Searched for word by word, not byte by byte.
-    CStr::from_bytes_until_nul(text).map_or(text, CStr::to_bytes)
+    // Most texts have one at their end alone.  Whole blocks are looked at: what need not stop can look at many bytes at once.
+    let has_nul = |block: &[u8]| block.iter().fold(false, |any, byte| any | (*byte == 0));
+    let before = text
+        .chunks(NUL_BLOCK)
+        .take_while(|block| !has_nul(block))
+        .map(<[u8]>::len)
+        .sum();
+    let (front, rest) = text.split_at(before);
+    match rest.iter().position(|byte| *byte == 0) {
+        Some(length) => text.get(..before.saturating_add(length)).unwrap_or(front),
+        None => text,
+    }
 }
 
 /// Parses what stands behind a key: a value, or a section's items up to its `}`.
