@@ -187,11 +187,11 @@ impl<'s> Run<'_, 's> {
                 mapper
                     .resume(DeviceId::Uuid(uuid), *flags, cookie)
                     .map_err(Error::Dm)?;
-                self.links.push((true, link));
+                self.changed(true, link)?;
             }
             Step::Remove { uuid, flags, link } => {
                 self.remove(uuid, *flags)?;
-                self.links.push((false, link));
+                self.changed(false, link)?;
             }
             Step::Settle => self.settle()?,
             Step::Zero { uuid, length } => {
@@ -221,6 +221,15 @@ impl<'s> Run<'_, 's> {
         mapper
             .remove(DeviceId::Uuid(uuid), false, flags, cookie)
             .map_err(Error::Dm)
+    }
+
+    /// A device came or went, and its link is to follow.
+    fn changed(&mut self, present: bool, link: &'s Link) -> Result<(), Error> {
+        self.links.push((present, link));
+        if self.links.len() < EVENTS_AT_ONCE {
+            return Ok(());
+        }
+        self.settle()
     }
 
     fn settle(&mut self) -> Result<(), Error> {
@@ -273,6 +282,9 @@ impl<'s> Run<'_, 's> {
     }
 }
 
+/// Most devices that one wait is for: half of what a cookie can count.
+const EVENTS_AT_ONCE: usize = 16_384;
+
 /// Bytes zeroed between two reports of progress.
 const ZERO_PIECE: u64 = 256 << 20;
 
@@ -303,3 +315,6 @@ pub(crate) fn zero_with(
     }
     device.sync().map_err(fail)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Taking a VG over as a pool, giving it up, and destroying it.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use lvm_meta::VgName;
@@ -11,7 +12,7 @@ use crate::open_vg::{Change, OpenVg};
 use crate::replica;
 use crate::system::System;
 use crate::tags::{self, LvTags};
-use crate::{Error, StoragePool, activate, identity, storage_pool};
+use crate::{Error, StoragePool, activate, identity, naming, storage_pool};
 
 impl System {
     /// Takes over a VG as a pool and activates its replicas.  The mark of ownership is durable when this returns.
@@ -65,8 +66,12 @@ impl System {
             }
             let open = change.open();
             let mut steps = Vec::new();
+            // One question for all: thousands of replicas are as many calls of the kernel less.
+            let devices = inner.mapper.list().map_err(Error::Dm)?;
+            let devices = devices.iter().filter_map(|device| device.uuid.as_ref());
+            let devices: HashSet<_> = devices.filter_map(naming::ids_of_device).collect();
             for lv in open.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
-                if open.kernel_device(inner, lv)?.is_some() {
+                if devices.contains(&naming::ids(&open.vg.id(), &lv.id())) {
                     continue;
                 }
                 match activate::activate(inner, open, lv) {
