@@ -56,7 +56,8 @@ fn print_operations(times: &Times, missed: &mut Vec<String>) -> Result<()> {
     for lvs in times.sizes("tools", "create") {
         for operation in OPERATIONS {
             let of = |who| times.at(who, operation, lvs);
-            let tools = of("tools")?;
+            // In the largest pools only what the others need is sampled.
+            let Ok(tools) = of("tools") else { continue };
             let (process, poolctl) = (tools / of("process")?, tools / of("poolctl")?);
             // A list asks the kernel for nothing that could be told apart.
             let most = of("floor").map(|floor| tools / floor);
@@ -125,8 +126,8 @@ fn print_many(times: &Times, missed: &mut Vec<String>) -> Result<()> {
 fn tools_total(times: &Times, lvs: u32) -> (String, f64) {
     let beside = times.curve("beside", "create");
     let mut curve = times.curve("tools", "create");
-    curve.retain(|(at, _)| *at < f64::from(lvs));
-    curve.extend(beside.into_iter().filter(|(at, _)| *at == f64::from(lvs)));
+    curve.retain(|(at, _)| *at <= f64::from(lvs) && beside.iter().all(|(other, _)| at != other));
+    curve.extend(beside.into_iter().filter(|(at, _)| *at <= f64::from(lvs)));
     let sampled: Vec<String> = curve.iter().map(|(at, _)| format!("{at:.0}")).collect();
     (sampled.join(", "), area(&curve))
 }

@@ -67,7 +67,7 @@ impl Nodes {
         match symlink(&target, &path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match fs::DirBuilder::new().mode(0o755).create(&dir) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(error)),
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(fail(error)),
                     _ => symlink(&target, &path).map_err(fail),
                 }
             }

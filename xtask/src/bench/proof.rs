@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::trace::Counts;
 use super::{OPERATIONS, read};
 
-/// Prints the counts of one operation in pools of 10 000 and 100 LVs, and of the activation of 1 000.
+/// Prints the counts of one operation in pools of 10 000 and 100 LVs, and of the activation of all.
 pub(super) fn print(out: &Path) -> Result<()> {
     println!(
         "\nWhat one operation of a long-lived process asks of the system in a pool of 10 000 LVs on one disk.\n"
@@ -67,14 +67,22 @@ pub(super) fn print(out: &Path) -> Result<()> {
         of("tools", 10_000, "list")?
     );
 
-    println!("\nThe activation of 1 000 LVs.\n");
-    println!("| who | all calls | ioctls | waits for udevd |");
-    println!("|---|---:|---|---:|");
-    let process = Counts::between(&read(&out.join("trace-process-1000"))?, "activate");
-    let tools = Counts::of(&read(&out.join("trace-tools-1000-activate"))?);
-    for (who, counts) in [("in process", process), ("tools", tools)] {
+    println!("\nThe activation of all LVs of a pool.\n");
+    println!("| LVs | who | all calls | ioctls | waits for udevd |");
+    println!("|---:|---|---:|---|---:|");
+    let marked = |name: &str| read(&out.join(name)).map(|trace| Counts::between(&trace, "activate"));
+    for (lvs, who, counts) in [
+        (
+            100,
+            "tools",
+            Counts::of(&read(&out.join("trace-tools-100-activate"))?),
+        ),
+        (100, "in process", marked("trace-process-100-activate")?),
+        (1000, "in process", marked("trace-process-1000")?),
+    ] {
+        ensure!(counts.calls > 0, "the trace of {who} has no activation of {lvs}");
         println!(
-            "| {who} | {} | {} | {} |",
+            "| {lvs} | {who} | {} | {} | {} |",
             counts.calls,
             counts.named_ioctls(),
             counts.waits
