@@ -6,7 +6,7 @@
 //! bench_ops activate POOL DISK... [--mark]       all replicas of an exported pool
 //! bench_ops floor DISK [--rounds N]              what of `ops` is the kernel's and the disk's, on a blank disk
 //! bench_ops grow FOLDER LVS                      as `ops`, of metadata alone: a pool on an image file, no kernel
-//! bench_ops inactive DISK LVS                    makes a pool of so many replicas, none of them active
+//! bench_ops inactive IMAGE LVS                   makes a pool of so many replicas, none of them active
 //! ```
 //!
 //! Each prints lines of `OPERATION MICROSECONDS`, the median of N rounds where there are rounds.  With `--mark` a line

@@ -38,9 +38,10 @@ pub(crate) fn print(udev: bool) -> Result<()> {
     print_operations(&times, &mut missed)?;
     print_many(&times, &mut missed)?;
     print_activation(&times)?;
+    growth::draw(&times, udev)?;
     proof::print(&out)?;
     print_missed(&missed);
-    growth::draw(&times, udev)
+    Ok(())
 }
 
 /// Each operation beside the tools' commands for it.
