@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lvm_native::dm::{
     DeviceId, DeviceMapper, DmName, DmUuid, Kernel, OpenMode, SuspendFlags, Table, UdevFlags,
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Does each operation's calls N times, with a device that it maps on a blank disk, and the writes and syncs of one
 /// metadata area's commit at the disk's start.
-pub(crate) fn run(disk: &Path, rounds: usize) -> Result<Vec<Times>, Error> {
+pub(crate) fn run(disk: &Path, rounds: usize) -> Result<Times, Error> {
     let failed = |source| Error::Io {
         what: "write",
         path: disk.into(),
@@ -36,26 +36,25 @@ pub(crate) fn run(disk: &Path, rounds: usize) -> Result<Vec<Times>, Error> {
     let mut file = File::options();
     file.write(true).custom_flags(nix::fcntl::OFlag::O_DIRECT.bits());
     let file = file.open(disk).map_err(failed)?;
-    let laps = |_| {
-        let mut times = Times::default();
-        let mut start = Instant::now();
-        let mut lap = |at: usize| times[at] = std::mem::replace(&mut start, Instant::now()).elapsed();
-        device.create().map_err(Error::Dm)?;
-        device.zero(failed)?;
-        commit(&file).map_err(failed)?;
-        lap(0);
-        commit(&file).map_err(failed)?;
-        lap(1);
-        device.grow().map_err(Error::Dm)?;
-        commit(&file).map_err(failed)?;
-        lap(2);
-        lap(3);
-        device.remove().map_err(Error::Dm)?;
-        commit(&file).map_err(failed)?;
-        lap(4);
-        Ok(times)
-    };
-    (0..rounds.max(1)).map(laps).collect()
+    let mut times = Times::default();
+    for _ in 0..rounds.max(1) {
+        let commit = || commit(&file).map_err(failed);
+        times.lap("create", || {
+            device.create().map_err(Error::Dm)?;
+            device.zero(failed)?;
+            commit()
+        })?;
+        times.lap("set-tag", commit)?;
+        times.lap("resize", || {
+            device.grow().map_err(Error::Dm)?;
+            commit()
+        })?;
+        times.lap("destroy", || {
+            device.remove().map_err(Error::Dm)?;
+            commit()
+        })?;
+    }
+    Ok(times)
 }
 
 /// Text, precommit, commit: a write and a sync each.

@@ -1,102 +1,162 @@
 //! `cargo xtask bench`: the library against the commands that io-engine's LVM backend runs today, in one VM boot.
 
+mod growth;
 pub(crate) mod io;
 pub(crate) mod metadata;
+mod plot;
+mod proof;
+mod times;
 mod trace;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::vm;
-use trace::Counts;
+use crate::{sh, vm};
+use times::{Times, area};
 
-/// What the ratios shall reach, in a long-lived process and with a fresh `poolctl` for each call.
-const TARGETS: [(&str, f64); 2] = [("process", 100.0), ("ours", 5.0)];
-const OPERATIONS: [&str; 5] = ["create", "settag", "resize", "list", "destroy"];
+/// How many times less a change and a list shall take in a long-lived process than with the tools.
+const PROCESS_TARGET: f64 = 200.0;
+/// The same with a fresh `poolctl` for each call.
+const POOLCTL_TARGET: f64 = 5.0;
+/// The same for many replicas in one commit.
+const MANY_TARGET: f64 = 2000.0;
+const OPERATIONS: [&str; 5] = ["create", "set-tag", "resize", "list", "destroy"];
 
-/// Microseconds by who, number of LVs and operation.
-type Times = BTreeMap<(String, u32, String), Vec<u64>>;
-
-/// Runs the comparison and prints it as two tables; with udevd if `udev`.
+/// Runs the comparison, with udevd if `udev`, prints it as tables and draws it.
 pub(crate) fn run(udev: bool) -> Result<()> {
-    let report = vm::run_alone("bookworm", udev, "bench/ops.sh")?;
-    let out = report.out.join("boot-1/ops");
-    let times = read_times(&out.join("times"))?;
-    let mut sizes: Vec<u32> = times.keys().map(|(_, lvs, _)| *lvs).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
+    vm::run_alone("bench", "bookworm", udev, &["bench/ops.sh"])?;
+    print(udev)
+}
 
-    println!(
-        "Median times in milliseconds; ratios to the commands of the tools.  \"kernel\" is what of the time in process"
-    );
-    println!(
-        "no library can save: the device-mapper calls, the zeroing, and the writes and syncs of one commit.\n"
-    );
-    println!("| LVs | operation | tools | poolctl | ratio | in process | ratio | kernel |");
-    println!("|---:|---|---:|---:|---:|---:|---:|---:|");
+/// Prints and draws the last run's results again.
+pub(crate) fn print(udev: bool) -> Result<()> {
+    let mode = if udev { "udev" } else { "noudev" };
+    let out = sh::target().join(format!("vm/bookworm-{mode}-bench/out/boot-1/ops"));
+    let times = Times::read(&out.join("times"))?;
     let mut missed = Vec::new();
-    for lvs in &sizes {
+    print_operations(&times, &mut missed)?;
+    print_many(&times, &mut missed)?;
+    print_activation(&times)?;
+    growth::draw(&times, udev)?;
+    proof::print(&out)?;
+    print_missed(&missed);
+    Ok(())
+}
+
+/// Each operation beside the tools' commands for it.
+fn print_operations(times: &Times, missed: &mut Vec<String>) -> Result<()> {
+    println!(
+        "How many times faster than the tools, and than the tools a library would be that did only the kernel's part:"
+    );
+    println!(
+        "the device-mapper calls, the wait for nodes, the zeroing, and the writes and syncs of one small commit.\n"
+    );
+    println!("| LVs | operation | in process | at most | `poolctl` | tools, ms |");
+    println!("|---:|---|---:|---:|---:|---:|");
+    for lvs in times.sizes("tools", "create") {
         for operation in OPERATIONS {
-            let median = |who: &str| median(&times, who, *lvs, operation);
-            let [tools, fresh, process, floor] = [
-                median("tools")?,
-                median("ours")?,
-                median("process")?,
-                median("floor")?,
-            ];
+            let of = |who| times.at(who, operation, lvs);
+            // In the largest pools only what the others need is sampled.
+            let Ok(tools) = of("tools") else { continue };
+            let (process, poolctl) = (tools / of("process")?, tools / of("poolctl")?);
+            // A list asks the kernel for nothing that could be told apart.
+            let most = of("floor").map(|floor| tools / floor);
+            let shown = most
+                .as_ref()
+                .map_or_else(|_| "-".into(), |most| format!("{most:.0}"));
             println!(
-                "| {lvs} | {operation} | {:.1} | {:.1} | {:.1} | {:.2} | {:.0} | {:.2} |",
-                tools / 1e3,
-                fresh / 1e3,
-                tools / fresh,
-                process / 1e3,
-                tools / process,
-                floor / 1e3,
+                "| {lvs} | {operation} | {process:.0} | {shown} | {poolctl:.1} | {:.0} |",
+                tools / 1e3
             );
-            for ((who, target), found) in TARGETS.iter().zip([tools / process, tools / fresh]) {
-                if found < *target && operation != "list" {
-                    missed.push(format!(
-                        "{who} {operation} at {lvs} LVs: {found:.1} of {target}; the kernel alone leaves {:.0}",
-                        tools / floor
-                    ));
-                }
+            if process < PROCESS_TARGET {
+                missed.push(format!(
+                    "in process {operation} at {lvs} LVs: {process:.0} of {PROCESS_TARGET} times; the kernel alone leaves {shown}"
+                ));
+            }
+            if poolctl < POOLCTL_TARGET && operation != "list" {
+                missed.push(format!(
+                    "poolctl {operation} at {lvs} LVs: {poolctl:.1} of {POOLCTL_TARGET} times"
+                ));
             }
         }
     }
+    Ok(())
+}
 
-    println!("\nSystem calls, syncs and bytes written by them, of one operation in a pool of 100 LVs.\n");
-    println!(
-        "| operation | in process: calls | ioctls | syncs | bytes | poolctl: calls | syncs | tools: calls | syncs |"
-    );
-    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
-    let marked = read(&out.join("trace-process"))?;
-    for operation in OPERATIONS {
-        let process = Counts::between(&marked, operation);
-        let of =
-            |who: &str| read(&out.join(format!("trace-{who}-{operation}"))).map(|text| Counts::of(&text));
-        let (fresh, tools) = (of("poolctl")?, of("tools")?);
+/// Many replicas in one commit beside as many runs of the tools' commands for one.
+fn print_many(times: &Times, missed: &mut Vec<String>) -> Result<()> {
+    for lvs in times.sizes("many", "many") {
+        let (sampled, tools) = tools_total(times, lvs);
+        let of = |what| times.at("many", what, lvs);
+        let (total, calls, nodes) = (of("many")?, of("many-calls")?, of("many-nodes")?);
+        let (rest, metadata) = (total - calls - nodes, times.at("metadata", "many", lvs)?);
         println!(
-            "| {operation} | {} | {} | {} | {} | {} | {} | {} | {} |",
-            process.calls,
-            process.ioctls,
-            process.syncs,
-            process.bytes,
-            fresh.calls,
-            fresh.syncs,
-            tools.calls,
-            tools.syncs
+            "\n{lvs} replicas made and activated by one call, in one commit.  The tools' time is the area below what their"
+        );
+        println!("commands for one create took at {sampled} LVs.\n");
+        println!("| part | share | the tools' time is so many times that |");
+        println!("|---|---:|---:|");
+        for (part, time) in [
+            ("all of it", total),
+            ("the kernel's calls: create, load, resume for each", calls),
+            ("the nodes: made, or udevd waited for", nodes),
+            ("the rest: planning, check, text, commit, links, answer", rest),
+        ] {
+            println!("| {part} | {:.1} % | {:.0} |", 100.0 * time / total, tools / time);
+        }
+        println!(
+            "| the same in metadata alone, without a kernel | {:.1} % | {:.0} |",
+            100.0 * metadata / total,
+            tools / metadata
+        );
+        if tools / total < MANY_TARGET {
+            missed.push(format!(
+                "{lvs} replicas in one commit: {:.0} of {MANY_TARGET} times; the kernel's calls and the nodes alone leave {:.0}",
+                tools / total,
+                tools / (calls + nodes)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What the tools take to create so many LVs one by one, in microseconds, and where that was sampled.
+///
+/// All LVs are active in these samples, as they are for who creates them so.
+fn tools_total(times: &Times, lvs: u32) -> (String, f64) {
+    let beside = times.curve("beside", "create");
+    let mut curve = times.curve("tools", "create");
+    curve.retain(|(at, _)| *at <= f64::from(lvs) && beside.iter().all(|(other, _)| at != other));
+    curve.extend(beside.into_iter().filter(|(at, _)| *at <= f64::from(lvs)));
+    let sampled: Vec<String> = curve.iter().map(|(at, _)| format!("{at:.0}")).collect();
+    (sampled.join(", "), area(&curve))
+}
+
+/// All LVs of a pool activated at once.
+fn print_activation(times: &Times) -> Result<()> {
+    println!("\nAll LVs of a pool activated: `vgchange -ay`, and the import of a pool.\n");
+    println!("| LVs | times faster | at most | of it in the kernel's calls | in nodes |");
+    println!("|---:|---:|---:|---:|---:|");
+    for lvs in times.sizes("tools", "activate") {
+        let of = |what| times.at("process", what, lvs);
+        let (tools, ours) = (times.at("tools", "activate", lvs)?, of("activate")?);
+        let (calls, nodes) = (of("activate-calls")?, of("activate-nodes")?);
+        println!(
+            "| {lvs} | {:.1} | {:.1} | {:.0} % | {:.0} % |",
+            tools / ours,
+            tools / (calls + nodes),
+            100.0 * calls / ours,
+            100.0 * nodes / ours
         );
     }
-    println!();
-    print_missed(&missed);
     Ok(())
 }
 
 /// Says which targets were not reached.
 fn print_missed(missed: &[String]) {
+    println!();
     match missed {
         [] => println!("Every target is reached."),
         missed => missed.iter().for_each(|what| println!("missed: {what}")),
@@ -106,27 +166,4 @@ fn print_missed(missed: &[String]) {
 fn read(path: &Path) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Lines of `WHO LVS OPERATION MICROSECONDS`.
-fn read_times(path: &Path) -> Result<Times> {
-    let mut times = Times::new();
-    for line in read(path)?.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [who, lvs, operation, micros] = words[..] else {
-            anyhow::bail!("{}: not a time: {line:?}", path.display());
-        };
-        let key = (who.to_owned(), lvs.parse()?, operation.to_owned());
-        times.entry(key).or_default().push(micros.parse()?);
-    }
-    Ok(times)
-}
-
-fn median(times: &Times, who: &str, lvs: u32, operation: &str) -> Result<f64> {
-    let key = (who.to_owned(), lvs, operation.to_owned());
-    let mut found = times.get(&key).cloned().unwrap_or_default();
-    found.sort_unstable();
-    let median = found.get(found.len() / 2).copied();
-    let median = median.with_context(|| format!("no time of {who} {operation} at {lvs} LVs"))?;
-    Ok(median.max(1) as f64)
 }

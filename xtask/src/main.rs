@@ -19,6 +19,7 @@ usage: cargo xtask TASK
                        the VM suites, or the part that the words select; scenarios are in tests/vm
   vm all               every scenario on every machine, also where it tells little new
   bench [udev]         the library against the LVM tools, in a VM: times, ratios, system calls
+  bench print [udev]   the tables and plots of the last such run, again
   count                instructions of the hot operations against benches/count/counts
   count update         writes that file anew
   bench metadata       reading and printing VGs, beside libdevmapper's parser: times, ratios, memory
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
         ["count", "update"] => count::update(),
         ["bench", "metadata"] => bench::metadata::run(),
         ["bench", "io"] => bench::io::run(),
+        ["bench", "print"] => bench::print(false),
+        ["bench", "print", "udev"] => bench::print(true),
         ["tidy"] => tidy::check(),
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),

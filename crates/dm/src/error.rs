@@ -65,8 +65,8 @@ pub enum Error {
     /// This mapper does not do that.
     #[error("{0} is not supported by this mapper")]
     Unsupported(String),
-    /// udev did not finish in time.  The cookie was removed; nodes were made or not.
-    #[error("udev did not finish within {:.1} s", .0.as_secs_f64())]
+    /// udev was done with no event for so long.  The cookie was removed; nodes were made or not.
+    #[error("udev was done with nothing for {:.1} s", .0.as_secs_f64())]
     UdevTimeout(Duration),
     /// A block of a thin pool's metadata is not what it must be.
     #[error("block {block} of the thin pool's metadata: {problem}")]

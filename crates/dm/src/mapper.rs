@@ -252,6 +252,8 @@ pub trait DeviceMapper: Send + Sync {
 
     /// Waits until the nodes of a batch are there or gone; never while a device of it is suspended.
     ///
+    /// `timeout` is for one event: the wait ends when udevd was done with none for so long.
+    ///
     /// # Errors
     /// [`Error::UdevTimeout`]; the cookie is removed all the same.
     fn finish(&self, cookie: Cookie, timeout: Duration) -> Result<(), Error>;

@@ -1,5 +1,6 @@
 //! Nodes below `/dev/mapper`, where udevd does not make them or did not.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -87,6 +88,8 @@ impl NodeChanges {
     pub(crate) fn apply(&mut self, udev_is_done: bool) -> Result<(), Error> {
         let wanted = std::mem::take(&mut self.wanted);
         let Some(dev) = &self.dev else { return Ok(()) };
+        // Read once for all nodes, and not where udevd made them.
+        let group = OnceCell::new();
         let mut first = Ok(());
         for (name, wanted) in wanted {
             // The kernel has no such names; a path made of one would lead out of the folder.
@@ -95,7 +98,9 @@ impl NodeChanges {
             }
             let path = dev.join("mapper").join(name.as_str());
             first = first.and(match wanted {
-                Wanted::Node(number) => make(&path, number),
+                // The cheapest look where nothing is to be done.
+                Wanted::Node(number) if udev_is_done && is_device(&path, number) => Ok(()),
+                Wanted::Node(number) => make(&path, number, *group.get_or_init(disk_group)),
                 Wanted::Nothing(number) => remove(&path, number, !udev_is_done),
             });
         }
@@ -124,17 +129,14 @@ fn is_device(path: &Path, number: DeviceNumber) -> bool {
     })
 }
 
-fn make(path: &Path, number: DeviceNumber) -> Result<(), Error> {
-    // Twice, since udevd or another process may make one at the same time.
+fn make(path: &Path, number: DeviceNumber, group: Option<u32>) -> Result<(), Error> {
+    // Mostly nothing is there.  Twice, since what is there may be stale.
     for _ in 0..2 {
-        if is_device(path, number) {
-            return Ok(());
-        }
-        clear(path)?;
         let mode = Mode::from_bits_truncate(0o600);
         match mknod(path, SFlag::S_IFBLK, mode, number.to_dev()) {
-            Ok(()) => return open_to_group(path),
-            Err(Errno::EEXIST) => {}
+            Ok(()) => return open_to_group(path, group),
+            Err(Errno::EEXIST) if is_device(path, number) => return Ok(()),
+            Err(Errno::EEXIST) => clear(path)?,
             Err(errno) => return Err(failed("make", path)(errno.into())),
         }
     }
@@ -142,9 +144,11 @@ fn make(path: &Path, number: DeviceNumber) -> Result<(), Error> {
 }
 
 /// As LVM's packages have it: the group `disk` may use the node.
-fn open_to_group(path: &Path) -> Result<(), Error> {
-    let Some(group) = disk_group() else { return Ok(()) };
-    std::os::unix::fs::chown(path, Some(0), Some(group)).map_err(failed("own", path))?;
+fn open_to_group(path: &Path, group: Option<u32>) -> Result<(), Error> {
+    if group.is_none() {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, Some(0), group).map_err(failed("own", path))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed("open up", path))
 }
 

@@ -60,6 +60,13 @@ pub(crate) const SEMAPHORE_MEMBERS: usize = 3;
 /// Bits of a process id in each of the two members, whose values end at 32767.
 const ID_BITS: u32 = 14;
 
+/// The value of a set's member; none if there is no such set.
+fn member_value(id: i32, member: libc::c_int) -> Option<u32> {
+    // SAFETY: GETVAL takes no fourth argument and touches no memory of ours; a wrong id or member is an error.
+    let value = unsafe { libc::semctl(id, member, libc::GETVAL) };
+    u32::try_from(value).ok()
+}
+
 /// A semaphore that udevd counts down; it is removed with this value.
 #[derive(Debug)]
 pub(crate) struct Semaphore {
@@ -94,11 +101,7 @@ impl Semaphore {
     /// Takes over the semaphore set of an id, if this library made it under this key: its cookie and its owner.
     pub(crate) fn made_by_us(id: i32, key: i32) -> Option<(Self, u32)> {
         let cookie = u16::try_from(key ^ KEY_MAGIC).ok()?;
-        let part = |member: libc::c_int| {
-            // SAFETY: GETVAL takes no fourth argument and touches no memory of ours; a wrong id or member is an error.
-            let value = unsafe { libc::semctl(id, member, libc::GETVAL) };
-            u32::try_from(value).ok()
-        };
+        let part = |member| member_value(id, member);
         let owner = part(1)? | part(2)? << ID_BITS;
         Some((Self { id, cookie }, owner))
     }
@@ -118,23 +121,32 @@ impl Semaphore {
         self.operate(0, -1, Duration::ZERO)
     }
 
-    /// Waits until every event was handled; `false` when the time is over.
+    /// Waits until every event was handled; `false` when none was for as long as `timeout`.
+    ///
+    /// udevd takes its time for each event of a large batch, and is waited for as long as it counts.  That ends: each
+    /// event can prolong the wait but once.
     pub(crate) fn wait(&self, timeout: Duration) -> io::Result<bool> {
-        let end = Deadline::after(timeout);
         // Takes back the 1 that kept the value from zero; a value of zero was counted down by somebody else.
         let mut result = self.lower().or_else(|error| match error.raw_os_error() {
             Some(libc::EAGAIN) => Ok(()),
             _ => Err(error),
         });
+        // Why a value cannot be had, the next wait tells.
+        let pending = || member_value(self.id, 0).unwrap_or(0);
+        let (mut end, mut least) = (Deadline::after(timeout), pending());
         loop {
             let Err(error) = result.and_then(|()| self.operate(0, 0, end.left())) else {
                 return Ok(true);
             };
+            result = Ok(());
             match error.raw_os_error() {
-                Some(libc::EAGAIN) => return Ok(false),
+                Some(libc::EAGAIN) => match pending() {
+                    fewer if fewer < least => (end, least) = (Deadline::after(timeout), fewer),
+                    _ => return Ok(false),
+                },
                 // Somebody removed it, as `dmsetup udevcomplete_all` does: nothing is left to wait for.
                 Some(libc::EIDRM | libc::EINVAL) => return Ok(true),
-                Some(libc::EINTR) => result = Ok(()),
+                Some(libc::EINTR) => {}
                 _ => return Err(error),
             }
         }
@@ -230,6 +242,23 @@ pub(crate) mod tests {
         let counting = std::thread::spawn(move || udevd.lower());
         assert!(semaphore.wait(Duration::MAX).unwrap());
         counting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_wait_goes_on_as_long_as_udevd_counts() {
+        // All of the events together take longer than one may.
+        let (events, pause, limit) = (6, Duration::from_millis(400), Duration::from_secs(2));
+        let semaphore = any_semaphore();
+        (0..events).for_each(|_| semaphore.raise().unwrap());
+        let udevd = seen_by_udevd(&semaphore);
+        let counting = std::thread::spawn(move || {
+            for _ in 0..events {
+                std::thread::sleep(pause);
+                udevd.lower().unwrap();
+            }
+        });
+        assert!(semaphore.wait(limit).unwrap());
+        counting.join().unwrap();
     }
 
     #[test]

@@ -132,7 +132,8 @@ impl Kernel<'_> {
 struct Run<'a, 's> {
     kernel: Kernel<'a>,
     cookie: Option<Cookie>,
-    links: Vec<(bool, &'s Link)>,
+    /// For each event: is the device there, and its link, if it has one.
+    links: Vec<(bool, Option<&'s Link>)>,
     done: Vec<&'s Step>,
 }
 
@@ -189,11 +190,11 @@ impl<'s> Run<'_, 's> {
                 mapper
                     .resume(DeviceId::Uuid(uuid), *flags, cookie)
                     .map_err(Error::Dm)?;
-                self.links.extend(link.iter().map(|link| (true, link)));
+                self.changed(true, link)?;
             }
             Step::Remove { uuid, flags, link } => {
                 self.remove(uuid, *flags)?;
-                self.links.extend(link.iter().map(|link| (false, link)));
+                self.changed(false, link)?;
             }
             Step::Settle => self.settle()?,
             Step::Zero { uuid, length } => {
@@ -225,6 +226,15 @@ impl<'s> Run<'_, 's> {
             .map_err(Error::Dm)
     }
 
+    /// A device came or went, and its link is to follow.
+    fn changed(&mut self, present: bool, link: &'s Option<Link>) -> Result<(), Error> {
+        self.links.push((present, link.as_ref()));
+        if self.links.len() < EVENTS_AT_ONCE {
+            return Ok(());
+        }
+        self.settle()
+    }
+
     fn settle(&mut self) -> Result<(), Error> {
         let links = std::mem::take(&mut self.links);
         let Some(cookie) = self.cookie.take() else {
@@ -235,7 +245,9 @@ impl<'s> Run<'_, 's> {
             .finish(cookie, self.kernel.timeout)
             .map_err(Error::Dm)?;
         for (present, link) in links {
-            let Link { vg, lv, device } = link;
+            let Some(Link { vg, lv, device }) = link else {
+                continue;
+            };
             if present {
                 self.kernel.nodes.link(vg, lv, device)?;
             } else {
@@ -263,7 +275,7 @@ impl<'s> Run<'_, 's> {
                         let _ = mapper.resume(DeviceId::Uuid(uuid), UdevFlags::empty(), cookie);
                     }
                 }
-                Step::Resume { link, .. } => self.links.extend(link.iter().map(|link| (false, link))),
+                Step::Resume { link, .. } => self.links.push((false, link.as_ref())),
                 Step::Clear { .. }
                 | Step::Remove { .. }
                 | Step::Settle
@@ -274,6 +286,9 @@ impl<'s> Run<'_, 's> {
         let _ = self.settle();
     }
 }
+
+/// Most devices that one wait is for: half of what a cookie can count.
+const EVENTS_AT_ONCE: usize = 16_384;
 
 /// Bytes zeroed between two reports of progress.
 const ZERO_PIECE: u64 = 256 << 20;
@@ -305,3 +320,6 @@ pub(crate) fn zero_with(
     }
     device.sync().map_err(fail)
 }
+
+#[cfg(test)]
+mod tests;

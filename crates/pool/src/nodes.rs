@@ -63,17 +63,24 @@ impl Nodes {
             path: path.clone(),
             source,
         };
-        match fs::DirBuilder::new().mode(0o755).create(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(error)),
-            _ => {}
+        // Mostly the folder is there and the link is not.
+        match symlink(&target, &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match fs::DirBuilder::new().mode(0o755).create(&dir) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(fail(error)),
+                    _ => symlink(&target, &path).map_err(fail),
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::read_link(&path) {
+                Ok(found) if found == target => Ok(()),
+                // Only a link is replaced: another file in the way belongs to somebody.
+                Ok(_) => fs::remove_file(&path)
+                    .and_then(|()| symlink(&target, &path))
+                    .map_err(fail),
+                Err(_) => Err(fail(error)),
+            },
+            done => done.map_err(fail),
         }
-        match fs::read_link(&path) {
-            Ok(found) if found == target => return Ok(()),
-            // Only a link is replaced: another file in the way belongs to somebody.
-            Ok(_) => fs::remove_file(&path).map_err(fail)?,
-            Err(_) => {}
-        }
-        symlink(&target, &path).map_err(fail)
     }
 
     /// Removes `/dev/VG/LV`, and `/dev/VG` with its last link, if udevd does not.
@@ -191,12 +198,15 @@ mod tests {
         let dev = tempfile::tempdir().unwrap();
         let nodes = own(dev.path());
         let device = DmName::new("vg0-a").unwrap();
-        nodes.link("vg0", "a", &device).unwrap();
-        nodes.link("vg0", "a", &device).unwrap();
-        assert_eq!(
-            fs::read_link(dev.path().join("vg0/a")).unwrap(),
-            dev.path().join("mapper/vg0-a")
-        );
+        let link = dev.path().join("vg0/a");
+        for stale in [None, Some("../mapper/vg0-b"), None] {
+            if let Some(stale) = stale {
+                fs::remove_file(&link).unwrap();
+                symlink(stale, &link).unwrap();
+            }
+            nodes.link("vg0", "a", &device).unwrap();
+            assert_eq!(fs::read_link(&link).unwrap(), dev.path().join("mapper/vg0-a"));
+        }
         nodes.unlink("vg0", "a").unwrap();
         nodes.unlink("vg0", "a").unwrap();
         assert!(!dev.path().join("vg0").exists());

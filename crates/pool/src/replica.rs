@@ -50,23 +50,37 @@ pub(crate) fn display_name(lv: &Lv) -> Option<&str> {
 }
 
 /// The LVs that have devices.
+#[derive(Default)]
 pub(crate) struct ActiveDevices(HashSet<Ids>);
 
 impl ActiveDevices {
     /// Asks the mapper once for all devices; none if there is no device-mapper.
     pub(crate) fn list(inner: &Inner) -> Self {
+        Self::ask(inner).unwrap_or_default()
+    }
+
+    /// Asks the mapper once for all devices.
+    ///
+    /// # Errors
+    /// [`Error::Dm`].
+    pub(crate) fn ask(inner: &Inner) -> Result<Self, Error> {
         let mut lvs = HashSet::new();
-        let listed = inner
-            .mapper
-            .each_device(&mut |device| lvs.extend(device.uuid.and_then(naming::ids_of_device)));
-        Self(listed.map(|()| lvs).unwrap_or_default())
+        let mapper = &*inner.mapper;
+        let listed =
+            mapper.each_device(&mut |device| lvs.extend(device.uuid.and_then(naming::ids_of_device)));
+        listed.map(|()| Self(lvs)).map_err(Error::Dm)
+    }
+
+    /// Has this LV a device?
+    pub(crate) fn has(&self, open: &OpenVg, lv: &Lv) -> bool {
+        self.0.contains(&naming::ids(&open.vg.id(), &lv.id()))
     }
 
     /// As [`ActiveDevices::list`], if the VG has snapshots, of which it is asked; else none without a question.
     pub(crate) fn list_if(inner: &Inner, open: &OpenVg) -> Self {
         match open.vg.lvs().any(|lv| snapshot::snapshot_of(lv).is_some()) {
             true => Self::list(inner),
-            false => Self(HashSet::new()),
+            false => Self::default(),
         }
     }
 

@@ -1,16 +1,22 @@
 //! Counts of what strace saw.
 
+use std::collections::BTreeMap;
+
 /// What a run of system calls did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// System calls.
     pub(super) calls: u64,
-    /// Those that are ioctls.
-    pub(super) ioctls: u64,
+    /// Those that are ioctls, by the name of their request.
+    pub(super) ioctls: BTreeMap<String, u64>,
     /// Those that make data durable.
     pub(super) syncs: u64,
-    /// Bytes written at a place of a file or device.
-    pub(super) bytes: u64,
+    /// Waits for a semaphore: for udevd's answer.
+    pub(super) waits: u64,
+    /// Sizes of what was read at a place of a file or device.
+    pub(super) reads: Vec<u64>,
+    /// Sizes of what was written at a place of a file or device.
+    pub(super) writes: Vec<u64>,
 }
 
 impl Counts {
@@ -23,24 +29,30 @@ impl Counts {
         counts
     }
 
-    /// Of the part between the marks that begin and end an operation.
+    /// Of the part between the marks that begin and end an operation, the first time.
     pub(super) fn between(trace: &str, operation: &str) -> Self {
         let mut counts = Self::default();
-        let mut inside = false;
-        for line in trace.lines() {
-            // The marks are written by the traced process to its standard error, "set-tag" for "settag".
-            let plain = line.replace('-', "");
-            if plain.contains(&format!("\"end {operation}")) {
-                inside = false;
-            }
-            if inside {
-                counts.add(line);
-            }
-            if plain.contains(&format!("\"begin {operation}")) {
-                inside = true;
-            }
+        // The marks are written by the traced process to its standard error.
+        let is_mark = |line: &str, edge: &str| line.contains(&format!("\"{edge} {operation}\\n\""));
+        let from = trace.lines().skip_while(|line| !is_mark(line, "begin")).skip(1);
+        for line in from.take_while(|line| !is_mark(line, "end")) {
+            counts.add(line);
         }
         counts
+    }
+
+    /// All ioctls.
+    pub(super) fn ioctl_count(&self) -> u64 {
+        self.ioctls.values().sum()
+    }
+
+    /// The ioctls as `3 DM_TABLE_LOAD, ...`.
+    pub(super) fn named_ioctls(&self) -> String {
+        let named = self
+            .ioctls
+            .iter()
+            .map(|(name, count)| format!("{count} `{name}`"));
+        named.collect::<Vec<_>>().join(", ")
     }
 
     /// A line is `PID CALL(ARGS) = RESULT`; the second half of a call that was interrupted counts for nothing.
@@ -53,15 +65,20 @@ impl Counts {
             return;
         }
         self.calls += 1;
+        let result = || {
+            let (_, result) = rest.rsplit_once("= ")?;
+            result.trim().parse::<u64>().ok()
+        };
         match name {
-            "ioctl" => self.ioctls += 1,
-            "fsync" | "fdatasync" | "sync" | "syncfs" => self.syncs += 1,
-            "pwrite64" | "pwritev" => {
-                let result = rest
-                    .rsplit_once("= ")
-                    .and_then(|(_, result)| result.trim().parse().ok());
-                self.bytes += result.unwrap_or(0);
+            "ioctl" => {
+                let request = rest.split([',', ')']).nth(1).unwrap_or_default().trim();
+                *self.ioctls.entry(request.to_owned()).or_default() += 1;
             }
+            "fsync" | "fdatasync" | "sync" | "syncfs" => self.syncs += 1,
+            // The operation is `{member, change, flags}`; a change of nothing is a wait.
+            "semtimedop" | "semop" if rest.contains("{0, 0, 0") => self.waits += 1,
+            "pread64" | "preadv" => self.reads.extend(result()),
+            "pwrite64" | "pwritev" => self.writes.extend(result()),
             _ => {}
         }
     }
@@ -79,6 +96,8 @@ mod tests {
 10 fdatasync(3 <unfinished ...>
 11 ioctl(4, DM_DEV_STATUS, {...}) = 0
 10 <... fdatasync resumed>) = 0
+10 semtimedop(1, [{0, 1, IPC_NOWAIT}], 1, {tv_sec=0, tv_nsec=0}) = 0
+10 semtimedop(1, [{0, 0, 0}], 1, {tv_sec=30, tv_nsec=0}) = 0
 10 +++ exited with 0 +++
 10 write(2, \"end set-tag\\n\", 12) = 12
 10 ioctl(4, DM_VERSION, {...}) = 0
@@ -86,20 +105,23 @@ mod tests {
 
     #[test]
     fn calls_between_the_marks_are_counted_once_each() {
-        let found = Counts::between(TRACE, "settag");
-        assert_eq!(
-            found,
-            Counts {
-                calls: 4,
-                ioctls: 1,
-                syncs: 1,
-                bytes: 1024
-            }
-        );
+        let found = Counts::between(TRACE, "set-tag");
+        let expected = Counts {
+            calls: 6,
+            ioctls: BTreeMap::from([("DM_DEV_STATUS".to_owned(), 1)]),
+            syncs: 1,
+            waits: 1,
+            reads: vec![512],
+            writes: vec![1024],
+        };
+        assert_eq!(found, expected);
+        assert_eq!(Counts::between(TRACE, "set"), Counts::default());
     }
 
     #[test]
     fn a_whole_trace_counts_every_call() {
-        assert_eq!(Counts::of(TRACE).calls, 8);
+        let found = Counts::of(TRACE);
+        assert_eq!((found.calls, found.ioctl_count()), (10, 2));
+        assert_eq!(found.named_ioctls(), "1 `DM_DEV_STATUS`, 1 `DM_VERSION`");
     }
 }

@@ -1,7 +1,7 @@
 //! One VM: what is put into it, how it is run, and what comes back.
 //!
 //! A VM of this kind runs scenarios, one after the other, and ends.  It has six disks, `/dev/vda` to `/dev/vdf`, of
-//! [`DISK_MIB`] each; a scenario tells its results as lines, and what it leaves in the guest's `/out` comes back.
+//! [`DISK_MIB`] each if no scenario wants more; a scenario tells its results as lines, and what it leaves in the guest's `/out` comes back.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -22,11 +22,13 @@ use crate::sh;
 /// What running VMs takes.
 pub(crate) const TOOLS: &Tools = &[("qemu-system-x86_64", "qemu-system-x86"), ("tar", "tar")];
 
-/// Size of each of the guest's disks.
-const DISK_MIB: u64 = 256;
+/// Memory of a VM, if no scenario wants more.
+const MEMORY_MIB: u32 = 2048;
+/// Size of each of the guest's disks, if no scenario wants more.
+const DISK_MIB: u32 = 256;
 const DISKS: [char; 6] = ['a', 'b', 'c', 'd', 'e', 'f'];
 /// Size of the disk that brings `/out` back.
-const RESULT_MIB: u64 = 128;
+const RESULT_MIB: u32 = 128;
 
 /// How often a VM is started again that died before any of our programs ran.  QEMU's threaded emulation now and then
 /// lets one core run the half of an instruction that the kernel is rewriting on the other: an `int3` oops at boot.
@@ -64,7 +66,10 @@ impl Machine<'_> {
         let initramfs = dir.join("initramfs");
         self.write_initramfs(&initramfs)?;
         for disk in DISKS {
-            blank(&dir.join(format!("vd{disk}.img")), DISK_MIB)?;
+            blank(
+                &dir.join(format!("vd{disk}.img")),
+                self.most(Scenario::disk_mib, DISK_MIB),
+            )?;
         }
         let mut report = Report::new(&self.name, dir.join("out"));
         for boot in 1..=self.boots {
@@ -94,6 +99,12 @@ impl Machine<'_> {
             fs::remove_file(dir.join(image))?;
         }
         Ok(report)
+    }
+
+    /// The most that a scenario wants, and `least` at least.
+    fn most(&self, wants: impl Fn(&Scenario) -> Option<u32>, least: u32) -> u32 {
+        let wanted = self.scenarios.iter().filter_map(|scenario| wants(scenario));
+        wanted.max().unwrap_or(least).max(least)
     }
 
     /// The payload first, uncompressed, then the base.
@@ -152,8 +163,6 @@ impl Machine<'_> {
         qemu.args([
             "-cpu",
             "max,pclmulqdq=off",
-            "-m",
-            "2048",
             "-smp",
             "2",
             "-nic",
@@ -163,6 +172,8 @@ impl Machine<'_> {
             "-monitor",
             "none",
         ]);
+        let memory = self.most(Scenario::memory_mib, MEMORY_MIB);
+        qemu.args(["-m", &memory.to_string()]);
         qemu.arg("-no-reboot")
             .arg("-kernel")
             .arg(&self.base.kernel)
@@ -225,8 +236,8 @@ pub(crate) enum End {
     Stopped(Duration),
 }
 
-fn blank(path: &Path, mib: u64) -> Result<()> {
-    File::create(path)?.set_len(mib << 20)?;
+fn blank(path: &Path, mib: u32) -> Result<()> {
+    File::create(path)?.set_len(u64::from(mib) << 20)?;
     Ok(())
 }
 

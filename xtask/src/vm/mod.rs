@@ -86,21 +86,22 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
     run_all(machines, !words.is_empty())
 }
 
-/// Runs one scenario, a file below `tests/vm`, in a VM of its own.
+/// Runs scenarios, files below `tests/vm`, one after the other in a VM of their own, which `name` names.
 ///
 /// # Errors
-/// If the VM cannot be run, or one of the scenario's checks fails.
-pub(crate) fn run_alone(suite: &str, udev: bool, file: &str) -> Result<Report> {
+/// If the VM cannot be run, or one of the scenarios' checks fails.
+pub(crate) fn run_alone(name: &str, suite: &str, udev: bool, files: &[&str]) -> Result<Report> {
     install(machine::TOOLS)?;
-    let scenario = Scenario::read(&sh::workspace().join("tests/vm").join(file))?;
+    let read = |file: &&str| Scenario::read(&sh::workspace().join("tests/vm").join(file));
+    let scenarios: Vec<Scenario> = files.iter().map(read).collect::<Result<_>>()?;
     let programs = programs::build()?;
     let base = Base::prepare(suite)?;
     let machine = Machine {
-        name: format!("{suite}-{}", scenario.name),
+        name: format!("{suite}-{}-{name}", if udev { "udev" } else { "noudev" }),
         base: &base,
         udev,
         programs: &programs,
-        scenarios: vec![&scenario],
+        scenarios: scenarios.iter().collect(),
         boots: 1,
         limit: LIMIT,
     };
@@ -108,7 +109,7 @@ pub(crate) fn run_alone(suite: &str, udev: bool, file: &str) -> Result<Report> {
     print(&report, true);
     match report.counts() {
         (1.., 0) => Ok(report),
-        (_, failed) => bail!("{failed} checks of {file} failed"),
+        (_, failed) => bail!("{failed} checks of {} failed", files.join(", ")),
     }
 }
 

@@ -52,9 +52,21 @@ impl Scenario {
 
     /// `# boots: N`: it needs a VM of its own that is started N times.
     pub(crate) fn boots(&self) -> Option<u32> {
-        self.text
-            .lines()
-            .take(10)
-            .find_map(|line| line.strip_prefix("# boots: ")?.trim().parse().ok())
+        self.number("# boots: ")
+    }
+
+    /// `# memory: MIB`: it needs a VM with more memory than most.
+    pub(crate) fn memory_mib(&self) -> Option<u32> {
+        self.number("# memory: ")
+    }
+
+    /// `# disks: MIB`: it needs larger disks than most; what is not written takes no space here.
+    pub(crate) fn disk_mib(&self) -> Option<u32> {
+        self.number("# disks: ")
+    }
+
+    fn number(&self, word: &str) -> Option<u32> {
+        let mut head = self.text.lines().take(10);
+        head.find_map(|line| line.strip_prefix(word)?.trim().parse().ok())
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::apply::Step;
 use crate::disk::same_disks;
 use crate::open_vg::{Change, OpenVg};
-use crate::replica;
+use crate::replica::{self, ActiveDevices};
 use crate::system::System;
 use crate::tags::{self, LvTags};
 use crate::thin::PoolLv;
@@ -67,8 +67,10 @@ impl System {
             }
             let open = change.open();
             let mut steps = Vec::new();
+            // One question for all: thousands of replicas are as many calls of the kernel less.
+            let devices = ActiveDevices::ask(inner)?;
             for lv in open.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
-                if open.kernel_device(inner, lv)?.is_some() {
+                if devices.has(open, lv) {
                     continue;
                 }
                 match activate::prepare(inner, open, lv).and_then(|()| activate::activate(inner, open, lv)) {

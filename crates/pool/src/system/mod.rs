@@ -70,7 +70,8 @@ impl SystemBuilder {
         self
     }
 
-    /// Waits no longer than this for a lock, or for udev.  By default 30 seconds.
+    /// Waits no longer than this for a lock, or for udev's answer to an event; of a thousand devices that are made in
+    /// one call udev may take as long for each.  By default 30 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -1,5 +1,6 @@
 //! A disk or the kernel fails once, at every place; nothing is lost, and after a failed write the handle stops.
 
+use lvm_dm::DeviceMapper;
 use lvm_dm::testing::Fault;
 use lvm_pool::{CreateReplica, Error, Shrink, StoragePool, Zeroing};
 
@@ -138,6 +139,52 @@ fn a_kernel_call_that_fails_before_the_commit_is_undone() {
                 at += 1;
             }
             assert!(at > 1, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_activation_of_many_that_fails_is_undone_or_goes_on_and_the_next_one_does_it_all() {
+    for is_pool in [true, false] {
+        for fault in [Fault::Refuse(libc::ENOMEM), Fault::LoseAnswer(libc::ENOMEM)] {
+            let mut at = 1;
+            loop {
+                let lab = Lab::with_pool(2);
+                let system = lab.system();
+                let pool = system.open_pool(POOL).unwrap();
+                let requests: Vec<_> = (1..4).map(|n| CreateReplica::new(uuid(n), 4 * UNIT)).collect();
+                let made = pool.create_replicas(&requests).unwrap();
+                if is_pool {
+                    for replica in &made {
+                        pool.deactivate_replica(replica.uuid).unwrap();
+                    }
+                } else {
+                    system.export_pool(POOL).unwrap();
+                }
+                assert!(lab.fake.list().unwrap().is_empty());
+                lab.fake.fault_at_change(at, fault);
+                let result = system.import_pool(POOL, &lab.images, None);
+                let struck = lab.fake.fault_count() > 0;
+                lab.fake.heal();
+                let context = format!("{is_pool}, kernel change {at} with {fault:?}: {result:?}");
+                let devices = lab.fake.list().unwrap().len();
+                match (&result, fault) {
+                    (Ok(_), _) => assert_eq!(devices, made.len(), "{context}"),
+                    // Before a commit all is undone; after one the others are activated all the same.
+                    (Err(Error::AfterCommit(_)), _) => assert!(devices + 1 >= made.len(), "{context}"),
+                    (Err(_), Fault::Refuse(_)) => assert_eq!(devices, 0, "{context}"),
+                    // A device whose creation was not told of is found by the next look.
+                    (Err(_), _) => assert!(devices <= 1, "{context}"),
+                }
+                let pool = lab.system().import_pool(POOL, &lab.images, None).unwrap();
+                assert_eq!(pool.replicas().unwrap(), made, "{context}");
+                lab.check_devices(&made, &context);
+                if !struck {
+                    break;
+                }
+                at += 1;
+            }
+            assert!(at > 9, "three calls for each: {at}");
         }
     }
 }

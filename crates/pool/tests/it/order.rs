@@ -118,6 +118,37 @@ fn export_takes_the_devices_away_and_import_brings_them_back() {
 }
 
 #[test]
+fn activating_many_takes_three_calls_for_each_and_one_wait_for_all() {
+    let lab = Lab::with_pool(2);
+    let system = lab.system();
+    let pool = system.open_pool(POOL).unwrap();
+    let requests: Vec<_> = (0..10).map(|n| request(n, Zeroing::None)).collect();
+    let made = pool.create_replicas(&requests).unwrap();
+    let count = |name: &str| {
+        let calls = lab.fake.calls();
+        calls.iter().filter(|call| call.command() == name).count()
+    };
+    // All of them, after a start of the host; and the half, beside those that are active.
+    for active in [0, 5] {
+        system.export_pool(POOL).unwrap();
+        if active > 0 {
+            let pool = system.import_pool(POOL, &lab.images, None).unwrap();
+            for replica in &made[active..] {
+                pool.deactivate_replica(replica.uuid).unwrap();
+            }
+        }
+        lab.fake.forget_calls();
+        let pool = system.import_pool(POOL, &lab.images, None).unwrap();
+        let each = 10 - active;
+        assert_eq!([count("create"), count("load"), count("resume")], [each; 3]);
+        assert_eq!([count("cookie"), count("finish")], [1, 1]);
+        // What is asked beside: for a list, twice, and about each device that is there, whether it was left half made.
+        assert_eq!([count("list"), count("info")], [2, active]);
+        assert_eq!(pool.replicas().unwrap(), made);
+    }
+}
+
+#[test]
 fn a_question_on_unchanged_metadata_reads_one_header_and_asks_for_one_device() {
     let lab = Lab::with_pool(1);
     let pool = lab.pool();
