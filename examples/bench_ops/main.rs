@@ -6,6 +6,8 @@
 //! bench_ops activate POOL DISK... [--mark]       all replicas of an exported pool
 //! bench_ops floor DISK [--rounds N]              what of `ops` is the kernel's and the disk's, on a blank disk
 //! bench_ops grow FOLDER LVS                      as `ops`, of metadata alone: a pool on an image file, no kernel
+//! bench_ops thin POOL REPLICAS SNAPSHOTS         thin replicas, and snapshots and clones of one of them
+//! bench_ops chain POOL LENGTH                    clones of snapshots of clones
 //! bench_ops inactive IMAGE LVS                   makes a pool of so many replicas, none of them active
 //! ```
 //!
@@ -18,6 +20,7 @@ mod many;
 #[path = "../../benches/count/mapper.rs"]
 mod memory;
 mod ops;
+mod thin;
 mod timed;
 
 use std::io::{self, Write};
@@ -68,6 +71,17 @@ enum What {
         disk: PathBuf,
         lvs: usize,
     },
+    Thin {
+        pool: String,
+        replicas: usize,
+        snapshots: usize,
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    Chain {
+        pool: String,
+        length: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -83,6 +97,13 @@ fn main() -> ExitCode {
         What::Floor { disk, rounds } => floor::run(&disk, rounds),
         What::Grow { folder, lvs } => grow::run(&folder, lvs),
         What::Inactive { disk, lvs } => grow::inactive(&disk, lvs),
+        What::Thin {
+            pool,
+            replicas,
+            snapshots,
+            rounds,
+        } => thin::run(&pool, replicas, snapshots, rounds),
+        What::Chain { pool, length } => thin::chain(&pool, length),
     };
     let times = match times {
         Ok(times) => times,

@@ -2,6 +2,8 @@
 
 stamp.py write DEV BLOCKS SEQFILE [COUNT]  writes blocks 1, 2, 3, ... in a ring of BLOCKS at the start of DEV, past the page
                                            cache; SEQFILE holds the last acknowledged number.  Ends at SIGTERM or after COUNT.
+stamp.py cut DEV BLOCKS LOW HIGH           DEV holds exactly the state after one write from LOW to HIGH: what a snapshot
+                                           shows that was begun after LOW and ended before HIGH was acknowledged
 stamp.py check DEV BLOCKS SEQFILE          DEV holds exactly the state after the last acknowledged write or the one after it
 """
 import mmap
@@ -36,7 +38,8 @@ def write(device, blocks, path, count=0):
         os.pwrite(seq, struct.pack("<Q", number), 0)
 
 
-def check(device, blocks, path):
+def newest(device, blocks):
+    """The number of the newest write, if all blocks are of that moment."""
     fd = os.open(device, os.O_RDONLY | os.O_DIRECT)
     buffer = mmap.mmap(-1, blocks * BLOCK)
     at = 0
@@ -51,10 +54,19 @@ def check(device, blocks, path):
         want = max(top - (top - place) % blocks, 0)
         if block != stamp(want):
             sys.exit(f"block {place} is not write {want} of {top}")
-    if not last(path) <= top <= last(path) + 1:
-        sys.exit(f"the newest write is {top}, acknowledged were {last(path)}")
+    return top
+
+
+def cut(device, blocks, low, high):
+    top = newest(device, blocks)
+    if not int(low) <= top <= high:
+        sys.exit(f"the newest write is {top}, not {low} to {high}")
     print(top)
 
 
+def check(device, blocks, path):
+    cut(device, blocks, last(path), last(path) + 1)
+
+
 verb, device, blocks, path, *rest = sys.argv[1:]
-{"write": write, "check": check}[verb](device, int(blocks), path, *map(int, rest))
+{"write": write, "check": check, "cut": cut}[verb](device, int(blocks), path, *map(int, rest))
