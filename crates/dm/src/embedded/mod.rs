@@ -156,6 +156,14 @@ impl Embedded {
         }))
     }
 
+    /// Tells who waits of a thin pool's event, if there was one.
+    fn announce_raised(&self) {
+        let raised = self.0.read().pools.take_raised();
+        if raised {
+            self.0.announce();
+        }
+    }
+
     /// Changes a device in one step, tells who waits, and gives its state.
     fn change(
         &self,
@@ -168,6 +176,8 @@ impl Embedded {
             let (minor, _) = state.find(command, id)?;
             let result = change(&mut state, minor);
             state.devices.sweep();
+            // Told below, with the change.
+            state.pools.take_raised();
             let device = state.devices.get(minor);
             let info = device.map(|device| state.devices.info(minor, device));
             result.and_then(|()| info.ok_or_else(|| gone(command, id)))
@@ -425,6 +435,8 @@ impl DeviceMapper for Embedded {
         };
         let mut lines = live.status();
         state.describe_thin(live, &mut lines, noflush || device.suspended);
+        drop(state);
+        self.announce_raised();
         Ok(lines)
     }
 
@@ -442,7 +454,7 @@ impl DeviceMapper for Embedded {
                 let (minor, _) = state.find("message", id)?;
                 state.pool_message(minor, sector, text)
             };
-            self.0.announce();
+            self.announce_raised();
             let refused = || Err(Error::Unsupported(format!("the message {text:?}")));
             return obeyed.unwrap_or_else(refused).map(|()| None);
         }
