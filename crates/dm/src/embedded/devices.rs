@@ -16,7 +16,8 @@ pub(super) struct Device {
     pub(super) inactive: Option<Map>,
     pub(super) suspended: bool,
     pub(super) opens: Arc<AtomicU32>,
-    pub(super) event_nr: u32,
+    /// Counts its events; a thin pool counts its own there.
+    pub(super) events: Arc<AtomicU32>,
     pub(super) deferred: bool,
 }
 
@@ -29,9 +30,13 @@ impl Device {
             inactive: None,
             suspended: false,
             opens: Arc::default(),
-            event_nr: 0,
+            events: Arc::default(),
             deferred: false,
         }
+    }
+
+    pub(super) fn event_nr(&self) -> u32 {
+        self.events.load(Ordering::Relaxed)
     }
 
     /// The minor numbers of the mapped devices that its tables lie on; a device is used once however often it is named.
@@ -116,9 +121,15 @@ impl Devices {
         }
     }
 
+    /// The devices whose tables lie on one.
+    pub(super) fn users(&self, minor: u32) -> impl Iterator<Item = u32> {
+        let users = self.uses.range((minor, 0)..=(minor, u32::MAX));
+        users.map(|(_, user)| *user)
+    }
+
     /// How often a device is open, other devices that use it included.
     pub(super) fn open_count(&self, minor: u32, device: &Device) -> u32 {
-        let users = self.uses.range((minor, 0)..=(minor, u32::MAX)).count();
+        let users = self.users(minor).count();
         let opens = device.opens.load(Ordering::Relaxed);
         opens.saturating_add(u32::try_from(users).unwrap_or(u32::MAX))
     }
@@ -144,7 +155,7 @@ impl Devices {
             uuid: device.uuid.clone(),
             number: DeviceNumber { major: MAJOR, minor },
             open_count: self.open_count(minor, device),
-            event_nr: device.event_nr,
+            event_nr: device.event_nr(),
             target_count: device.live.as_ref().map_or(0, |map| {
                 u32::try_from(map.table.lines().len()).unwrap_or(u32::MAX)
             }),

@@ -15,9 +15,9 @@ use crate::{BlockIo, DeviceNumber, OpenMode};
 /// Longest that I/O waits for a suspended device; the kernel's waits for ever.
 const RESUME_LIMIT: Duration = Duration::from_secs(30);
 /// Deepest stack of devices on devices.
-const DEPTH_LIMIT: u32 = 16;
+pub(super) const DEPTH_LIMIT: u32 = 16;
 /// Bytes zeroed or copied at once.
-const PORTION: usize = 1 << 20;
+pub(super) const PORTION: usize = 1 << 20;
 
 /// An open device.
 pub(super) struct Opened {
@@ -28,7 +28,7 @@ pub(super) struct Opened {
 }
 
 /// What is done with some bytes.
-enum Transfer<'b> {
+pub(super) enum Transfer<'b> {
     Read(&'b mut [u8]),
     Write(&'b [u8]),
 }
@@ -50,7 +50,17 @@ impl Opened {
             major: super::MAJOR,
             minor: self.minor,
         };
-        let first = act(&self.shared.read(), number);
+        let mut act = || {
+            let (result, raised) = {
+                let state = self.shared.read();
+                (act(&state, number), state.pools.take_raised())
+            };
+            if raised {
+                self.shared.announce();
+            }
+            result
+        };
+        let first = act();
         if !first.as_ref().is_err_and(is_suspended) {
             return first;
         }
@@ -58,7 +68,7 @@ impl Opened {
         loop {
             // Before the try, so that no resume is lost between it and the wait.
             let seen = *self.shared.events();
-            let result = act(&self.shared.read(), number);
+            let result = act();
             if !result.as_ref().is_err_and(is_suspended) {
                 return result;
             }
@@ -79,15 +89,15 @@ impl Drop for Opened {
 }
 
 /// How a suspended device stops I/O; nothing else here would block.
-fn suspended() -> io::Error {
+pub(super) fn suspended() -> io::Error {
     io::ErrorKind::WouldBlock.into()
 }
 
-fn is_suspended(error: &io::Error) -> bool {
+pub(super) fn is_suspended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-fn errno(errno: i32) -> io::Error {
+pub(super) fn errno(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
 }
 
@@ -99,7 +109,7 @@ impl State {
         image.map(|image| &*image.file).ok_or_else(|| errno(libc::ENXIO))
     }
 
-    fn map(&self, minor: u32) -> io::Result<&Map> {
+    pub(super) fn map(&self, minor: u32) -> io::Result<&Map> {
         let device = self.devices.get(minor).ok_or_else(|| errno(libc::ENXIO))?;
         if device.suspended {
             return Err(suspended());
@@ -107,7 +117,7 @@ impl State {
         device.live.as_ref().ok_or_else(|| errno(libc::ENXIO))
     }
 
-    fn transfer(
+    pub(super) fn transfer(
         &self,
         device: DeviceNumber,
         mut at: u64,
@@ -159,6 +169,7 @@ impl State {
                     .into_iter()
                     .try_for_each(|share| self.read_share(share, depth))
             }
+            Piece::Thin(bytes) => self.read_thin(bytes, part, depth),
             Piece::Zero => {
                 part.fill(0);
                 Ok(())
@@ -190,6 +201,7 @@ impl State {
                     .into_iter()
                     .try_for_each(|share| self.write_share(share, depth))
             }
+            Piece::Thin(bytes) => self.write_thin(bytes, part, depth),
             Piece::Zero => Ok(()),
             Piece::Error => Err(failed()),
             Piece::Copies(copies, dead) => self.to_all(copies, dead, |device, at| {
@@ -244,6 +256,7 @@ impl State {
         }
         let depth = depth.checked_sub(1).ok_or_else(|| errno(libc::ELOOP))?;
         let map = self.map(device.minor)?;
+        self.commit_thins(map)?;
         let mut images = Vec::new();
         for (copies, dead) in map.copies() {
             self.to_all(&copies, dead, |device, _| self.sync(device, depth))?;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::rows::Rows;
+use super::thin::{Bytes, Handle};
 use crate::{DeviceNumber, Error, Raid, StatusLine, Table, Target, TargetLine};
 
 pub(super) const SECTOR: u64 = 512;
@@ -13,6 +14,8 @@ pub(super) struct Map {
     pub(super) read_only: bool,
     /// For each line, the images that failed a write or read and are used no more.
     dead: Vec<Vec<AtomicBool>>,
+    /// For each line, its thin pool; empty if there is none.
+    pub(super) pools: Vec<Option<Handle>>,
     /// The devices below, sorted, each once.
     below: Vec<DeviceNumber>,
 }
@@ -25,6 +28,8 @@ pub(super) enum Piece<'a> {
     Rows(Rows<'a>),
     /// The same bytes on each of several devices; `None` for one that is missing.
     Copies(Vec<Copy>, &'a [AtomicBool]),
+    /// Blocks of a thin device.
+    Thin(Bytes<'a>),
     /// Zeroes.
     Zero,
     /// Failure.
@@ -45,7 +50,7 @@ pub(super) struct Stale<'a> {
 
 impl Map {
     /// Makes a table ready that [`check`] takes.
-    pub(super) fn new(table: Table, read_only: bool) -> Self {
+    pub(super) fn new(table: Table, read_only: bool, pools: Vec<Option<Handle>>) -> Self {
         let mut below: Vec<DeviceNumber> = table.lines().iter().flat_map(devices_of).collect();
         below.sort_unstable();
         below.dedup();
@@ -55,6 +60,7 @@ impl Map {
             table,
             read_only,
             dead,
+            pools,
             below,
         }
     }
@@ -141,6 +147,12 @@ impl Map {
             Target::Mirror(_) | Target::Raid(_) => {
                 (Piece::Copies(copies(line, inside), self.dead.get(index)?), left)
             }
+            Target::ThinPool(pool) => (Piece::One(pool.data, inside), left),
+            Target::Thin(target) => {
+                let pool = self.pools.get(index)?.as_ref()?;
+                let at = inside;
+                (Piece::Thin(Bytes { target, pool, at }), left)
+            }
             Target::Zero => (Piece::Zero, left),
             // Others were refused when they were loaded.
             _ => (Piece::Error, left),
@@ -182,6 +194,8 @@ fn devices_of(line: &TargetLine) -> Vec<DeviceNumber> {
         Target::Striped { stripes, .. } => stripes.iter().map(|(device, _)| *device).collect(),
         Target::Mirror(mirror) => mirror.log.device().into_iter().collect(),
         Target::Raid(raid) => raid.images.iter().filter_map(|image| image.meta).collect(),
+        Target::ThinPool(pool) => vec![pool.metadata, pool.data],
+        Target::Thin(thin) => [thin.pool].into_iter().chain(thin.origin).collect(),
         _ => Vec::new(),
     };
     let images = copies(line, 0).into_iter().filter_map(|(device, _)| device);
@@ -243,7 +257,11 @@ fn status(line: &TargetLine, dead: &[AtomicBool]) -> String {
 }
 
 /// Checks a table: known targets, devices that exist, areas inside them.
-pub(super) fn check(table: &Table, length: &dyn Fn(DeviceNumber) -> Option<u64>) -> Result<(), Error> {
+pub(super) fn check(
+    table: &Table,
+    thin: bool,
+    length: &dyn Fn(DeviceNumber) -> Option<u64>,
+) -> Result<(), Error> {
     let bad = |why: String| Err(Error::BadTable(why));
     let inside = |device: DeviceNumber, offset: u64, needed: u64| {
         let length = length(device).ok_or_else(|| Error::BadTable(format!("there is no device {device}")))?;
@@ -296,6 +314,11 @@ pub(super) fn check(table: &Table, length: &dyn Fn(DeviceNumber) -> Option<u64>)
                     image.meta.map_or(Ok(()), |device| inside(device, 0, 1))?;
                 }
             }
+            Target::ThinPool(pool) if thin => {
+                inside(pool.data, 0, line.length)?;
+                inside(pool.metadata, 0, 1)?;
+            }
+            Target::Thin(target) if thin => target.origin.map_or(Ok(()), |origin| inside(origin, 0, 0))?,
             Target::Zero | Target::Error => {}
             other => return Err(Error::Unsupported(format!("the target {}", other.kind()))),
         }

@@ -14,10 +14,13 @@ mod devices;
 mod io;
 mod map;
 mod rows;
+#[cfg_attr(not(any(test, feature = "testing")), path = "no_thin.rs")]
+mod thin;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -57,6 +60,7 @@ struct State {
     devices: Devices,
     images: Vec<Image>,
     next_minor: u32,
+    pools: thin::Pools,
 }
 
 /// An image file that tables can name.
@@ -132,6 +136,34 @@ impl Embedded {
         Self::default()
     }
 
+    /// A mapper that does thin pools and thin devices, too.
+    ///
+    /// It has the rules, messages, states and events of the kernel's, and writes the numbers of a pool to its metadata
+    /// device, so that [`crate::ThinMetadata`] reads them.  Which block is where it knows by itself: a pool that another
+    /// mapper wrote, or whose superblock somebody changed, is refused.  It differs from the kernel's so:
+    /// - A write that waits for space fails after 30 seconds, and the pool goes on waiting.
+    /// - A pool of smaller devices is refused by the resume, which drops the table.
+    /// - Nothing is committed by time alone, and no discard comes.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn with_thin_pools() -> Self {
+        let state = State {
+            pools: thin::Pools::done(),
+            ..State::default()
+        };
+        Self(Arc::new(Shared {
+            state: RwLock::new(state),
+            ..Shared::default()
+        }))
+    }
+
+    /// Tells who waits of a thin pool's event, if there was one.
+    fn announce_raised(&self) {
+        let raised = self.0.read().pools.take_raised();
+        if raised {
+            self.0.announce();
+        }
+    }
+
     /// Changes a device in one step, tells who waits, and gives its state.
     fn change(
         &self,
@@ -144,6 +176,8 @@ impl Embedded {
             let (minor, _) = state.find(command, id)?;
             let result = change(&mut state, minor);
             state.devices.sweep();
+            // Told below, with the change.
+            state.pools.take_raised();
             let device = state.devices.get(minor);
             let info = device.map(|device| state.devices.info(minor, device));
             result.and_then(|()| info.ok_or_else(|| gone(command, id)))
@@ -162,9 +196,17 @@ impl State {
             .ok_or_else(|| gone("find", DeviceId::Number(number)))
     }
 
+    /// Commits the thin pool that a device is before it stops or goes.
+    fn commit_device(&self, minor: u32) {
+        if let Some(live) = self.devices.get(minor).and_then(|device| device.live.as_ref()) {
+            self.commit_pool(live);
+        }
+    }
+
     fn load(&mut self, minor: u32, table: &Table, read_only: bool) -> Result<(), Error> {
-        map::check(table, &|number| self.length(number))?;
-        let map = Map::new(table.clone(), read_only);
+        map::check(table, self.pools.are_done(), &|number| self.length(number))?;
+        let pools = self.open_pools(minor, table)?;
+        let map = Map::new(table.clone(), read_only, pools);
         let own = DeviceNumber { major: MAJOR, minor };
         if self.devices.reaches(map.devices(), own) {
             return Err(Error::BadTable(format!("{own} would lie on itself")));
@@ -183,7 +225,8 @@ impl State {
             staged
         })?;
         if let Some(map) = staged {
-            map::check(&map.table, &|number| self.length(number))?;
+            map::check(&map.table, self.pools.are_done(), &|number| self.length(number))?;
+            self.resume_pool(minor, &map, true)?;
             self.copy_images(&map).map_err(|source| Error::Io {
                 what: "copy the images of",
                 path: self
@@ -193,6 +236,10 @@ impl State {
                 source,
             })?;
             self.update(minor, |device| device.live = Some(map))?;
+        } else if let Some(device) = self.devices.get(minor)
+            && let Some(live) = device.live.as_ref().filter(|_| device.suspended)
+        {
+            self.resume_pool(minor, live, false)?;
         }
         self.update(minor, |device| {
             if device.suspended && device.live.is_none() {
@@ -227,13 +274,15 @@ impl DeviceMapper for Embedded {
             minor: 0,
             patch: 0,
         };
-        let names = ["error", "linear", "mirror", "raid", "striped", "zero"];
-        Ok(names
-            .map(|name| TargetVersion {
-                name: name.into(),
-                version,
-            })
-            .into())
+        let mut names = vec!["error", "linear", "mirror", "raid", "striped", "zero"];
+        if self.0.read().pools.are_done() {
+            names.extend(["thin", "thin-pool"]);
+        }
+        let version = |name: &str| TargetVersion {
+            name: name.into(),
+            version,
+        };
+        Ok(names.into_iter().map(version).collect())
     }
 
     fn backing(&self, path: &Path) -> Result<DeviceNumber, Error> {
@@ -271,7 +320,7 @@ impl DeviceMapper for Embedded {
                 name: device.name.as_str().as_bytes(),
                 uuid: device.uuid.as_ref().map(|uuid| uuid.as_str().as_bytes()),
                 number: DeviceNumber { major: MAJOR, minor },
-                event_nr: Some(device.event_nr),
+                event_nr: Some(device.event_nr()),
             });
         }
         Ok(())
@@ -316,6 +365,7 @@ impl DeviceMapper for Embedded {
     fn suspend(&self, id: DeviceId<'_>, _: SuspendFlags) -> Result<DeviceInfo, Error> {
         // I/O under way holds the state's read lock: the change waits for it, as a suspend must.
         self.change("suspend", id, |state, minor| {
+            state.commit_device(minor);
             state.update(minor, |device| device.suspended = true)
         })
     }
@@ -332,7 +382,8 @@ impl DeviceMapper for Embedded {
             state.update(minor, |device| {
                 device.name = new.clone();
                 // As in the kernel, an event of a live table.
-                device.event_nr = device.event_nr.wrapping_add(u32::from(device.live.is_some()));
+                let events = u32::from(device.live.is_some());
+                device.events.fetch_add(events, Ordering::Relaxed);
             })
         });
         renamed.map(drop)
@@ -361,6 +412,7 @@ impl DeviceMapper for Embedded {
             if state.devices.open_count(minor, device) > 0 && !deferred {
                 return Err(Error::errno_of("remove", id, libc::EBUSY));
             }
+            state.commit_device(minor);
             state.update(minor, |device| device.deferred = true)?;
             state.devices.sweep();
         }
@@ -375,10 +427,17 @@ impl DeviceMapper for Embedded {
         Ok(map.as_ref().map(|map| map.table.clone()).unwrap_or_default())
     }
 
-    fn status(&self, id: DeviceId<'_>, _: bool) -> Result<Vec<StatusLine>, Error> {
+    fn status(&self, id: DeviceId<'_>, noflush: bool) -> Result<Vec<StatusLine>, Error> {
         let state = self.0.read();
         let (_, device) = state.find("status", id)?;
-        Ok(device.live.as_ref().map(Map::status).unwrap_or_default())
+        let Some(live) = &device.live else {
+            return Ok(Vec::new());
+        };
+        let mut lines = live.status();
+        state.describe_thin(live, &mut lines, noflush || device.suspended);
+        drop(state);
+        self.announce_raised();
+        Ok(lines)
     }
 
     fn deps(&self, id: DeviceId<'_>) -> Result<Vec<DeviceNumber>, Error> {
@@ -388,10 +447,16 @@ impl DeviceMapper for Embedded {
         Ok(map.map(|map| map.devices().to_vec()).unwrap_or_default())
     }
 
-    fn message(&self, id: DeviceId<'_>, _: u64, text: &str) -> Result<Option<String>, Error> {
+    fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error> {
         if text != "@cancel_deferred_remove" {
-            self.0.read().find("message", id)?;
-            return Err(Error::Unsupported(format!("the message {text:?}")));
+            let obeyed = {
+                let state = self.0.read();
+                let (minor, _) = state.find("message", id)?;
+                state.pool_message(minor, sector, text)
+            };
+            self.announce_raised();
+            let refused = || Err(Error::Unsupported(format!("the message {text:?}")));
+            return obeyed.unwrap_or_else(refused).map(|()| None);
         }
         let cancel = self.change("message", id, |state, minor| {
             state.update(minor, |device| device.deferred = false)

@@ -27,11 +27,11 @@ pub enum Fault {
 
 /// A mapper that keeps a log of its calls and fails where it is told to.
 ///
-/// Devices are those of the mapper behind it, [`Embedded`] unless another is given, so they behave, have open counts
+/// Devices are those of the mapper behind it, [`Embedded::with_thin_pools`] unless another is given, so they behave, have open counts
 /// and hold data as there.  Clones share devices, log and faults; a clone that is kept outlives the pool under test.
 /// What goes to the mapper behind it directly, by [`FakeMapper::inner`], is neither logged nor failed: an open device
 /// from there is one that another process uses.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct FakeMapper<M = Embedded> {
     mapper: M,
     book: Arc<Mutex<Book>>,
@@ -88,9 +88,15 @@ impl Book {
 }
 
 impl FakeMapper {
-    /// A fake without devices, over an [`Embedded`] mapper of its own.
+    /// A fake without devices, over a mapper of its own that does all that [`Embedded`] does, and thin pools.
     pub fn new() -> Self {
-        Self::default()
+        Self::around(Embedded::with_thin_pools())
+    }
+}
+
+impl Default for FakeMapper {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -23,6 +23,16 @@ pub use call::Call;
 pub use conformance::{Bench, Check, checks};
 pub use fake::{FakeMapper, Fault};
 
+/// The blocks of metadata of a thin pool with so many devices, to be read by [`crate::ThinMetadata`].
+pub fn thin_metadata(devices: u32) -> Vec<[u8; 4096]> {
+    crate::thin_metadata::write::example(devices)
+}
+
+/// Gives a block of thin pool's metadata, which is block `at`, the checksum that its reader wants to see.
+pub fn seal_thin_metadata(at: u64, block: &mut [u8; 4096]) {
+    crate::thin_metadata::write::seal(at, block);
+}
+
 /// Reads `bytes` as the kernel's reply to each command.  Never panics, whatever they are; memory is bounded by them.
 pub fn decode_reply(bytes: &[u8]) {
     crate::codec::decode_everything(bytes);

@@ -42,8 +42,8 @@ pub(super) const KEY: usize = 8;
 /// Bytes of a device's value.
 pub(super) const DEVICE: usize = 24;
 /// Sectors of a data block: what the kernel takes.
-const CHUNK_UNIT: u64 = 128;
-const CHUNK_LIMIT: u64 = 1 << 21;
+pub(crate) const CHUNK_UNIT: u64 = 128;
+pub(crate) const CHUNK_LIMIT: u64 = 1 << 21;
 /// Blocks of metadata of which the kernel keeps a tenth back for itself, and counts it as used.
 const RESERVE_LIMIT: u64 = 4096;
 
@@ -155,7 +155,7 @@ fn space(what: &'static str, block: &Block, at: usize) -> Result<(u64, u64), Pro
 }
 
 /// Blocks of metadata in use as the kernel tells them: what it keeps back for a commit counts as used.
-fn with_reserve(allocated: u64, blocks: u64) -> u64 {
+pub(crate) fn with_reserve(allocated: u64, blocks: u64) -> u64 {
     let reserve = (blocks / 10).min(RESERVE_LIMIT);
     allocated.saturating_add(reserve).min(blocks)
 }

@@ -4,13 +4,15 @@
 
 mod block;
 mod problem;
-#[cfg(test)]
-mod write;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod write;
 
 use std::collections::BTreeMap;
 use std::io;
 
 use crate::Error;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use block::{CHUNK_LIMIT, CHUNK_UNIT, with_reserve};
 use block::{Node, Superblock};
 pub use problem::ThinMetadataProblem;
 
@@ -22,7 +24,7 @@ const DEPTH_LIMIT: u32 = 16;
 /// How often the whole is read while the kernel goes on writing.
 const TRIES: u32 = 16;
 /// Devices of a pool have numbers below this one.
-const ID_END: u64 = 1 << 24;
+pub(crate) const ID_END: u64 = 1 << 24;
 
 /// The state of a thin pool, as its last commit left it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,11 @@
+use std::io::Read;
+use std::path::PathBuf;
+
 use proptest::prelude::*;
 
 use super::write;
 use super::*;
+use crate::{StatusLine, ThinPoolStatus, ThinStatus};
 
 type Problem = ThinMetadataProblem;
 
@@ -22,6 +26,99 @@ fn problem(image: &[u8]) -> (u64, Problem) {
         Err(Error::ThinMetadata { block, problem }) => (block, problem),
         other => panic!("{other:?}"),
     }
+}
+
+fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/thin")
+        .join(name)
+}
+
+fn unpacked(name: &str) -> Vec<u8> {
+    let file = std::fs::File::open(data(name)).unwrap();
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(file)
+        .read_to_end(&mut bytes)
+        .unwrap();
+    bytes
+}
+
+/// What the kernel wrote.
+fn real() -> Vec<u8> {
+    unpacked("tmeta.gz")
+}
+
+/// What the kernel said, line by line: a name, then its status.
+fn statuses(name: &str) -> Vec<(String, StatusLine)> {
+    let text = std::fs::read_to_string(data(name)).unwrap();
+    let parse = |line: &str| {
+        let (device, rest) = line.split_once(": ").unwrap();
+        let words: Vec<&str> = rest.splitn(4, ' ').collect();
+        let status = StatusLine {
+            start: words[0].parse().unwrap(),
+            length: words[1].parse().unwrap(),
+            kind: words[2].into(),
+            status: words[3].into(),
+        };
+        (device.to_string(), status)
+    };
+    text.lines().map(parse).collect()
+}
+
+#[test]
+fn the_kernels_metadata_say_what_the_kernel_says() {
+    let found = read(&real()).unwrap().unwrap();
+    let said = statuses("status");
+    let status = said.iter().find_map(|(_, line)| ThinPoolStatus::parse(line));
+    let status = status.unwrap();
+    assert_eq!(found.transaction_id, status.transaction_id);
+    assert_eq!(
+        (found.data_used, found.data_blocks),
+        (status.data_used, status.data_blocks)
+    );
+    assert_eq!(
+        (found.metadata_used, found.metadata_blocks),
+        (status.metadata_used, status.metadata_blocks)
+    );
+    assert_eq!((found.chunk, found.needs_check), (128, status.needs_check));
+    // `dmsetup table` has the number of each device that was active.
+    let tables = statuses("table");
+    let mut active = 0;
+    for (name, line) in said.iter().filter(|(_, line)| line.kind == "thin") {
+        let (_, table) = tables.iter().find(|(other, _)| other == name).unwrap();
+        let id: u32 = table.status.split(' ').nth(1).unwrap().parse().unwrap();
+        let mapped = ThinStatus::parse(line).unwrap().mapped;
+        assert_eq!(found.devices[&id].mapped * found.chunk, mapped, "{name}");
+        active += 1;
+    }
+    assert!(active >= 3, "{active}");
+}
+
+#[test]
+fn the_kernels_devices_are_those_that_thin_dump_shows() {
+    let found = read(&real()).unwrap().unwrap();
+    let dump = String::from_utf8(unpacked("dump.xml.gz")).unwrap();
+    let mut shown = BTreeMap::new();
+    for line in dump
+        .lines()
+        .filter(|line| line.trim_start().starts_with("<device "))
+    {
+        let number = |name: &str| -> u64 {
+            let (_, rest) = line.split_once(&format!(" {name}=\"")).unwrap();
+            rest.split('"').next().unwrap().parse().unwrap()
+        };
+        let time = |name| u32::try_from(number(name)).unwrap();
+        let device = ThinDevice {
+            mapped: number("mapped_blocks"),
+            transaction_id: number("transaction"),
+            created: time("creation_time"),
+            snapshotted: time("snap_time"),
+        };
+        shown.insert(time("dev_id"), device);
+    }
+    // More than one leaf holds.
+    assert!(shown.len() > 126, "{}", shown.len());
+    assert_eq!(found.devices, shown);
 }
 
 fn place(devices_root: u64) -> write::Place {
@@ -208,6 +305,30 @@ fn a_pool_that_changes_meanwhile_is_read_anew() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_change_of_real_metadata_panics_or_invents_devices(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..400, any::<u64>(), 1usize..9), 1..4),
+    ) {
+        thread_local!(static REAL: Vec<u8> = real());
+        REAL.with(|real| {
+            let used: Vec<usize> = (0..real.len() / BLOCK)
+                .filter(|at| real[at * BLOCK..][..BLOCK].iter().any(|byte| *byte != 0))
+                .collect();
+            let mut image = real.clone();
+            for (at, offset, value, length) in &changes {
+                let at = *at.get(&used);
+                let value = if length % 2 == 0 { value % 512 } else { *value };
+                image = change(&image, at as u64, *offset, &value.to_le_bytes()[..*length]);
+            }
+            if let Ok(Some(found)) = read(&image) {
+                prop_assert!(found.devices.keys().all(|id| u64::from(*id) < ID_END));
+                prop_assert!(found.data_used <= found.data_blocks);
+                prop_assert!(found.metadata_used <= found.metadata_blocks);
+            }
+            Ok(())
+        })?;
+    }
 
     #[test]
     fn whatever_devices_are_written_are_read(

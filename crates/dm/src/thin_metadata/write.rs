@@ -1,7 +1,7 @@
 //! Metadata that read back, for tests: superblock and tree of devices, without mappings and without bitmaps.
 
 use super::block::{self, DEVICE, INTERNAL, KEY, Kind, LEAF, MAGIC, NODE_HEADER};
-use super::{BLOCK, Block, ThinMetadata};
+use super::{BLOCK, Block, ThinDevice, ThinMetadata};
 
 /// Entries of a leaf and of an internal node: what the kernel puts there, a multiple of 3.
 const LEAF_PLACES: usize = 126;
@@ -124,6 +124,45 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 fn seal_as(block: &mut Block, kind: Kind) {
     let checksum = block::checksum(block, kind);
     put(block, 0, &checksum.to_le_bytes());
+}
+
+/// The blocks of a pool with so many devices.
+pub(crate) fn example(devices: u32) -> Vec<[u8; BLOCK]> {
+    let device = |id| {
+        let (mapped, transaction_id) = (u64::from(id), u64::from(id));
+        let device = ThinDevice {
+            mapped,
+            transaction_id,
+            created: id,
+            snapshotted: id,
+        };
+        (id, device)
+    };
+    let metadata = ThinMetadata {
+        transaction_id: 1,
+        needs_check: false,
+        chunk: 128,
+        data_blocks: 100,
+        data_used: 10,
+        metadata_blocks: 1000,
+        metadata_used: 0,
+        devices: (0..devices).map(device).collect(),
+    };
+    let mut root = 0;
+    let nodes = tree(&metadata, &mut || {
+        root += 1;
+        Some(root)
+    });
+    let place = Place {
+        devices_root: root,
+        allocated: root + 1,
+        ..Place::default()
+    };
+    let nodes = nodes.into_iter().flatten().map(|(_, node)| *node);
+    [*superblock(&metadata, &place)]
+        .into_iter()
+        .chain(nodes)
+        .collect()
 }
 
 /// Gives block `at` of hostile metadata the checksum that its reader wants, so that it looks further.

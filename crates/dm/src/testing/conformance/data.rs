@@ -43,7 +43,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Bytes that tell where they were written.
-fn pattern(seed: u64, length: usize) -> Vec<u8> {
+pub(super) fn pattern(seed: u64, length: usize) -> Vec<u8> {
     let word = |at: u64| {
         (at ^ seed.rotate_left(32))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -52,14 +52,14 @@ fn pattern(seed: u64, length: usize) -> Vec<u8> {
     (0..).flat_map(word).take(length).collect()
 }
 
-fn read(io: &dyn BlockIo, at: u64, length: usize) -> std::io::Result<Vec<u8>> {
+pub(super) fn read(io: &dyn BlockIo, at: u64, length: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0xaa; length];
     io.read_at(at, &mut bytes)?;
     Ok(bytes)
 }
 
 /// Reads sectors of a disk by a device made for that, so that no cache answers.
-fn below(
+pub(super) fn below(
     bench: &Bench,
     disk: &str,
     sector: u64,

@@ -2,6 +2,7 @@
 
 mod data;
 mod devices;
+mod thin;
 mod waiting;
 
 use std::error::Error as StdError;
@@ -55,7 +56,7 @@ impl Check {
 
 /// All checks.
 pub fn checks() -> Vec<Check> {
-    [devices::CHECKS, data::CHECKS, waiting::CHECKS].concat()
+    [devices::CHECKS, data::CHECKS, waiting::CHECKS, thin::CHECKS].concat()
 }
 
 /// A mapper, and two disks of at least 16 MiB whose contents do not matter.
@@ -268,6 +269,11 @@ mod tests {
     #[test]
     fn the_embedded_mapper_does_what_the_kernels_does() {
         run_all(Box::new(Embedded::new()));
+    }
+
+    #[test]
+    fn an_embedded_mapper_with_thin_pools_does_what_the_kernels_does() {
+        run_all(Box::new(Embedded::with_thin_pools()));
     }
 
     #[test]
