@@ -15,6 +15,7 @@ use crate::display_names::DisplayNames;
 use crate::error::Refusal;
 use crate::scan::Scan;
 use crate::system::Inner;
+use crate::thin::index::ThinIndex;
 use crate::thin::{self, PoolLv, stack};
 use crate::{Error, activate, naming, replica, table};
 
@@ -46,6 +47,7 @@ pub(crate) struct OpenVg {
     printed: LastPrint,
     checked: LastCheck,
     display_names: DisplayNames,
+    thin_index: ThinIndex,
     /// The parsed metadata may not be what is on disk: a change failed half way.
     stale: bool,
     /// A write or sync failed: this handle changes nothing more.
@@ -105,6 +107,7 @@ impl OpenVg {
             printed: LastPrint::default(),
             checked: LastCheck::default(),
             display_names: DisplayNames::default(),
+            thin_index: ThinIndex::default(),
             stale: false,
             poisoned: false,
         };
@@ -353,6 +356,11 @@ impl Change<'_> {
             }),
             false => Ok(()),
         }
+    }
+
+    /// The thin LVs with what was edited so far, by pool and origin, and the VG that they are of.
+    pub(crate) fn thin_index(&mut self) -> (&mut ThinIndex, &Vg) {
+        (&mut self.open.thin_index, &self.open.vg)
     }
 
     /// Adds a step of the kernel; [`Step::Commit`] goes where the commit belongs.

@@ -1,6 +1,6 @@
 //! Segments of types that are kept as text, byte for byte, with the LVs that they name.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::detail::{Detail, DetailError};
 use crate::PvId;
@@ -18,7 +18,22 @@ struct Parts {
     stands_on: Box<[Arc<str>]>,
     mentions: Box<[Arc<str>]>,
     pv_areas: Box<[(PvId, u32)]>,
+    detail: ReadOnce,
 }
+
+/// The fields of the body, once somebody has asked for them: the rules ask at each commit, for a snapshot's pool and all
+/// its LVs.
+#[derive(Clone, Debug, Default)]
+struct ReadOnce(OnceLock<Box<Result<Option<Detail>, DetailError>>>);
+
+/// They follow from the text, which is what is compared.
+impl PartialEq for ReadOnce {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for ReadOnce {}
 
 /// Keys that name an LV which the segment stands on, by type without `+` words.
 const REFERENCES: [(&str, &[&str]); 11] = [
@@ -157,6 +172,7 @@ impl Opaque {
             stands_on: references.stands_on.into(),
             mentions: references.mentions.into(),
             pv_areas: pv_areas.into(),
+            detail: ReadOnce::default(),
         }))
     }
 
@@ -200,7 +216,8 @@ impl Opaque {
     /// # Errors
     /// [`DetailError`] for a field that LVM would not take either.  The text is kept as it is all the same.
     pub fn detail(&self) -> Result<Option<Detail>, DetailError> {
-        Detail::read(&self.0.type_name, &self.section())
+        let read = || Box::new(Detail::read(&self.0.type_name, &self.section()));
+        (**self.0.detail.0.get_or_init(read)).clone()
     }
 
     /// Tells whether it is known what the type refers to.

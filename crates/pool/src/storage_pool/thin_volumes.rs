@@ -1,6 +1,6 @@
 //! What thin replicas, snapshots and clones have in common: a device in the thin pool each.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lvm_dm::{DmUuid, ThinPoolMode, ThinPoolStatus, UdevFlags};
@@ -54,7 +54,7 @@ impl StoragePool {
             origin.as_ref(),
             |change| {
                 let new = plan(change)?;
-                let mut ids = DeviceIds::of(change.open(), &pool)?;
+                let mut ids = DeviceIds::of(change, &pool)?;
                 new.into_iter()
                     .map(|new| add(change, &pool, &mut ids, new))
                     .collect()
@@ -205,19 +205,19 @@ fn add(change: &mut Change<'_>, pool: &str, ids: &mut DeviceIds, new: NewThin) -
 struct DeviceIds {
     transaction_id: u64,
     next: u32,
-    taken: HashSet<u32>,
+    taken: BTreeSet<u32>,
 }
 
 impl DeviceIds {
-    fn of(open: &OpenVg, pool: &str) -> Result<Self, Error> {
-        let vg = &open.vg;
+    fn of(change: &mut Change<'_>, pool: &str) -> Result<Self, Error> {
+        let (index, vg) = change.thin_index();
         let found = PoolLv::named(vg, pool).ok_or_else(|| Error::NoThinPool {
             pool: vg.name().into(),
         })?;
-        let taken: HashSet<u32> = found.thins(vg).map(|(_, thin)| thin.device_id).collect();
+        let taken: BTreeSet<u32> = index.ids(vg, pool).collect();
         Ok(Self {
             transaction_id: found.detail.transaction_id,
-            next: taken.iter().max().map_or(1, |highest| highest.saturating_add(1)),
+            next: taken.last().map_or(1, |highest| highest.saturating_add(1)),
             taken,
         })
     }

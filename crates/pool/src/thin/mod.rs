@@ -5,8 +5,10 @@
 //! | `sizes` | how large chunks and metadata are made |
 //! | `stack` | the devices below a thin LV, and how they are mapped |
 //! | `protocol` | how LVM's metadata and the kernel's change together |
+//! | `index` | the thin LVs by pool and origin, kept from one change to the next |
 //! | `usage` | what is taken, by the kernel's word |
 
+pub(crate) mod index;
 pub(crate) mod protocol;
 pub(crate) mod sizes;
 pub(crate) mod stack;

@@ -139,19 +139,19 @@ pub(crate) fn settle(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<(),
 
 /// Removes a thin LV from the metadata; its snapshots stay, and name no origin any more.
 pub(crate) fn remove_lv(change: &mut Change<'_>, name: &str) -> Result<(), Error> {
-    let vg = &change.open().vg;
-    let heirs: Vec<_> = vg
-        .lvs()
-        .filter_map(|lv| Some((lv, super::thin(lv)?)))
-        .filter(|(_, thin)| thin.origin.as_deref() == Some(name))
-        .map(|(lv, thin)| (lv.name().to_string(), lv.extent_count(), thin))
-        .collect();
-    for (heir, extents, mut thin) in heirs {
-        thin.origin = None;
-        change
-            .edit()
-            .set_detail(&heir, extents, &Detail::Thin(thin))
-            .map_err(Error::Meta)?;
+    let (index, vg) = change.thin_index();
+    for heir in index.heirs(vg, name) {
+        let Some(lv) = change.open().vg.lv(&heir) else {
+            continue;
+        };
+        if let Some(mut thin) = super::thin(lv) {
+            let extents = lv.extent_count();
+            thin.origin = None;
+            change
+                .edit()
+                .set_detail(&heir, extents, &Detail::Thin(thin))
+                .map_err(Error::Meta)?;
+        }
     }
     change.edit().remove_lv(name).map_err(Error::Meta).map(drop)
 }
