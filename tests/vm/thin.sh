@@ -97,6 +97,12 @@ good "a snapshot after theirs" snapshot create "$A" "$S" --name n/2 --txn 2 --en
 runs "LVM removes its own" lvremove -q -y p/theirs p/theirsnap
 lvm_ok "LVM finds the VG sound after both" p
 
+runs "many replicas and snapshots" bench_ops thin p 40 40 --rounds 1
+runs "a chain of clones of snapshots of clones" bench_ops chain p 12
+good "snapshots are many" snapshot list
+that "and all valid" "len(d) == 42 and all(s['valid'] for s in d)"
+lvm_ok "LVM finds the VG sound with many" p
+
 good "export takes all devices away" pool export p
 is "there are none" "$(dmsetup ls | grep -c '^p-')" 0
 good "an inactive pool tells what is used" pool import p /dev/vda /dev/vdb

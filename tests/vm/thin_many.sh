@@ -1,6 +1,6 @@
-# on: bookworm-noudev
+# on: request
 # memory: 3072
-# A thousand snapshots of one replica, a thousand thin replicas, and a chain of a hundred clones.
+# Long: named, or by `cargo xtask vm all`.  A thousand snapshots of one replica, a thousand thin replicas, and a chain of a hundred clones.
 . /opt/vm/lib.sh
 POOL=mayastor-thinpool
 loops 1 1500

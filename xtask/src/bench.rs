@@ -5,6 +5,7 @@ pub(crate) mod io;
 pub(crate) mod metadata;
 mod plot;
 mod proof;
+pub(crate) mod thin;
 mod times;
 mod trace;
 

@@ -23,6 +23,7 @@ usage: cargo xtask TASK
   count                instructions of the hot operations against benches/count/counts
   count update         writes that file anew
   bench metadata       reading and printing VGs, beside libdevmapper's parser: times, ratios, memory
+  bench thin [udev]    thin replicas, snapshots and clones beside the LVM tools, in a VM
   bench io             the embedded mapper's reads and writes, beside pread and pwrite
   tidy                 the rules of the source tree that no compiler checks
   fuzz [SECONDS]       each fuzz target for a minute, or for SECONDS
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
         ["count"] => count::check(),
         ["count", "update"] => count::update(),
         ["bench", "metadata"] => bench::metadata::run(),
+        ["bench", "thin"] => bench::thin::run(false),
+        ["bench", "thin", "udev"] => bench::thin::run(true),
         ["bench", "io"] => bench::io::run(),
         ["bench", "print"] => bench::print(false),
         ["bench", "print", "udev"] => bench::print(true),

@@ -75,8 +75,10 @@ impl Counts {
                 *self.ioctls.entry(request.to_owned()).or_default() += 1;
             }
             "fsync" | "fdatasync" | "sync" | "syncfs" => self.syncs += 1,
-            // The operation is `{member, change, flags}`; a change of nothing is a wait.
-            "semtimedop" | "semop" if rest.contains("{0, 0, 0") => self.waits += 1,
+            // A change of nothing is a wait; each strace prints it in its own way.
+            "semtimedop" | "semop" if rest.contains("{0, 0, 0") || rest.contains("sem_op=0,") => {
+                self.waits += 1
+            }
             "pread64" | "preadv" => self.reads.extend(result()),
             "pwrite64" | "pwritev" => self.writes.extend(result()),
             _ => {}
@@ -96,8 +98,8 @@ mod tests {
 10 fdatasync(3 <unfinished ...>
 11 ioctl(4, DM_DEV_STATUS, {...}) = 0
 10 <... fdatasync resumed>) = 0
-10 semtimedop(1, [{0, 1, IPC_NOWAIT}], 1, {tv_sec=0, tv_nsec=0}) = 0
-10 semtimedop(1, [{0, 0, 0}], 1, {tv_sec=30, tv_nsec=0}) = 0
+10 semtimedop(1, [{sem_num=0, sem_op=1, sem_flg=IPC_NOWAIT}], 1, {tv_sec=0, tv_nsec=0}) = 0
+10 semtimedop(1, [{sem_num=0, sem_op=0, sem_flg=0}], 1, {tv_sec=30, tv_nsec=0}) = 0
 10 +++ exited with 0 +++
 10 write(2, \"end set-tag\\n\", 12) = 12
 10 ioctl(4, DM_VERSION, {...}) = 0
