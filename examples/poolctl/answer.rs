@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// The fields whose values are bytes; people read them in binary units.
-const SIZES: [&str; 7] = [
+const SIZES: [&str; 12] = [
     "capacity",
     "used",
     "committed",
@@ -11,6 +11,11 @@ const SIZES: [&str; 7] = [
     "extent_size",
     "size",
     "allocated",
+    "chunk_size",
+    "data_size",
+    "data_used",
+    "metadata_size",
+    "metadata_used",
 ];
 
 /// What a command prints.

@@ -30,6 +30,7 @@ is "LVM sees a thin pool" "$(field lvs segtype,lv_size,chunk_size,zero,discards 
 
 good "a thin replica larger than the pool" replica create p "$A" 1G --thin --name vol-a
 that "it is thin and empty" "d['thin'] and d['size'] == 1 << 30 and d['allocated'] == 0 and d['active'] and d['layout'] == 'thin'"
+bad "a thin one has no layout of its own" InvalidArgument/EINVAL replica create p "$C" 1G --thin --layout striped:2
 good "a thick one beside it" replica create p "$B" 16M
 good "many thin ones" replica create-many p 3 32M --thin
 lvm_ok "LVM finds the VG sound with thin LVs" p

@@ -11,7 +11,7 @@ use crate::apply::Step;
 use crate::info::ReplicaInfo;
 use crate::open_vg::Change;
 use crate::request::{CreateClone, CreateReplica};
-use crate::{Error, snapshot};
+use crate::{Error, Layout, snapshot};
 
 impl StoragePool {
     /// Makes a clone of a snapshot: a writable thin replica that begins as the snapshot is, and activates it.  Durable
@@ -54,6 +54,13 @@ impl StoragePool {
         requests: &[&CreateReplica],
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), Error> {
+        if let Some(request) = requests.iter().find(|request| request.layout != Layout::Linear) {
+            return Err(Error::InvalidArgument {
+                what: "layout",
+                given: request.layout.to_string(),
+                why: "a thin replica lies as its thin pool does".into(),
+            });
+        }
         let description = match requests {
             [one] => format!("create thin replica {}", one.uuid),
             many => format!("create {} thin replicas", many.len()),
@@ -111,7 +118,7 @@ impl StoragePool {
 
 /// The extents that hold `size` bytes of a thin replica.
 pub(super) fn extents(vg: &Vg, size: u64) -> Result<Extents, Error> {
-    super::resize_replica::extents(vg, crate::Layout::Linear, size).map(|(_, extents)| extents)
+    super::resize_replica::extents(vg, Layout::Linear, size).map(|(_, extents)| extents)
 }
 
 /// Gives a thin LV another size in the metadata; the kernel keeps none.

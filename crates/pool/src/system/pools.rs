@@ -7,7 +7,7 @@ use crate::open_vg::OpenVg;
 use crate::replica::{self, ActiveDevices};
 use crate::scan::Scan;
 use crate::system::System;
-use crate::{CreateReplica, Error, StoragePool, identity, storage_pool};
+use crate::{CreateReplica, Error, StoragePool, identity, snapshot, storage_pool};
 
 impl System {
     /// Lists the pools, reading each disk in scope once.  A VG that cannot be read is not among them and stops no other.
@@ -96,7 +96,10 @@ impl System {
         progress: &mut dyn FnMut(u64),
     ) -> Result<ReplicaInfo, Error> {
         let mut pools = self.open_pools()?;
-        if pools.iter().any(|open| replica::find(open, request.uuid).is_ok()) {
+        let is_taken = |open: &OpenVg| {
+            replica::find(open, request.uuid).is_ok() || snapshot::find(open, request.uuid).is_ok()
+        };
+        if pools.iter().any(is_taken) {
             return Err(Error::Exists {
                 what: "replica",
                 id: request.uuid.to_string(),
