@@ -82,7 +82,11 @@ impl StoragePool {
             Ok(())
         })?;
         for pool in &pools {
-            thin::protocol::settle(inner, &mut open, pool)?;
+            match thin::protocol::settle(inner, &mut open, pool) {
+                // It is told with the pool's health, and refuses changes of thin volumes; the others are there all the same.
+                Err(error) if is_thin_pools_own(&error) => {}
+                settled => settled?,
+            }
         }
         let names: Vec<String> = cut_lvs(inner, &open).map(|lv| lv.name().to_string()).collect();
         open.change(inner, "finish what was cut", |change| {
@@ -111,6 +115,18 @@ impl StoragePool {
         })?;
         open.mark_disks()
     }
+}
+
+/// Does an error say that a thin pool cannot go on, and nothing of the metadata or the disks?
+fn is_thin_pools_own(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Dm(_)
+            | Error::NotActive(_)
+            | Error::NoThinTarget
+            | Error::ThinPoolState { .. }
+            | Error::ThinPoolMismatch { .. }
+    )
 }
 
 /// The thin pools of a VG that this host's kernel can have.

@@ -20,6 +20,7 @@ use crate::open_vg::{Change, OpenVg};
 use crate::replica::{self, ActiveDevices, View};
 use crate::system::Inner;
 use crate::tags::{self, LvTags};
+use crate::thin::PoolLv;
 use crate::thin::usage::Usage;
 use crate::{Error, identity, snapshot, thin};
 
@@ -236,6 +237,10 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
         && !matches!(pool.state, "online" | "inactive")
     {
         reasons.push(format!("the thin pool {:?} is {}", pool.name, pool.state));
+    }
+    if let Some(pool) = PoolLv::of_vg(vg).filter(|pool| !pool.detail.messages.is_empty()) {
+        let name = pool.lv.name();
+        reasons.push(format!("a change of the thin pool {name:?} is not finished"));
     }
     // Of the thin pool's data only what is in use is gone.
     let unused = thin_pool

@@ -30,7 +30,8 @@ impl StoragePool {
     ///
     /// # Errors
     /// [`Error::NotThin`]; [`Error::ReplicaNotFound`]; [`Error::Exists`] for a UUID that is taken;
-    /// [`Error::ThinPoolFull`], [`Error::ThinPoolState`]; nothing is left of the snapshot then.
+    /// [`Error::ThinPoolFull`], [`Error::ThinPoolState`]; nothing is left of the snapshot then.  After
+    /// [`Error::AfterCommit`] opening the pool finishes a snapshot that the kernel has taken, and undoes any other.
     pub fn create_snapshot(&self, request: &CreateSnapshot) -> Result<TakenSnapshot, Error> {
         let (name, tags) = (request.lv_name()?, request.tags()?);
         let inner = &*self.inner;
@@ -53,10 +54,10 @@ impl StoragePool {
                     extents: lv.extent_count(),
                     origin: Some(lv.name().into()),
                     lv: NewLv {
-                        tags,
+                        tags: tags.clone(),
                         status: LvStatus::READ | LvStatus::VISIBLE,
                         flags: LvFlags::ACTIVATION_SKIP,
-                        ..self.new_lv(name)
+                        ..self.new_lv(name.clone())
                     },
                 }])
             },

@@ -33,8 +33,8 @@ impl StoragePool {
                     extents: source.extent_count(),
                     origin: Some(source.name().into()),
                     lv: NewLv {
-                        tags,
-                        ..self.new_replica_lv(change, name, request.uuid)
+                        tags: tags.clone(),
+                        ..self.new_replica_lv(change, name.clone(), request.uuid)
                     },
                 }])
             },

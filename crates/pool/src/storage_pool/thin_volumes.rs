@@ -1,6 +1,6 @@
 //! What thin replicas, snapshots and clones have in common: a device in the thin pool each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use lvm_dm::{DmUuid, ThinPoolMode, ThinPoolStatus, UdevFlags};
@@ -30,12 +30,15 @@ pub(super) struct NewThin {
 impl StoragePool {
     /// Runs one change of the thin devices under the VG's lock: `plan` names what is added, `finish` what follows.
     /// Gives the answer of `finish`, and how long `origin` stood still.
+    ///
+    /// A device that the kernel has and no LV names is left alone: numbers above it are taken.  Then both closures run
+    /// once more.
     pub(super) fn add_thin<R>(
         &self,
         description: &str,
         origin: impl FnOnce(&OpenVg) -> Result<Option<DmUuid>, Error>,
-        plan: impl FnOnce(&mut Change<'_>) -> Result<Vec<NewThin>, Error>,
-        finish: impl FnOnce(&mut Change<'_>) -> Result<R, Error>,
+        mut plan: impl FnMut(&mut Change<'_>) -> Result<Vec<NewThin>, Error>,
+        mut finish: impl FnMut(&mut Change<'_>) -> Result<R, Error>,
     ) -> Result<(R, Duration), Error> {
         let inner = &*self.inner;
         let _lock = inner.lock_vg(self.name())?;
@@ -46,21 +49,31 @@ impl StoragePool {
         let origin = origin(&open)?;
         let status = protocol::ready(inner, &mut open, &pool)?;
         check_room(&open, &status)?;
-        protocol::transact(
-            inner,
-            &mut open,
-            &pool,
-            description,
-            origin.as_ref(),
-            |change| {
+        let mut add_beside = |open: &mut OpenVg, others: &HashSet<u32>| {
+            let add_all = |change: &mut Change<'_>| {
                 let new = plan(change)?;
-                let mut ids = DeviceIds::of(change, &pool)?;
+                let mut ids = DeviceIds::of(change, &pool, others)?;
                 new.into_iter()
                     .map(|new| add(change, &pool, &mut ids, new))
                     .collect()
-            },
-            finish,
-        )
+            };
+            protocol::transact(
+                inner,
+                open,
+                &pool,
+                description,
+                origin.as_ref(),
+                add_all,
+                &mut finish,
+            )
+        };
+        match add_beside(&mut open, &HashSet::new()) {
+            Err(error) if protocol::is_taken(&error) => {
+                let others = protocol::devices(&open, &pool);
+                add_beside(&mut open, &others)
+            }
+            done => done,
+        }
     }
 
     /// Removes a thin LV and its device.  The caller holds the VG's lock.
@@ -209,12 +222,14 @@ struct DeviceIds {
 }
 
 impl DeviceIds {
-    fn of(change: &mut Change<'_>, pool: &str) -> Result<Self, Error> {
+    /// Beside those of the metadata's LVs, `others` are taken.
+    fn of(change: &mut Change<'_>, pool: &str, others: &HashSet<u32>) -> Result<Self, Error> {
         let (index, vg) = change.thin_index();
         let found = PoolLv::named(vg, pool).ok_or_else(|| Error::NoThinPool {
             pool: vg.name().into(),
         })?;
-        let taken: BTreeSet<u32> = index.ids(vg, pool).collect();
+        let mut taken: BTreeSet<u32> = index.ids(vg, pool).collect();
+        taken.extend(others);
         Ok(Self {
             transaction_id: found.detail.transaction_id,
             next: taken.last().map_or(1, |highest| highest.saturating_add(1)),

@@ -9,17 +9,18 @@
 //! still to be, as a whole; anything else, and nobody touches the pool.  This is LVM's own protocol, so the tools finish
 //! what we began and we what they did.  Reference: LVM2 `lib/metadata/thin_manip.c`, `libdm/libdm-deptree.c`.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use lvm_dm::{DeviceId, DmUuid, SuspendFlags, ThinPoolMode, UdevFlags};
 use lvm_meta::detail::{Detail, ThinMessage, ThinPool};
 
 use super::{PoolLv, stack, usage};
-use crate::Error;
 use crate::apply::Step;
 use crate::open_vg::{Change, OpenVg};
 use crate::system::Inner;
 use crate::tags::LvTags;
+use crate::{Error, naming};
 
 /// Changes the thin devices of a pool; gives `finish`'s answer and how long `origin` stood still.
 ///
@@ -50,7 +51,8 @@ pub(crate) fn transact<R>(
     let stall = match send_all(inner, open, pool, origin, Sent::Never) {
         Ok(stall) => stall,
         Err((error, executed)) => {
-            return Err(match take_back(inner, open, pool, &messages, executed) {
+            let done = carried_out(open, pool, &messages, executed, &error);
+            return Err(match take_back(inner, open, pool, &messages, &done) {
                 Ok(()) => error,
                 Err(_) => Error::AfterCommit(Box::new(error)),
             });
@@ -91,7 +93,8 @@ pub(crate) fn ready(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<lvm_
 
 /// Finishes or undoes what somebody began with a pool and did not finish; the caller holds the VG's lock.
 ///
-/// A snapshot of ours that the kernel did not take is undone: taken now, it would be of another moment than it says.
+/// A snapshot of ours that the kernel did not take is undone: taken now, it would be of another moment than it says.  So
+/// is a volume whose number the kernel gave to another device before: that one is not this volume's, and stays.
 ///
 /// # Errors
 /// [`Error::ThinPoolMismatch`], [`Error::ThinPoolState`], the kernel's.
@@ -107,20 +110,26 @@ pub(crate) fn settle(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<(),
         if status.transaction_id.checked_add(1) != Some(id) {
             return Err(mismatch(open, &found, status.transaction_id));
         }
+        let older = devices_before(open, &found, status.transaction_id);
+        let is_older = |name: &str| device_id(open, name).is_ok_and(|id| older.contains(&id));
         let stale: Vec<String> = created(&found.detail.messages)
-            .filter(|name| is_snapshot_of_ours(open, name))
+            .filter(|name| is_snapshot_of_ours(open, name) || is_older(name))
             .map(Into::into)
             .collect();
         if !stale.is_empty() {
-            open.change(inner, "undo snapshots that were not taken", |change| {
+            open.change(inner, "undo thin volumes that were not made", |change| {
                 let mut detail = pool_detail(change.open(), pool)?;
-                for message in &mut detail.messages {
-                    if let ThinMessage::Create(name) = message
-                        && stale.iter().any(|stale| *stale == **name)
-                    {
-                        *message = ThinMessage::Delete(device_id(change.open(), name)?);
+                let mut messages = Vec::with_capacity(detail.messages.len());
+                for message in detail.messages {
+                    match &message {
+                        ThinMessage::Create(name) if stale.iter().any(|stale| *stale == **name) => {
+                            let id = device_id(change.open(), name)?;
+                            messages.extend((!older.contains(&id)).then_some(ThinMessage::Delete(id)));
+                        }
+                        _ => messages.push(message),
                     }
                 }
+                detail.messages = messages;
                 // The messages first: they name the LVs.
                 set_pool(change, pool, detail)?;
                 stale.iter().try_for_each(|name| remove_lv(change, name))?;
@@ -163,22 +172,70 @@ pub(crate) fn device_id(open: &OpenVg, name: &str) -> Result<u32, Error> {
         .ok_or_else(|| Error::ReplicaNotFound(name.into()))
 }
 
-/// Undoes what a transaction created: what the kernel did not carry out needs no word to it.
+/// The names of what a transaction that failed created in the kernel.  The message that failed may have been carried out
+/// all the same, with an answer that was lost; not when it says that the number is another device's.
+fn carried_out(
+    open: &OpenVg,
+    pool: &str,
+    messages: &[ThinMessage],
+    executed: usize,
+    error: &Error,
+) -> Vec<String> {
+    let mut done = messages.get(..executed).unwrap_or_default().to_vec();
+    if let Some(failed @ ThinMessage::Create(name)) = messages.get(executed)
+        && !is_taken(error)
+        && let Ok(found) = named(open, pool)
+        && let Ok(Some(kernel)) = usage::metadata(open, &found)
+        && let Some(device) = device_id(open, name).ok().and_then(|id| kernel.devices.get(&id))
+        && device.transaction_id == kernel.transaction_id
+    {
+        done.push(failed.clone());
+    }
+    created(&done).map(Into::into).collect()
+}
+
+/// Does the kernel refuse a number, because a device of the pool has it?
+pub(crate) fn is_taken(error: &Error) -> bool {
+    matches!(error, Error::Dm(error) if error.errno() == libc::EEXIST)
+}
+
+/// The numbers of all devices that the kernel has in a pool; none that cannot be read.
+pub(crate) fn devices(open: &OpenVg, pool: &str) -> HashSet<u32> {
+    let metadata = named(open, pool).and_then(|found| usage::metadata(open, &found));
+    let devices = metadata.ok().flatten().map(|metadata| metadata.devices);
+    devices.unwrap_or_default().into_keys().collect()
+}
+
+/// The devices that the kernel made before a transaction.
+fn devices_before(open: &OpenVg, pool: &PoolLv<'_>, transaction_id: u64) -> HashSet<u32> {
+    let metadata = usage::metadata(open, pool).ok().flatten();
+    let devices = metadata.map(|metadata| metadata.devices).unwrap_or_default();
+    let before = devices
+        .into_iter()
+        .filter(|(_, device)| device.transaction_id != transaction_id);
+    before.map(|(id, _)| id).collect()
+}
+
+/// Undoes what a transaction created; the kernel is told to delete what it made of it, `done`.
+///
+/// # Errors
+/// When the metadata still have it, and messages that the next change or opening carries out.
 fn take_back(
     inner: &Inner,
     open: &mut OpenVg,
     pool: &str,
     messages: &[ThinMessage],
-    executed: usize,
+    done: &[String],
 ) -> Result<(), Error> {
     if created(messages).next().is_none() {
         // What was to be deleted is not there any more for anybody: the messages stay until they can be carried out.
         return Err(Error::NotActive(pool.into()));
     }
-    open.change(inner, "undo what the kernel refused", |change| {
+    let undone = open.change(inner, "undo what the kernel refused", |change| {
         let mut detail = pool_detail(change.open(), pool)?;
-        let done = created(messages.get(..executed).unwrap_or_default());
-        let deletes = done.map(|name| device_id(change.open(), name).map(ThinMessage::Delete));
+        let deletes = done
+            .iter()
+            .map(|name| device_id(change.open(), name).map(ThinMessage::Delete));
         detail.messages = deletes.collect::<Result<_, _>>()?;
         if detail.messages.is_empty() {
             detail.transaction_id = detail.transaction_id.saturating_sub(1);
@@ -187,8 +244,13 @@ fn take_back(
         created(messages).try_for_each(|name| remove_lv(change, name))?;
         change.step(Step::Commit);
         Ok(())
-    })?;
-    settle(inner, open, pool)
+    });
+    match undone {
+        // Deletions that do not succeed now wait for the next change or opening.
+        Ok(()) | Err(Error::AfterCommit(_)) => drop(settle(inner, open, pool)),
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// Sends the pending messages and moves the kernel to the metadata's transaction; on failure tells how many messages it
@@ -206,7 +268,7 @@ fn send_all(
             .detail
             .messages
             .iter()
-            .map(|message| Order::of(open, message))
+            .map(|message| Order::of(inner, open, message, before))
             .collect::<Result<_, _>>()?;
         let layer = stack::Layers::of(open, &found)?.pool;
         Ok((layer.uuid, texts, found.detail.transaction_id))
@@ -226,7 +288,14 @@ fn send_all(
     };
     let moved = sent.and_then(|()| {
         let text = format!("set_transaction_id {} {id}", id.saturating_sub(1));
-        message(inner, &uuid, &text)
+        message(inner, &uuid, &text).or_else(|error| {
+            // It may have moved, and the answer be lost.
+            let now = named(open, pool).and_then(|found| usage::status(inner, open, &found));
+            match now {
+                Ok(now) if now.transaction_id == id => Ok(()),
+                _ => Err(error),
+            }
+        })
     });
     match moved {
         Ok(()) => Ok(stall),
@@ -255,8 +324,10 @@ fn while_suspended(
     if result.is_ok() {
         result = act();
     }
-    // A suspend that failed may have stopped it all the same.
-    let resumed = mapper.resume(id, UdevFlags::empty(), &mut cookie);
+    // A suspend that failed may have stopped it all the same.  A resume that fails is tried once more: nothing else lets
+    // the I/O of a replica in use go on.
+    let mut resume = || mapper.resume(id, UdevFlags::empty(), &mut cookie);
+    let resumed = resume().or_else(|_| resume());
     let stall = start.elapsed();
     let settled = mapper.finish(cookie, inner.timeout);
     let resumed = resumed.map(drop).and(settled).map_err(Error::Dm);
@@ -274,12 +345,17 @@ enum Sent {
 /// A message in the kernel's words.
 enum Order {
     Create(u32),
-    Snapshot { id: u32, origin: u32 },
+    Snapshot {
+        id: u32,
+        origin: u32,
+        /// The origin's device, to be stopped meanwhile.
+        device: Option<DmUuid>,
+    },
     Delete(u32),
 }
 
 impl Order {
-    fn of(open: &OpenVg, message: &ThinMessage) -> Result<Self, Error> {
+    fn of(inner: &Inner, open: &OpenVg, message: &ThinMessage, before: Sent) -> Result<Self, Error> {
         Ok(match message {
             ThinMessage::Delete(id) => Self::Delete(*id),
             ThinMessage::Create(name) => {
@@ -290,6 +366,11 @@ impl Order {
                     Some(origin) => Self::Snapshot {
                         id,
                         origin: device_id(open, origin)?,
+                        // Who sends first knows, and has stopped it.
+                        device: match before {
+                            Sent::Never => None,
+                            Sent::Perhaps => active(inner, open, origin)?,
+                        },
                     },
                     None => Self::Create(id),
                 }
@@ -298,9 +379,19 @@ impl Order {
     }
 
     fn send(&self, inner: &Inner, pool: &DmUuid, before: Sent) -> Result<(), Error> {
+        if let Self::Snapshot {
+            device: Some(device), ..
+        } = self
+        {
+            return while_suspended(inner, device, &mut || self.send_now(inner, pool, before)).0;
+        }
+        self.send_now(inner, pool, before)
+    }
+
+    fn send_now(&self, inner: &Inner, pool: &DmUuid, before: Sent) -> Result<(), Error> {
         let text = match self {
             Self::Create(id) => format!("create_thin {id}"),
-            Self::Snapshot { id, origin } => format!("create_snap {id} {origin}"),
+            Self::Snapshot { id, origin, .. } => format!("create_snap {id} {origin}"),
             Self::Delete(id) => format!("delete {id}"),
         };
         let answer = message(inner, pool, &text);
@@ -318,6 +409,15 @@ impl Order {
             _ => answer,
         }
     }
+}
+
+/// The device of an LV, if it is mapped.
+fn active(inner: &Inner, open: &OpenVg, name: &str) -> Result<Option<DmUuid>, Error> {
+    let Some(lv) = open.vg.lv(name) else {
+        return Ok(None);
+    };
+    let device = open.kernel_device(inner, lv)?.filter(|device| device.live_table);
+    Ok(device.map(|_| naming::dm_uuid(&open.vg.id(), &lv.id())))
 }
 
 fn message(inner: &Inner, pool: &DmUuid, text: &str) -> Result<(), Error> {
