@@ -30,6 +30,14 @@ pub(crate) enum Step {
         table: Table,
         read_only: bool,
     },
+    /// Map another table in place of one that is mapped, under devices that stand on it.  Undone by mapping the old one,
+    /// before anything that was stopped goes on: who stands on the device must not meet the new one then.
+    Replace {
+        uuid: DmUuid,
+        table: Table,
+        old: Table,
+        flags: UdevFlags,
+    },
     /// Drop a staged table.
     Clear { uuid: DmUuid },
     /// Stop I/O until the resume.  Undone by dropping the staged table and resuming.
@@ -178,6 +186,19 @@ impl<'s> Run<'_, 's> {
                     .load(DeviceId::Uuid(uuid), table, *read_only)
                     .map_err(Error::Dm)?;
             }
+            Step::Replace {
+                uuid,
+                table,
+                old,
+                flags,
+            } => {
+                let replaced = self.replace(uuid, table, *flags);
+                if replaced.is_err() {
+                    // It may stand still, whichever table it has.
+                    let _ = self.replace(uuid, old, *flags);
+                }
+                replaced?;
+            }
             Step::Clear { uuid } => drop(mapper.clear(DeviceId::Uuid(uuid)).map_err(Error::Dm)?),
             Step::Suspend { uuid, flags } => {
                 // A cookie that cannot be had must not strand a suspended device: get it first.
@@ -217,6 +238,13 @@ impl<'s> Run<'_, 's> {
             .ok_or_else(|| Error::Unsupported("udev cookies".into()))
     }
 
+    fn replace(&mut self, uuid: &DmUuid, table: &Table, flags: UdevFlags) -> Result<(), Error> {
+        let (mapper, id) = (self.kernel.mapper, DeviceId::Uuid(uuid));
+        let cookie = self.cookie()?;
+        mapper.load(id, table, false).map_err(Error::Dm)?;
+        mapper.resume(id, flags, cookie).map_err(Error::Dm).map(drop)
+    }
+
     fn remove(&mut self, uuid: &DmUuid, flags: UdevFlags) -> Result<(), Error> {
         let mapper = self.kernel.mapper;
         let cookie = self.cookie()?;
@@ -245,10 +273,11 @@ impl<'s> Run<'_, 's> {
         Ok(())
     }
 
-    /// Undoes the steps done so far, the last one first.  Each is tried; a failure leaves what opening the pool
-    /// finds and mends.
+    /// Undoes the steps done so far, the last one first; what was stopped goes on when all else is as it was.  Each is
+    /// tried; a failure leaves what opening the pool finds and mends.
     fn undo(&mut self) {
         let mapper = self.kernel.mapper;
+        let mut stopped = Vec::new();
         for step in std::mem::take(&mut self.done).into_iter().rev() {
             match step {
                 Step::Create { uuid, .. } => {
@@ -257,11 +286,12 @@ impl<'s> Run<'_, 's> {
                 Step::Load { uuid, .. } => {
                     let _ = mapper.clear(DeviceId::Uuid(uuid));
                 }
+                Step::Replace { uuid, old, flags, .. } => {
+                    let _ = self.replace(uuid, old, *flags);
+                }
                 Step::Suspend { uuid, .. } => {
                     let _ = mapper.clear(DeviceId::Uuid(uuid));
-                    if let Ok(cookie) = self.cookie() {
-                        let _ = mapper.resume(DeviceId::Uuid(uuid), UdevFlags::empty(), cookie);
-                    }
+                    stopped.push(uuid);
                 }
                 Step::Resume { link, .. } => self.links.extend(link.iter().map(|link| (false, link))),
                 Step::Clear { .. }
@@ -269,6 +299,11 @@ impl<'s> Run<'_, 's> {
                 | Step::Settle
                 | Step::Zero { .. }
                 | Step::Commit => {}
+            }
+        }
+        for uuid in stopped {
+            if let Ok(cookie) = self.cookie() {
+                let _ = mapper.resume(DeviceId::Uuid(uuid), UdevFlags::empty(), cookie);
             }
         }
         let _ = self.settle();
@@ -304,4 +339,123 @@ pub(crate) fn zero_with(
         progress(done);
     }
     device.sync().map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lvm_dm::testing::{Call, FakeMapper};
+    use lvm_dm::{NodeMode, Target, TargetLine};
+
+    fn table(length: u64, target: Target) -> Table {
+        Table::new(vec![TargetLine {
+            start: 0,
+            length,
+            target,
+        }])
+    }
+
+    /// A device on another one: what a thin pool is to its data.
+    struct Stack {
+        fake: FakeMapper,
+        below: DmUuid,
+        above: DmUuid,
+    }
+
+    impl Stack {
+        fn new() -> Self {
+            let fake = FakeMapper::new();
+            let make = |name: &str, table: &Table| {
+                let (name, uuid) = (DmName::new(name).unwrap(), DmUuid::new(name).unwrap());
+                fake.create(&name, &uuid).unwrap();
+                fake.load(DeviceId::Uuid(&uuid), table, false).unwrap();
+                let mut cookie = fake.cookie().unwrap();
+                let id = DeviceId::Uuid(&uuid);
+                let number = fake.resume(id, UdevFlags::empty(), &mut cookie).unwrap().number;
+                fake.finish(cookie, Duration::ZERO).unwrap();
+                (uuid, number)
+            };
+            let (below, device) = make("below", &table(8, Target::Zero));
+            let (above, _) = make("above", &table(8, Target::Linear { device, offset: 0 }));
+            fake.forget_calls();
+            Self { fake, below, above }
+        }
+
+        fn length(&self, uuid: &DmUuid) -> u64 {
+            self.fake.table(DeviceId::Uuid(uuid), false).unwrap().length()
+        }
+
+        fn longer(&self) -> Vec<Step> {
+            let device = self
+                .fake
+                .info(DeviceId::Uuid(&self.below))
+                .unwrap()
+                .unwrap()
+                .number;
+            vec![
+                Step::Replace {
+                    uuid: self.below.clone(),
+                    table: table(16, Target::Zero),
+                    old: table(8, Target::Zero),
+                    flags: UdevFlags::empty(),
+                },
+                Step::Load {
+                    uuid: self.above.clone(),
+                    table: table(16, Target::Linear { device, offset: 0 }),
+                    read_only: false,
+                },
+                Step::Suspend {
+                    uuid: self.above.clone(),
+                    flags: SuspendFlags::NOFLUSH,
+                },
+            ]
+        }
+
+        fn apply(&self, steps: &[Step]) -> Result<(), Error> {
+            let kernel = Kernel {
+                mapper: &self.fake,
+                nodes: &Nodes::new("/nonexistent".into(), NodeMode::None),
+                timeout: Duration::from_secs(1),
+            };
+            kernel.apply(None, steps)
+        }
+    }
+
+    #[test]
+    fn what_was_stopped_goes_on_only_when_what_it_stands_on_is_as_it_was() {
+        let stack = Stack::new();
+        let mut steps = stack.longer();
+        let nothing = DmUuid::new("nothing").unwrap();
+        steps.push(Step::Clear { uuid: nothing });
+        stack.apply(&steps).unwrap_err();
+        assert_eq!((stack.length(&stack.below), stack.length(&stack.above)), (8, 8));
+        let info = stack.fake.info(DeviceId::Uuid(&stack.above)).unwrap().unwrap();
+        assert!(!info.suspended && !info.inactive_table);
+        let resumed: Vec<String> = stack
+            .fake
+            .changes()
+            .into_iter()
+            .filter_map(|call| match call {
+                Call::Resume { device, .. } => Some(device),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(resumed, ["below", "below", "above"]);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_replaced_stays() {
+        // The second change is the resume, which fails and leaves the device stopped, or works and does not say so.
+        for fault in [
+            lvm_dm::testing::Fault::Refuse(libc::EINVAL),
+            lvm_dm::testing::Fault::LoseAnswer(libc::EINVAL),
+        ] {
+            let stack = Stack::new();
+            stack.fake.fault_at_change(2, fault);
+            stack.apply(&stack.longer()).unwrap_err();
+            assert_eq!(stack.length(&stack.below), 8);
+            let info = stack.fake.info(DeviceId::Uuid(&stack.below)).unwrap().unwrap();
+            assert!(!info.suspended && !info.inactive_table);
+        }
+    }
 }

@@ -2,11 +2,15 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `mend` | what a cut change leaves of them, and putting it right |
+//! | `policy` | when it grows, and by how much |
 //! | `sizes` | how large chunks and metadata are made |
 //! | `stack` | the devices below a thin LV, and how they are mapped |
 //! | `protocol` | how LVM's metadata and the kernel's change together |
 //! | `usage` | what is taken, by the kernel's word |
 
+pub(crate) mod mend;
+pub(crate) mod policy;
 pub(crate) mod protocol;
 pub(crate) mod sizes;
 pub(crate) mod stack;
