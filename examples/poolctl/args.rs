@@ -278,6 +278,49 @@ pub(crate) enum ThinCommand {
     },
     /// Show the thin pool of a pool.
     Status { pool: String },
+    /// Make the thin pool larger, under I/O; the size that it has is success.
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+    Extend {
+        pool: String,
+        /// Size of the data.
+        #[arg(long, value_name = "SIZE", group = "what")]
+        data: Option<String>,
+        /// Size of the kernel's metadata.
+        #[arg(long, value_name = "SIZE", group = "what")]
+        metadata: Option<String>,
+    },
+    /// Make the thin pool larger as it fills, until killed; each action is a line.
+    Monitor {
+        pool: String,
+        #[command(flatten)]
+        policy: PolicyArgs,
+        /// Look once, act, and show the thin pool.
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+/// When and how far a thin pool grows.
+#[derive(clap::Args)]
+pub(crate) struct PolicyArgs {
+    /// Percent in use from which the data grow; 80 otherwise.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) threshold: Option<u32>,
+    /// What the data grow by: a size, or a share; 20% otherwise.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// Size that the data never pass.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max: Option<String>,
+    /// As --threshold, for the metadata; 70 otherwise.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) metadata_threshold: Option<u32>,
+    /// As --step, for the metadata; 50% otherwise.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) metadata_step: Option<String>,
+    /// As --max, for the metadata.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) metadata_max: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

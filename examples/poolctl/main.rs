@@ -14,6 +14,7 @@ mod progress;
 mod replica;
 mod snapshot;
 mod thin;
+mod thin_monitor;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
         Command::Replica(command) => replica::run(&system, command),
         Command::Snapshot(command) => snapshot::run(&system, command),
         Command::Clone(command) => snapshot::run_clone(&system, command),
-        Command::Thin(command) => thin::run(&system, command),
+        Command::Thin(command) => thin::run(&system, command, args.json),
     });
     let (text, code) = match answer {
         Ok(Answer::Copied) => return ExitCode::SUCCESS,
@@ -71,7 +72,7 @@ fn system(args: &Args) -> Result<System, Error> {
 }
 
 /// The error with what caused it, in one line.
-fn message(error: &Error) -> String {
+pub(crate) fn message(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -81,6 +82,6 @@ fn message(error: &Error) -> String {
     text.replace('\n', " ")
 }
 
-fn error_json(error: &Error) -> Value {
+pub(crate) fn error_json(error: &Error) -> Value {
     json!({"error": {"kind": error.kind(), "errno": error.errno_name(), "message": message(error)}})
 }

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::args::{DiscardWord, ThinCommand};
+use crate::thin_monitor;
 
-pub(crate) fn run(system: &System, command: &ThinCommand) -> Result<Answer, Error> {
+pub(crate) fn run(system: &System, command: &ThinCommand, json: bool) -> Result<Answer, Error> {
     let info = match command {
         ThinCommand::Create {
             pool,
@@ -34,6 +35,15 @@ pub(crate) fn run(system: &System, command: &ThinCommand) -> Result<Answer, Erro
             system.open_pool(pool)?.create_thin_pool(&request)?
         }
         ThinCommand::Status { pool } => system.pool_info(pool)?,
+        ThinCommand::Extend { pool, data, metadata } => {
+            let size = |text: &Option<String>| text.as_deref().map(parse_size).transpose();
+            let (data, metadata) = (size(data)?, size(metadata)?);
+            system.open_pool(pool)?.extend_thin_pool(data, metadata)?
+        }
+        ThinCommand::Monitor { pool, policy, once } => {
+            thin_monitor::run(&system.open_pool(pool)?, policy, *once, json)?;
+            system.pool_info(pool)?
+        }
     };
     answer(&info)
 }

@@ -30,6 +30,14 @@ pub(crate) enum Step {
         table: Table,
         read_only: bool,
     },
+    /// Map another table in place of one that is mapped, under devices that stand on it.  Undone by mapping the old one,
+    /// before anything that was stopped goes on: who stands on the device must not meet the new one then.
+    Replace {
+        uuid: DmUuid,
+        table: Table,
+        old: Table,
+        flags: UdevFlags,
+    },
     /// Drop a staged table.
     Clear { uuid: DmUuid },
     /// Stop I/O until the resume.  Undone by dropping the staged table and resuming.
@@ -179,6 +187,19 @@ impl<'s> Run<'_, 's> {
                     .load(DeviceId::Uuid(uuid), table, *read_only)
                     .map_err(Error::Dm)?;
             }
+            Step::Replace {
+                uuid,
+                table,
+                old,
+                flags,
+            } => {
+                let replaced = self.replace(uuid, table, *flags);
+                if replaced.is_err() {
+                    // It may stand still, whichever table it has.
+                    let _ = self.replace(uuid, old, *flags);
+                }
+                replaced?;
+            }
             Step::Clear { uuid } => drop(mapper.clear(DeviceId::Uuid(uuid)).map_err(Error::Dm)?),
             Step::Suspend { uuid, flags } => {
                 // A cookie that cannot be had must not strand a suspended device: get it first.
@@ -216,6 +237,13 @@ impl<'s> Run<'_, 's> {
         self.cookie
             .as_mut()
             .ok_or_else(|| Error::Unsupported("udev cookies".into()))
+    }
+
+    fn replace(&mut self, uuid: &DmUuid, table: &Table, flags: UdevFlags) -> Result<(), Error> {
+        let (mapper, id) = (self.kernel.mapper, DeviceId::Uuid(uuid));
+        let cookie = self.cookie()?;
+        mapper.load(id, table, false).map_err(Error::Dm)?;
+        mapper.resume(id, flags, cookie).map_err(Error::Dm).map(drop)
     }
 
     fn remove(&mut self, uuid: &DmUuid, flags: UdevFlags) -> Result<(), Error> {
@@ -257,10 +285,11 @@ impl<'s> Run<'_, 's> {
         Ok(())
     }
 
-    /// Undoes the steps done so far, the last one first.  Each is tried; a failure leaves what opening the pool
-    /// finds and mends.
+    /// Undoes the steps done so far, the last one first; what was stopped goes on when all else is as it was.  Each is
+    /// tried; a failure leaves what opening the pool finds and mends.
     fn undo(&mut self) {
         let mapper = self.kernel.mapper;
+        let mut stopped = Vec::new();
         for step in std::mem::take(&mut self.done).into_iter().rev() {
             match step {
                 Step::Create { uuid, .. } => {
@@ -269,11 +298,12 @@ impl<'s> Run<'_, 's> {
                 Step::Load { uuid, .. } => {
                     let _ = mapper.clear(DeviceId::Uuid(uuid));
                 }
+                Step::Replace { uuid, old, flags, .. } => {
+                    let _ = self.replace(uuid, old, *flags);
+                }
                 Step::Suspend { uuid, .. } => {
                     let _ = mapper.clear(DeviceId::Uuid(uuid));
-                    if let Ok(cookie) = self.cookie() {
-                        let _ = mapper.resume(DeviceId::Uuid(uuid), UdevFlags::empty(), cookie);
-                    }
+                    stopped.push(uuid);
                 }
                 Step::Resume { link, .. } => self.links.push((false, link.as_ref())),
                 Step::Clear { .. }
@@ -281,6 +311,11 @@ impl<'s> Run<'_, 's> {
                 | Step::Settle
                 | Step::Zero { .. }
                 | Step::Commit => {}
+            }
+        }
+        for uuid in stopped {
+            if let Ok(cookie) = self.cookie() {
+                let _ = mapper.resume(DeviceId::Uuid(uuid), UdevFlags::empty(), cookie);
             }
         }
         let _ = self.settle();

@@ -185,7 +185,8 @@ pub enum Error {
     ThinPoolState {
         /// The storage pool.
         pool: String,
-        /// `read_only`, `needs_check` or `failed`.
+        /// `read_only`, `needs_check` or `failed`; `not_grown` when the kernel did not take space that it was given, and
+        /// `ahead_of_metadata` when it took space that it was not given.
         state: &'static str,
     },
     /// LVM's metadata and the kernel's are of different moments, and nobody can tell which is right.

@@ -6,7 +6,7 @@ use lvm_meta::VgId;
 use uuid::Uuid;
 
 /// Whether an object serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum State {
     /// Everything is there.
@@ -38,7 +38,7 @@ pub struct PoolInfo {
     pub uuid: Uuid,
     /// The VG's id.
     pub vg_id: VgId,
-    /// Whether it serves.
+    /// Whether it serves, its thin pool included.
     pub state: State,
     /// Why it does not, or why it refuses changes.
     pub reasons: Vec<String>,
@@ -84,7 +84,8 @@ pub struct ThinPoolInfo {
     pub metadata_used: u64,
     /// The number of the last change of its set of volumes.
     pub transaction_id: u64,
-    /// `online`, `inactive`, `out_of_data_space`, `read_only`, `needs_check` or `failed`.
+    /// `online`; `inactive`; `out_of_data_space`: writes that need a chunk wait or fail; `read_only`: all writes fail until
+    /// there is more metadata; `needs_check`: they fail until the metadata were checked; `failed`: reads fail, too.
     pub state: &'static str,
 }
 

@@ -52,5 +52,6 @@ pub use request::{
     CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, Discards, RestorePool,
     SetReplica, Shrink, Zeroing,
 };
-pub use storage_pool::{ReplicaDevice, StoragePool, TakenSnapshot};
+pub use storage_pool::{OtherMonitor, ReplicaDevice, StoragePool, TakenSnapshot, ThinAction, ThinMonitor};
 pub use system::{RestoredPool, SavedMetadata, System, SystemBuilder};
+pub use thin::policy::{ThinGrowth, ThinPart, ThinPolicy, ThinStep};

@@ -69,7 +69,7 @@ impl StoragePool {
         let mut open = self.fresh()?;
         let pools = thin_pools(&open);
         for pool in &pools {
-            thin::stack::mend(inner, &open, pool)?;
+            thin::mend::mend(inner, &open, pool)?;
         }
         let cut = cut_devices(inner, &open, &inner.mapper.list().map_err(Error::Dm)?)?;
         open.change(inner, "", |change| {
@@ -141,7 +141,7 @@ fn has_cut_pool(inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
         let Some(pool) = PoolLv::named(&open.vg, &name) else {
             continue;
         };
-        if !pool.detail.messages.is_empty() || thin::stack::is_cut(inner, open, &pool)? {
+        if !pool.detail.messages.is_empty() || thin::mend::is_cut(inner, open, &pool)? {
             return Ok(true);
         }
     }

@@ -219,7 +219,11 @@ impl<'a> View<'a> {
             snapshot_uuid: tags.snapshot_uuid.map(Into::into),
             shared: tags.shared,
             allowed_hosts: tags.allowed_hosts.into_iter().map(Into::into).collect(),
-            state: if whole { State::Online } else { State::Faulted },
+            state: match &thin {
+                _ if !whole => State::Faulted,
+                Some(thin) if active => self.usage.health(thin),
+                _ => State::Online,
+            },
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct Paths {
     pub lvm_system_dir: PathBuf,
     /// The folder of LVM's lock files.
     pub locking_dir: PathBuf,
+    /// The folder of daemons' pid files.
+    pub run: PathBuf,
     /// LVM's run-time folder: hints and online files.
     pub run_lvm: PathBuf,
     /// The folder of `machine-id` and `os-release`.
@@ -29,6 +31,7 @@ impl Default for Paths {
             dev: "/dev".into(),
             lvm_system_dir: "/etc/lvm".into(),
             locking_dir: "/run/lock/lvm".into(),
+            run: "/run".into(),
             run_lvm: "/run/lvm".into(),
             etc: "/etc".into(),
         }
@@ -57,6 +60,7 @@ impl Paths {
             dev: below(real.dev),
             lvm_system_dir: below(real.lvm_system_dir),
             locking_dir: below(real.locking_dir),
+            run: below(real.run),
             run_lvm: below(real.run_lvm),
             etc: below(real.etc),
         }

@@ -2,10 +2,12 @@
 
 mod create_replica;
 mod disks;
+mod grow_thin_pool;
 mod repair;
 mod replicas;
 mod resize_replica;
 mod snapshots;
+mod thin_monitor;
 mod thin_pool;
 mod thin_replicas;
 mod thin_volumes;
@@ -21,11 +23,12 @@ use crate::replica::{self, ActiveDevices, View};
 use crate::system::Inner;
 use crate::tags::{self, LvTags};
 use crate::thin::PoolLv;
-use crate::thin::usage::Usage;
+use crate::thin::usage::{self, Usage};
 use crate::{Error, identity, snapshot, thin};
 
 pub use replicas::ReplicaDevice;
 pub use snapshots::TakenSnapshot;
+pub use thin_monitor::{OtherMonitor, ThinAction, ThinMonitor};
 pub(crate) use thin_pool::check_thin_pool_fits;
 
 /// A pool held open.
@@ -203,7 +206,7 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
         .iter()
         .filter(|pv| pv.is_missing() || open.device(pv.id()).is_none())
         .count();
-    let state = match missing {
+    let disks_state = match missing {
         0 => State::Online,
         n if n == vg.pvs().len() => State::Faulted,
         _ => State::Degraded,
@@ -233,10 +236,25 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
         }
     });
     let thin_pool = Usage::new(inner, open).pool_info();
-    if let Some(pool) = &thin_pool
-        && !matches!(pool.state, "online" | "inactive")
-    {
-        reasons.push(format!("the thin pool {:?} is {}", pool.name, pool.state));
+    let mut thin_state = State::Online;
+    if let Some(pool) = &thin_pool {
+        thin_state = usage::health(pool.state);
+        if thin_state != State::Online {
+            reasons.push(format!("the thin pool {:?} is {}", pool.name, pool.state));
+        } else if usage::is_short_of_metadata(
+            pool.metadata_used / usage::METADATA_BLOCK,
+            pool.metadata_size / usage::METADATA_BLOCK,
+        ) {
+            reasons.push(format!(
+                "the thin pool {:?} is short of metadata: nothing can be added to it",
+                pool.name
+            ));
+        }
+        // Thick replicas are served whatever becomes of it.
+        let is_thick = |lv: &lvm_meta::Lv| replica::replica_of(lv).is_some() && thin::thin(lv).is_none();
+        if thin_state == State::Faulted && vg.lvs().any(is_thick) {
+            thin_state = State::Degraded;
+        }
     }
     if let Some(pool) = PoolLv::of_vg(vg).filter(|pool| !pool.detail.messages.is_empty()) {
         let name = pool.lv.name();
@@ -250,7 +268,7 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
         name: vg.name().into(),
         uuid: identity::pool_uuid(&vg.id()),
         vg_id: vg.id(),
-        state,
+        state: disks_state.max(thin_state),
         reasons,
         disks: disks.collect(),
         capacity: vg.extent_count().saturating_mul(extent_size),

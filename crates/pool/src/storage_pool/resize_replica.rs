@@ -92,7 +92,7 @@ impl StoragePool {
 }
 
 /// The layout by which an LV goes on: that of its last segment.
-fn last_layout(lv: &lvm_meta::Lv) -> Result<Layout, Error> {
+pub(super) fn last_layout(lv: &lvm_meta::Lv) -> Result<Layout, Error> {
     match lv
         .segments()
         .last()

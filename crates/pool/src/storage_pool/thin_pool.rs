@@ -159,7 +159,7 @@ pub(crate) fn check_thin_pool_fits(vg: &Vg, request: &CreateThinPool) -> Result<
 }
 
 /// Extents that hold `bytes` in whole units.
-fn whole(vg: &Vg, bytes: u64, unit: u64) -> Result<Extents, Error> {
+pub(super) fn whole(vg: &Vg, bytes: u64, unit: u64) -> Result<Extents, Error> {
     let rounded = bytes.checked_next_multiple_of(unit.max(Sectors::SIZE));
     rounded
         .and_then(|bytes| vg.extent_size().extents_ceil(bytes))

@@ -11,13 +11,11 @@ use super::StoragePool;
 use crate::apply::Step;
 use crate::open_vg::{Change, OpenVg};
 use crate::system::Inner;
-use crate::thin::{self, PoolLv, protocol, stack};
+use crate::thin::{self, PoolLv, protocol, stack, usage};
 use crate::{Error, activate, naming};
 
 /// Most devices of a pool that the kernel numbers.
 const DEVICE_LIMIT: u32 = 1 << 24;
-/// Blocks of metadata that are kept free for deletions: a quarter of all, and no more than these.
-const RESERVE: u64 = 1024;
 
 /// A thin LV to add.
 pub(super) struct NewThin {
@@ -151,7 +149,7 @@ pub(super) fn activate_zeroed(
 ///
 /// # Errors
 /// [`Error::NoThinPool`].
-fn pool_name(open: &OpenVg) -> Result<String, Error> {
+pub(super) fn pool_name(open: &OpenVg) -> Result<String, Error> {
     let pool = PoolLv::of_vg(&open.vg);
     pool.map(|pool| pool.lv.name().to_string())
         .ok_or_else(|| Error::NoThinPool {
@@ -172,13 +170,12 @@ fn check_room(open: &OpenVg, status: &ThinPoolStatus) -> Result<(), Error> {
             size: size.saturating_mul(unit),
         })
     };
-    let left = status.metadata_blocks.saturating_sub(status.metadata_used);
-    if left < (status.metadata_blocks / 4).min(RESERVE) {
+    if usage::is_short_of_metadata(status.metadata_used, status.metadata_blocks) {
         return full(
             "metadata space",
             status.metadata_used,
             status.metadata_blocks,
-            4096,
+            usage::METADATA_BLOCK,
         );
     }
     if status.mode == ThinPoolMode::OutOfDataSpace {

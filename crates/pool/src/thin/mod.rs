@@ -2,6 +2,8 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `mend` | what a cut change leaves of them, and putting it right |
+//! | `policy` | when it grows, and by how much |
 //! | `sizes` | how large chunks and metadata are made |
 //! | `stack` | the devices below a thin LV, and how they are mapped |
 //! | `protocol` | how LVM's metadata and the kernel's change together |
@@ -9,6 +11,8 @@
 //! | `usage` | what is taken, by the kernel's word |
 
 pub(crate) mod index;
+pub(crate) mod mend;
+pub(crate) mod policy;
 pub(crate) mod protocol;
 pub(crate) mod sizes;
 pub(crate) mod stack;

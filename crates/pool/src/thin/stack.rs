@@ -3,7 +3,9 @@
 //! Their names and uuids are LVM's, so the tools take the devices for their own.  Reference: LVM2
 //! `lib/activate/dev_manager.c`, `libdm/libdm-deptree.c`.
 
-use lvm_dm::{DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Table, Target, TargetLine, UdevFlags};
+use lvm_dm::{
+    DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, SuspendFlags, Table, Target, TargetLine, UdevFlags,
+};
 use lvm_meta::{Extents, Lv};
 
 use super::PoolLv;
@@ -40,6 +42,24 @@ impl Layer {
         inner.mapper.info(DeviceId::Uuid(&self.uuid)).map_err(Error::Dm)
     }
 
+    /// The number of the device, which is there.
+    ///
+    /// # Errors
+    /// [`Error::NotActive`].
+    fn number(&self, inner: &Inner) -> Result<DeviceNumber, Error> {
+        let info = self.info(inner)?;
+        info.map(|info| info.number)
+            .ok_or_else(|| Error::NotActive(self.name.to_string()))
+    }
+
+    /// The table that is mapped.
+    pub(crate) fn table(&self, inner: &Inner) -> Result<Table, Error> {
+        inner
+            .mapper
+            .table(DeviceId::Uuid(&self.uuid), false)
+            .map_err(Error::Dm)
+    }
+
     /// The steps that make the device.
     pub(crate) fn activate(&self, table: Table) -> [Step; 2] {
         let create = Step::Create {
@@ -60,6 +80,32 @@ impl Layer {
         }
     }
 
+    /// The steps that give the pool another table: what comes next is [`Layer::resume`].
+    ///
+    /// What waits for space is kept for the new table: finishing it first would be waiting for the space that comes.
+    pub(crate) fn reload(&self, table: Table) -> [Step; 2] {
+        let load = Step::Load {
+            uuid: self.uuid.clone(),
+            table,
+            read_only: false,
+        };
+        let suspend = Step::Suspend {
+            uuid: self.uuid.clone(),
+            flags: SuspendFlags::SKIP_LOCKFS | SuspendFlags::NOFLUSH,
+        };
+        [load, suspend]
+    }
+
+    /// The step that gives a part of a pool another table, under the pool.
+    pub(crate) fn replace(&self, table: Table, old: Table) -> Step {
+        Step::Replace {
+            uuid: self.uuid.clone(),
+            table,
+            old,
+            flags: HIDDEN,
+        }
+    }
+
     fn rename(&self, inner: &Inner, from: &DmName) -> Result<(), Error> {
         let mapper = &*inner.mapper;
         let mut cookie = mapper.cookie().map_err(Error::Dm)?;
@@ -68,7 +114,7 @@ impl Layer {
         renamed.and(settled).map_err(Error::Dm)
     }
 
-    fn remove(&self) -> Step {
+    pub(crate) fn remove(&self) -> Step {
         Step::Remove {
             uuid: self.uuid.clone(),
             flags: HIDDEN,
@@ -95,6 +141,29 @@ impl Layers {
         })
     }
 
+    /// The table of the pool over its parts, which are there.
+    fn pool_table(
+        &self,
+        inner: &Inner,
+        open: &OpenVg,
+        pool: &PoolLv<'_>,
+        low_water: u64,
+    ) -> Result<Table, Error> {
+        let (metadata, data) = (self.metadata.number(inner)?, self.data.number(inner)?);
+        Ok(pool_table(open, pool, metadata, data, low_water))
+    }
+
+    /// The steps that give the pool the table of the metadata: what comes next is [`Layer::resume`].
+    pub(crate) fn reload(
+        &self,
+        inner: &Inner,
+        open: &OpenVg,
+        pool: &PoolLv<'_>,
+        low_water: u64,
+    ) -> Result<[Step; 2], Error> {
+        Ok(self.pool.reload(self.pool_table(inner, open, pool, low_water)?))
+    }
+
     /// The steps that take away those of the devices that are there, from the top down.
     pub(crate) fn deactivate(&self, inner: &Inner) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
@@ -113,7 +182,7 @@ pub(crate) fn part_table(open: &OpenVg, part: &Lv) -> Result<Table, Error> {
 }
 
 /// The table of a thin pool over these devices.
-pub(crate) fn pool_table(
+fn pool_table(
     open: &OpenVg,
     pool: &PoolLv<'_>,
     metadata: DeviceNumber,
@@ -157,14 +226,37 @@ pub(crate) fn one_line(open: &OpenVg, extents: Extents, target: Target) -> Table
 
 /// How many free chunks make an event, by LVM's own threshold for extending pools.
 pub(crate) fn low_water(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> u64 {
-    let percent = inner
-        .config
-        .activation
-        .thin_pool_autoextend_threshold
-        .clamp(50, 100);
+    let threshold = inner.config.activation.thin_pool_autoextend_threshold;
+    low_water_at(chunks(open, pool), threshold.clamp(50, 100))
+}
+
+/// How many of `chunks` are free when `percent` of them are used.
+pub(crate) fn low_water_at(chunks: u64, percent: u32) -> u64 {
+    share(chunks, u64::from(100_u32.saturating_sub(percent)), 100)
+}
+
+/// As [`low_water`], and no fewer than somebody asked for in the table that is mapped.
+pub(crate) fn kept_low_water(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>, mapped: &Table) -> u64 {
+    let kept = mapped.lines().first().and_then(|line| match &line.target {
+        Target::ThinPool(mapped) => {
+            let before = line.length.checked_div(mapped.chunk)?;
+            Some(share(chunks(open, pool), mapped.low_water, before))
+        }
+        _ => None,
+    });
+    low_water(inner, open, pool).max(kept.unwrap_or(0))
+}
+
+/// The chunks of a pool, of which only whole ones count.
+pub(crate) fn chunks(open: &OpenVg, pool: &PoolLv<'_>) -> u64 {
     let sectors = open.vg.extent_size().to_sectors(pool.lv.extent_count()).get();
-    let chunks = sectors.checked_div(pool.detail.chunk_size.get()).unwrap_or(0);
-    chunks.saturating_mul(u64::from(100 - percent)) / 100
+    sectors.checked_div(pool.detail.chunk_size.get()).unwrap_or(0)
+}
+
+/// `part` out of `whole`, of `all`.
+fn share(all: u64, part: u64, whole: u64) -> u64 {
+    let share = (u128::from(all) * u128::from(part)).checked_div(u128::from(whole));
+    share.map_or(0, |share| u64::try_from(share).unwrap_or(all))
 }
 
 /// Refuses a kernel without thin provisioning.
@@ -212,13 +304,7 @@ fn make(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>, layers: &Layers) -> Res
         }
     }
     inner.kernel().apply(None, &steps)?;
-    let number = |layer: &Layer| {
-        let info = layer.info(inner)?;
-        info.map(|info| info.number)
-            .ok_or_else(|| Error::NotActive(layer.name.to_string()))
-    };
-    let (data, metadata) = (number(&layers.data)?, number(&layers.metadata)?);
-    let table = pool_table(open, pool, metadata, data, low_water(inner, open, pool));
+    let table = layers.pool_table(inner, open, pool, low_water(inner, open, pool))?;
     inner.kernel().apply(None, &layers.pool.activate(table))?;
     let info = layers.pool.info(inner)?;
     info.ok_or_else(|| Error::NotActive(layers.pool.name.to_string()))
@@ -234,65 +320,4 @@ pub(crate) fn pool_number(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Re
         Some(info) => Ok(info.number),
         None => Err(Error::NotActive(layer.name.to_string())),
     }
-}
-
-/// Is a device of the pool stopped, or has it a table staged?
-pub(crate) fn is_cut(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<bool, Error> {
-    let layers = Layers::of(open, pool)?;
-    for layer in [&layers.data, &layers.metadata, &layers.pool] {
-        if layer.info(inner)?.is_some_and(|info| is_cut_device(&info)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn is_cut_device(info: &DeviceInfo) -> bool {
-    info.suspended || info.inactive_table || !info.live_table
-}
-
-/// Gives devices of a pool that a cut change stopped the tables of the metadata, and lets I/O go on.
-///
-/// A device without a table, of an activation that was cut, goes away.
-pub(crate) fn mend(inner: &Inner, open: &OpenVg, name: &str) -> Result<(), Error> {
-    let Some(pool) = PoolLv::named(&open.vg, name) else {
-        return Ok(());
-    };
-    let layers = Layers::of(open, &pool)?;
-    let [data, metadata] = pool.parts(&open.vg)?;
-    let parts = [
-        (&layers.data, Some(data)),
-        (&layers.metadata, Some(metadata)),
-        (&layers.pool, None),
-    ];
-    for (layer, part) in parts {
-        let Some(info) = layer.info(inner)?.filter(is_cut_device) else {
-            continue;
-        };
-        let mut steps = Vec::new();
-        if !info.live_table {
-            steps.push(layer.remove());
-        } else {
-            let table = match part {
-                Some(part) => part_table(open, part)?,
-                None => {
-                    let number = |layer: &Layer| {
-                        let info = layer.info(inner)?;
-                        info.map(|info| info.number)
-                            .ok_or_else(|| Error::NotActive(layer.name.to_string()))
-                    };
-                    let (metadata, data) = (number(&layers.metadata)?, number(&layers.data)?);
-                    pool_table(open, &pool, metadata, data, low_water(inner, open, &pool))
-                }
-            };
-            steps.push(Step::Load {
-                uuid: layer.uuid.clone(),
-                table,
-                read_only: false,
-            });
-            steps.push(layer.resume());
-        }
-        inner.kernel().apply(None, &steps)?;
-    }
-    Ok(())
 }

@@ -8,13 +8,13 @@ use lvm_meta::Lv;
 use lvm_meta::detail::Thin;
 
 use super::{PoolLv, stack};
-use crate::info::ThinPoolInfo;
+use crate::info::{State, ThinPoolInfo};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::{Error, naming};
 
 /// Bytes of a block of the kernel's metadata.
-const METADATA_BLOCK: u64 = 4096;
+pub(crate) const METADATA_BLOCK: u64 = 4096;
 
 /// The word for a pool's state.
 pub(crate) fn state(mode: ThinPoolMode, needs_check: bool) -> &'static str {
@@ -25,6 +25,23 @@ pub(crate) fn state(mode: ThinPoolMode, needs_check: bool) -> &'static str {
         ThinPoolMode::OutOfDataSpace => "out_of_data_space",
         _ => "online",
     }
+}
+
+/// Whether the volumes of a pool in that state serve.
+pub(crate) fn health(state: &str) -> State {
+    match state {
+        "online" | "inactive" => State::Online,
+        "failed" => State::Faulted,
+        _ => State::Degraded,
+    }
+}
+
+/// Blocks of metadata that are kept free for deletions: a quarter of all, and no more than these.
+const RESERVE: u64 = 1024;
+
+/// Is what is left of so many blocks of metadata kept for deletions?
+pub(crate) fn is_short_of_metadata(used: u64, blocks: u64) -> bool {
+    blocks.saturating_sub(used) < (blocks / 4).min(RESERVE)
 }
 
 /// What the pool's device says; without waiting for what is not committed yet, which a sick pool would wait for for ever.
@@ -77,6 +94,8 @@ pub(crate) struct Usage<'a> {
     open: &'a OpenVg,
     pool: Option<PoolLv<'a>>,
     metadata: OnceCell<Option<ThinMetadata>>,
+    /// Of an active pool.
+    health: OnceCell<State>,
 }
 
 impl<'a> Usage<'a> {
@@ -86,6 +105,7 @@ impl<'a> Usage<'a> {
             open,
             pool: PoolLv::of_vg(&open.vg),
             metadata: OnceCell::new(),
+            health: OnceCell::new(),
         }
     }
 
@@ -95,6 +115,18 @@ impl<'a> Usage<'a> {
             metadata(self.open, pool).ok().flatten()
         };
         self.metadata.get_or_init(read).as_ref()
+    }
+
+    /// Whether a thin LV is served by its pool.
+    pub(crate) fn health(&self, thin: &Thin) -> State {
+        let pool = self.pool.as_ref().filter(|pool| *thin.pool == *pool.lv.name());
+        let told = |pool| {
+            let status = status(self.inner, self.open, pool);
+            status.map_or(State::Online, |status| {
+                health(state(status.mode, status.needs_check))
+            })
+        };
+        pool.map_or(State::Online, |pool| *self.health.get_or_init(|| told(pool)))
     }
 
     /// Bytes of the chunks that a thin LV has, shared ones included; all of it when nobody can tell.
