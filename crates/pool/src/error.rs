@@ -211,13 +211,29 @@ pub enum Error {
         size: u64,
     },
     /// The operation needs a thin replica.
-    #[error("replica {replica:?} is not thin: {why}")]
+    #[error("{replica:?} is not thin: {why}")]
     NotThin {
-        /// The replica.
+        /// The replica, or the snapshot.
         replica: String,
         /// What is needed it for.
         why: &'static str,
     },
+    /// The replica is the origin of classic snapshots, which would not survive it.
+    #[error("replica {replica:?} cannot be {what}: it has the snapshots {}", snapshots.join(", "))]
+    HasSnapshots {
+        /// The replica.
+        replica: String,
+        /// What was asked for.
+        what: &'static str,
+        /// The names of the snapshots' LVs.
+        snapshots: Vec<String>,
+    },
+    /// The kernel has no classic snapshots.
+    #[error("this kernel has no target \"snapshot\": its module dm-snapshot is missing")]
+    NoSnapshotTarget,
+    /// The snapshot's store was full, or failed: what it holds is not what the replica was.
+    #[error("snapshot {0:?} is lost: its store was full, or failed")]
+    SnapshotLost(String),
     /// The new metadata breaks a rule of LVM's: a mistake of this library, found before anything was written.
     #[error("the metadata of {vg:?} would be unsound: {finding}")]
     Unsound {
@@ -390,6 +406,9 @@ impl Error {
             Self::ThinPoolMismatch { .. } => "ThinPoolMismatch",
             Self::ThinPoolFull { .. } => "NoSpace",
             Self::NotThin { .. } => "NotThin",
+            Self::HasSnapshots { .. } => "HasSnapshots",
+            Self::NoSnapshotTarget => "NoSnapshotTarget",
+            Self::SnapshotLost(_) => "SnapshotLost",
             Self::Unsound { .. } => "Unsound",
             Self::Unsupported(_) => "Unsupported",
             Self::Unreadable { .. } => "Corrupt",
@@ -422,7 +441,10 @@ impl Error {
             } => libc::EROFS,
             Self::AfterCommit(inner) => inner.errno(),
             // io-engine's errno for what a pool of another kind could do.
-            Self::NoThinPool { .. } | Self::NoThinTarget | Self::NotThin { .. } => libc::ENOTSUP,
+            Self::NoThinPool { .. }
+            | Self::NoThinTarget
+            | Self::NoSnapshotTarget
+            | Self::NotThin { .. } => libc::ENOTSUP,
             _ => match self.class() {
                 Class::NotFound => libc::ENOENT,
                 Class::AlreadyExists => libc::EEXIST,
@@ -469,6 +491,9 @@ impl Error {
             | Self::ThinPoolState { .. }
             | Self::ThinPoolMismatch { .. }
             | Self::NotThin { .. }
+            | Self::HasSnapshots { .. }
+            | Self::NoSnapshotTarget
+            | Self::SnapshotLost(_)
             | Self::NotActive(_) => Class::Precondition,
             Self::Unsupported(_) => Class::Unsupported,
             Self::Unreadable { .. } | Self::BadBackup { .. } => Class::Corrupt,

@@ -14,6 +14,7 @@ use lvm_dm::{DeviceEntry, DeviceId, DeviceInfo, DmUuid, UdevFlags};
 use lvm_meta::Lv;
 
 use crate::apply::{Link, Step};
+use crate::cow::{self, Group};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::tags::LvTags;
@@ -49,6 +50,7 @@ impl StoragePool {
             }
             let devices = self.inner.mapper.list().map_err(Error::Dm)?;
             !cut_devices(&self.inner, &open, &devices)?.is_empty()
+                || cow::mend::is_needed(&self.inner, &open, &devices)?
                 || has_cut_pool(&self.inner, &open)?
                 || cut_lvs(&self.inner, &open).next().is_some()
                 || !open.mdas.agrees()
@@ -71,6 +73,7 @@ impl StoragePool {
         for pool in &pools {
             thin::stack::mend(inner, &open, pool)?;
         }
+        cow::mend::mend(inner, &open)?;
         let cut = cut_devices(inner, &open, &inner.mapper.list().map_err(Error::Dm)?)?;
         open.change(inner, "", |change| {
             let mut steps = Vec::new();
@@ -98,8 +101,12 @@ impl StoragePool {
                     Some(device) if device.open_count > 0 => continue,
                     Some(device) => {
                         let remove = activate::deactivate(inner, open, lv, &device)?;
-                        [remove, Step::Settle]
+                        // The store of a snapshot on its way out: its layer is below.
+                        let cow = cow::mend::remove_cow(inner, open, lv)?;
+                        [remove]
                             .into_iter()
+                            .chain(cow)
+                            .chain([Step::Settle])
                             .for_each(|step| change.step(step));
                     }
                     None => {}
@@ -109,6 +116,7 @@ impl StoragePool {
             change.step(Step::Commit);
             Ok(())
         })?;
+        cow::mend::sweep(inner, &open)?;
         open.mark_disks()
     }
 }
@@ -140,7 +148,7 @@ fn cut_lvs<'a>(inner: &Inner, open: &'a OpenVg) -> impl Iterator<Item = &'a Lv> 
         .filter(move |lv| is_seen && LvTags::read(lv.tags()).creating)
 }
 
-/// The plain LV devices of the VG that look cut.  Devices of layers, whose uuid has a suffix, are LVM's business.
+/// The plain LV devices of the VG that look cut.  Layers, whose uuid has a suffix, are looked at with their LVs.
 fn cut_devices(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<Cut>, Error> {
     if inner.has_own_devices() {
         return Ok(Vec::new());
@@ -153,7 +161,7 @@ fn cut_devices(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<
     };
     let present = inner.nodes.present(open.vg.name());
     let lacks_node = |lv: &Lv, device: &DeviceInfo| {
-        let link = lv.is_visible().then(|| lv.name());
+        let link = open.vg.is_visible(lv).then(|| lv.name());
         present
             .as_ref()
             .is_some_and(|present| present.lacks(&device.name, link))
@@ -185,6 +193,8 @@ fn diagnose(open: &OpenVg, lv: Option<&Lv>, device: &DeviceInfo) -> Option<Mend>
         // Something uses it: better a device too many than data pulled away.
         None if !idle => None,
         None => Some(Mend::Remove),
+        // Origins and snapshots are mended as a group.
+        Some(lv) if Group::of(&open.vg, lv).is_some() => None,
         // LVs that this crate does not map are LVM's to mend.
         Some(lv) if open.check_mappable(lv).is_err() => None,
         Some(_) if device.suspended || !device.live_table => Some(Mend::Resume),

@@ -6,6 +6,7 @@ use lvm_meta::VgName;
 use uuid::Uuid;
 
 use crate::apply::Step;
+use crate::cow::Group;
 use crate::disk::same_disks;
 use crate::open_vg::{Change, OpenVg};
 use crate::replica;
@@ -170,9 +171,11 @@ fn deactivate_all(system: &System, change: &mut Change<'_>) -> Result<(), Error>
         if let Some(pool) = PoolLv::named(&open.vg, lv.name()) {
             pools.push(pool);
         } else if (tags.is_ours() || tags.snapshot.is_some())
-            && let Some(device) = open.kernel_device(&system.inner, lv)?
+            && open.kernel_device(&system.inner, lv)?.is_some()
+            // Snapshots go with their origin.
+            && Group::of(&open.vg, lv).is_none_or(|group| group.origin.name() == lv.name())
         {
-            steps.push(activate::deactivate(&system.inner, open, lv, &device)?);
+            steps.extend(activate::deactivate_with_snapshots(&system.inner, open, lv)?);
         }
     }
     for pool in pools {
