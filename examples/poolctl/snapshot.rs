@@ -46,7 +46,9 @@ pub(crate) fn run(system: &System, command: &SnapshotCommand) -> Result<Answer, 
         SnapshotCommand::Show { uuid } => Answer::One(to_json(&system.snapshot_info(parse_uuid(uuid)?)?)),
         SnapshotCommand::Resize { uuid, size } => {
             let (uuid, size) = (parse_uuid(uuid)?, parse_size(size)?);
-            Answer::One(to_json(&system.pool_of_snapshot(uuid)?.extend_snapshot(uuid, size)?))
+            Answer::One(to_json(
+                &system.pool_of_snapshot(uuid)?.extend_snapshot(uuid, size)?,
+            ))
         }
         SnapshotCommand::Destroy { uuid } => {
             let uuid = parse_uuid(uuid)?;

@@ -66,59 +66,58 @@ impl StoragePool {
 
     /// As [`StoragePool::recover`]; the caller holds the VG's lock.
     pub(crate) fn recover_locked(&self) -> Result<(), Error> {
-        let inner = &*self.inner;
-        inner.sweep_nodes(self.name())?;
-        let mut open = self.fresh()?;
-        let pools = thin_pools(&open);
-        for pool in &pools {
-            thin::stack::mend(inner, &open, pool)?;
+        recover_open(&self.inner, &mut *self.fresh()?)
+    }
+}
+
+/// Finishes or undoes what a crash cut in a VG as it is on disk now.  The caller holds its lock.
+pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
+    inner.sweep_nodes(open.vg.name())?;
+    let pools = thin_pools(open);
+    for pool in &pools {
+        thin::stack::mend(inner, open, pool)?;
+    }
+    cow::mend::mend(inner, open)?;
+    let cut = cut_devices(inner, open, &inner.mapper.list().map_err(Error::Dm)?)?;
+    open.change(inner, "", |change| {
+        let mut steps = Vec::new();
+        for cut in &cut {
+            steps.extend(mend_steps(inner, change.open(), cut)?);
         }
-        cow::mend::mend(inner, &open)?;
-        let cut = cut_devices(inner, &open, &inner.mapper.list().map_err(Error::Dm)?)?;
-        open.change(inner, "", |change| {
+        steps.push(Step::Settle);
+        steps.into_iter().for_each(|step| change.step(step));
+        Ok(())
+    })?;
+    for pool in &pools {
+        thin::protocol::settle(inner, open, pool)?;
+    }
+    let names: Vec<String> = cut_lvs(inner, open).map(|lv| lv.name().to_string()).collect();
+    open.change(inner, "finish what was cut", |change| {
+        // A commit that reached some areas only: the next one reaches all.
+        if !change.open().mdas.agrees() {
+            change.edit();
+        }
+        for name in &names {
+            let open = change.open();
+            let Some(lv) = open.vg.lv(name) else { continue };
             let mut steps = Vec::new();
-            for cut in &cut {
-                steps.extend(mend_steps(inner, change.open(), cut)?);
+            match open.kernel_device(inner, lv)? {
+                // Its creator lives and is zeroing it.
+                Some(device) if device.open_count > 0 => continue,
+                Some(device) => steps.push(activate::deactivate(inner, open, lv, &device)?),
+                None => {}
             }
+            // The store of a snapshot on its way out has a layer, too.
+            steps.extend(cow::mend::remove_cow(inner, open, lv)?);
             steps.push(Step::Settle);
             steps.into_iter().for_each(|step| change.step(step));
-            Ok(())
-        })?;
-        for pool in &pools {
-            thin::protocol::settle(inner, &mut open, pool)?;
+            change.edit().remove_lv(name).map_err(Error::Meta)?;
         }
-        let names: Vec<String> = cut_lvs(inner, &open).map(|lv| lv.name().to_string()).collect();
-        open.change(inner, "finish what was cut", |change| {
-            // A commit that reached some areas only: the next one reaches all.
-            if !change.open().mdas.agrees() {
-                change.edit();
-            }
-            for name in &names {
-                let open = change.open();
-                let Some(lv) = open.vg.lv(name) else { continue };
-                match open.kernel_device(inner, lv)? {
-                    // Its creator lives and is zeroing it.
-                    Some(device) if device.open_count > 0 => continue,
-                    Some(device) => {
-                        let remove = activate::deactivate(inner, open, lv, &device)?;
-                        // The store of a snapshot on its way out: its layer is below.
-                        let cow = cow::mend::remove_cow(inner, open, lv)?;
-                        [remove]
-                            .into_iter()
-                            .chain(cow)
-                            .chain([Step::Settle])
-                            .for_each(|step| change.step(step));
-                    }
-                    None => {}
-                }
-                change.edit().remove_lv(name).map_err(Error::Meta)?;
-            }
-            change.step(Step::Commit);
-            Ok(())
-        })?;
-        cow::mend::sweep(inner, &open)?;
-        open.mark_disks()
-    }
+        change.step(Step::Commit);
+        Ok(())
+    })?;
+    cow::mend::sweep(inner, open)?;
+    open.mark_disks()
 }
 
 /// The thin pools of a VG that this host's kernel can have.

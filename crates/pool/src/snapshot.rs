@@ -108,7 +108,9 @@ fn describe(
         txn_id: text(tags.txn_id),
         create_time: text(tags.create_time),
         size,
-        allocated: fill.and_then(|fill| fill.used).unwrap_or_else(|| view.allocated(lv)),
+        allocated: fill
+            .and_then(|fill| fill.used)
+            .unwrap_or_else(|| view.allocated(lv)),
         num_clones: clones.get(&uuid).copied().unwrap_or(0),
         valid: tags.is_whole() && serves,
         kind,

@@ -3,6 +3,7 @@
 stamp.py write DEV BLOCKS SEQFILE [COUNT]  writes blocks 1, 2, 3, ... in a ring of BLOCKS at the start of DEV, past the page
                                            cache; SEQFILE holds the last acknowledged number.  Ends at SIGTERM or after COUNT.
 stamp.py check DEV BLOCKS SEQFILE          DEV holds exactly the state after the last acknowledged write or the one after it
+stamp.py between DEV BLOCKS FIRST LAST     DEV holds exactly the state after one write of FIRST to LAST
 """
 import mmap
 import os
@@ -37,6 +38,10 @@ def write(device, blocks, path, count=0):
 
 
 def check(device, blocks, path):
+    between(device, blocks, last(path), last(path) + 1)
+
+
+def between(device, blocks, first, final):
     fd = os.open(device, os.O_RDONLY | os.O_DIRECT)
     buffer = mmap.mmap(-1, blocks * BLOCK)
     at = 0
@@ -51,10 +56,10 @@ def check(device, blocks, path):
         want = max(top - (top - place) % blocks, 0)
         if block != stamp(want):
             sys.exit(f"block {place} is not write {want} of {top}")
-    if not last(path) <= top <= last(path) + 1:
-        sys.exit(f"the newest write is {top}, acknowledged were {last(path)}")
+    if not int(first) <= top <= int(final):
+        sys.exit(f"the newest write is {top}, none of {first} to {final}")
     print(top)
 
 
 verb, device, blocks, path, *rest = sys.argv[1:]
-{"write": write, "check": check}[verb](device, int(blocks), path, *map(int, rest))
+{"write": write, "check": check, "between": between}[verb](device, int(blocks), path, *map(int, rest))

@@ -80,24 +80,30 @@ fn steps(inner: &Inner, open: &OpenVg, group: &Group<'_>) -> Result<Vec<Step>, E
         };
     };
     let mut steps = Vec::new();
+    let present = inner.nodes.present(open.vg.name());
     let layers = group
         .members
         .iter()
         .map(|member| Ok((member.cow(&open.vg)?, member.store)))
         .collect::<Result<Vec<_>, Error>>()?;
     for (layer, lv) in [(group.real()?, group.origin)].into_iter().chain(layers) {
-        if let Some(info) = layer.info(inner)?.filter(is_cut_device) {
-            steps.extend(match is_stopped(&info) {
-                true => vec![layer.load(open.table_of_part(lv)?), layer.resume()],
-                false => vec![Step::Clear { uuid: layer.uuid }],
-            });
+        let Some(info) = layer.info(inner)? else {
+            continue;
+        };
+        if is_stopped(&info) {
+            steps.extend([layer.load(open.table_of_part(lv)?), layer.resume()]);
+        } else if info.inactive_table {
+            steps.push(Step::Clear { uuid: layer.uuid });
+        } else if present
+            .as_ref()
+            .is_some_and(|present| present.lacks(&info.name, None))
+        {
+            // Resuming what is not suspended changes nothing but that its node is made.
+            steps.push(layer.resume());
         }
     }
     for member in &group.members {
-        let Some(info) = open
-            .kernel_device(inner, member.store)?
-            .filter(is_cut_device)
-        else {
+        let Some(info) = open.kernel_device(inner, member.store)?.filter(is_cut_device) else {
             continue;
         };
         let uuid = member.uuid(&open.vg);

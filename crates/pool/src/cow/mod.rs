@@ -13,6 +13,8 @@ mod group;
 pub(crate) mod mend;
 pub(crate) mod sizes;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use group::{Group, Member, next_link_name};
 

@@ -7,8 +7,8 @@
 use lvm_dm::{NodeMode, SuspendFlags, UdevFlags};
 use lvm_meta::Lv;
 
-use super::group::{Group, Member};
 use super::check_target;
+use super::group::{Group, Member};
 use crate::apply::Step;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
@@ -34,7 +34,11 @@ impl Group<'_> {
             steps.extend(real.activate(open.table_of_part(self.origin)?));
         }
         let has_udev = inner.mapper.node_mode() == NodeMode::Udev;
-        let first = if has_udev { NOT_YET } else { UdevFlags::LOW_PRIORITY };
+        let first = if has_udev {
+            NOT_YET
+        } else {
+            UdevFlags::LOW_PRIORITY
+        };
         for member in &self.members {
             let cow = member.cow(self.vg)?;
             if cow.info(inner)?.is_none() {
@@ -181,12 +185,7 @@ impl Group<'_> {
     }
 
     /// Maps what is staged for a snapshot.
-    pub(super) fn resume(
-        &self,
-        open: &OpenVg,
-        member: &Member<'_>,
-        flags: UdevFlags,
-    ) -> Result<Step, Error> {
+    pub(super) fn resume(&self, open: &OpenVg, member: &Member<'_>, flags: UdevFlags) -> Result<Step, Error> {
         activate::resume(open, member.store, flags)
     }
 

@@ -24,9 +24,7 @@ impl StoragePool {
         let description = format!("snapshot {} of replica {}", request.uuid, request.source);
         let lock = self.inner.lock_vg(self.name())?;
         let plan = |change: &mut Change<'_>| self.plan_cow(change, request.source, size, name, tags);
-        let ((), stall) = self
-            .changeable()?
-            .change_timed(&self.inner, &description, plan)?;
+        let ((), stall) = self.changeable()?.change_timed(&self.inner, &description, plan)?;
         drop(lock);
         let info = self.snapshot(request.uuid)?;
         Ok(TakenSnapshot { info, stall })
@@ -180,8 +178,7 @@ impl StoragePool {
             };
             let member = group.member(&name);
             let is_active = open.kernel_device(&self.inner, store)?.is_some();
-            let is_lost =
-                |member| cow::fill::fill(&self.inner, open, member, is_active).is_lost;
+            let is_lost = |member| cow::fill::fill(&self.inner, open, member, is_active).is_lost;
             if member.is_none_or(is_lost) {
                 return Err(Error::SnapshotLost(name));
             }

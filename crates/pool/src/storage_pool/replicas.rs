@@ -130,7 +130,11 @@ impl StoragePool {
         })
     }
 
-    pub(super) fn plan_removal(&self, change: &mut crate::open_vg::Change<'_>, name: &str) -> Result<(), Error> {
+    pub(super) fn plan_removal(
+        &self,
+        change: &mut crate::open_vg::Change<'_>,
+        name: &str,
+    ) -> Result<(), Error> {
         let open = change.open();
         let lv = open
             .vg

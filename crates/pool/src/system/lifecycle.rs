@@ -9,6 +9,7 @@ use crate::apply::Step;
 use crate::cow::Group;
 use crate::disk::same_disks;
 use crate::open_vg::{Change, OpenVg};
+use crate::recover::recover_open;
 use crate::replica;
 use crate::system::System;
 use crate::tags::{self, LvTags};
@@ -74,7 +75,7 @@ impl System {
                 }
                 match activate::prepare(inner, open, lv).and_then(|()| activate::activate(inner, open, lv)) {
                     Ok(activate) => steps.extend(activate),
-                    Err(Error::Unsupported(_) | Error::Refused { .. }) => {}
+                    Err(Error::Unsupported(_) | Error::Refused { .. } | Error::NoSnapshotTarget) => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -100,6 +101,8 @@ impl System {
             return Ok(());
         }
         open.check_writable(&self.inner)?;
+        // What a cut change left of devices must not stay behind.
+        recover_open(&self.inner, &mut open)?;
         open.change(&self.inner, "export pool", |change| {
             deactivate_all(self, change)?;
             let tags = tags_but(change.open(), tags::OWNER);
@@ -135,6 +138,8 @@ impl System {
                     lvs,
                 });
             }
+            // What a cut change left of devices must not stay behind.
+            recover_open(inner, &mut open)?;
             // One commit makes it a VG without LVs that says it is going: what follows can be cut anywhere.
             open.change(inner, "destroy pool", |change| {
                 deactivate_all(self, change)?;
