@@ -10,6 +10,7 @@ use lvm_meta::Lv;
 use super::check_target;
 use super::group::{Group, Member};
 use crate::apply::Step;
+use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::{Error, activate, naming};
@@ -30,7 +31,7 @@ impl Group<'_> {
         check_target(inner)?;
         let mut steps = Vec::new();
         let real = self.real()?;
-        if real.info(inner)?.is_none() {
+        if !is_live(inner, &real)? {
             steps.extend(real.activate(open.table_of_part(self.origin)?));
         }
         let has_udev = inner.mapper.node_mode() == NodeMode::Udev;
@@ -41,7 +42,7 @@ impl Group<'_> {
         };
         for member in &self.members {
             let cow = member.cow(self.vg)?;
-            if cow.info(inner)?.is_none() {
+            if !is_live(inner, &cow)? {
                 steps.extend(cow.activate(open.table_of_part(member.store)?));
             }
             steps.push(self.create(member)?);
@@ -196,6 +197,10 @@ impl Group<'_> {
             link: Some(open.link(lv)?),
         })
     }
+}
+
+fn is_live(inner: &Inner, layer: &Layer) -> Result<bool, Error> {
+    Ok(layer.info(inner)?.is_some_and(|info| info.live_table))
 }
 
 impl Member<'_> {
