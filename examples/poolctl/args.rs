@@ -55,7 +55,7 @@ pub(crate) enum Command {
     /// Replicas: logical volumes of a pool.
     #[command(subcommand)]
     Replica(ReplicaCommand),
-    /// Snapshots of thin replicas.
+    /// Snapshots of replicas.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
     /// Clones: thin replicas that begin as a snapshot is.
@@ -213,7 +213,7 @@ pub(crate) enum Zero {
 
 #[derive(Subcommand)]
 pub(crate) enum SnapshotCommand {
-    /// Take a snapshot of a thin replica, under I/O if it is active.
+    /// Take a snapshot of a replica, under I/O if it is active.
     Create {
         replica: String,
         uuid: String,
@@ -225,11 +225,16 @@ pub(crate) enum SnapshotCommand {
         /// The volume that it belongs to.
         #[arg(long)]
         entity_id: String,
+        /// Space for what is overwritten of a thick replica; a thin one needs none.
+        #[arg(long)]
+        size: Option<String>,
     },
     /// List all snapshots, or those of a replica.
     List { replica: Option<String> },
     /// Show one snapshot.
     Show { uuid: String },
+    /// Give a thick replica's snapshot more space, online; the same size is success.
+    Resize { uuid: String, size: String },
     /// Destroy a snapshot; its replica and clones stay.
     Destroy { uuid: String },
 }

@@ -1,6 +1,6 @@
 //! `poolctl snapshot ...` and `poolctl clone ...`
 
-use lvm_native::pool::{CreateClone, CreateSnapshot, Error, SnapshotInfo, System, parse_uuid};
+use lvm_native::pool::{CreateClone, CreateSnapshot, Error, SnapshotInfo, System, parse_size, parse_uuid};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -15,6 +15,8 @@ const COLUMNS: &[&str] = &[
     "size",
     "allocated",
     "num_clones",
+    "kind",
+    "valid",
     "create_time",
 ];
 
@@ -26,9 +28,12 @@ pub(crate) fn run(system: &System, command: &SnapshotCommand) -> Result<Answer, 
             name,
             txn,
             entity_id,
+            size,
         } => {
             let (source, uuid) = (parse_uuid(replica)?, parse_uuid(uuid)?);
-            let taken = system.create_snapshot(&CreateSnapshot::new(source, uuid, name, entity_id, txn))?;
+            let mut request = CreateSnapshot::new(source, uuid, name, entity_id, txn);
+            request.size = size.as_deref().map(parse_size).transpose()?;
+            let taken = system.create_snapshot(&request)?;
             let mut object = to_json(&taken.info);
             object["stall_us"] = json!(u64::try_from(taken.stall.as_micros()).unwrap_or(u64::MAX));
             Answer::One(object)
@@ -39,6 +44,12 @@ pub(crate) fn run(system: &System, command: &SnapshotCommand) -> Result<Answer, 
             Answer::Many(found.iter().map(to_json).collect(), COLUMNS)
         }
         SnapshotCommand::Show { uuid } => Answer::One(to_json(&system.snapshot_info(parse_uuid(uuid)?)?)),
+        SnapshotCommand::Resize { uuid, size } => {
+            let (uuid, size) = (parse_uuid(uuid)?, parse_size(size)?);
+            Answer::One(to_json(
+                &system.pool_of_snapshot(uuid)?.extend_snapshot(uuid, size)?,
+            ))
+        }
         SnapshotCommand::Destroy { uuid } => {
             let uuid = parse_uuid(uuid)?;
             system.pool_of_snapshot(uuid)?.destroy_snapshot(uuid)?;
@@ -81,6 +92,9 @@ fn to_json(snapshot: &SnapshotInfo) -> Value {
         // Nothing keeps a snapshot from being destroyed, so none waits for its clones to go.
         "discarded": false,
         "valid": snapshot.valid,
+        "kind": snapshot.kind.as_str(),
+        "store_size": snapshot.store_size,
+        "store_used": snapshot.store_used,
         "pool": snapshot.pool,
         "pool_uuid": snapshot.pool_uuid.to_string(),
     })

@@ -15,6 +15,7 @@ mod kernel;
 mod mapper;
 mod name;
 mod nodes;
+mod snapshot_store;
 #[cfg(feature = "devicemapper")]
 mod stratis;
 mod sys;
@@ -34,6 +35,7 @@ pub use error::Error;
 pub use kernel::Kernel;
 pub use mapper::{Backend, BlockIo, DeviceMapper, EventSource, NodeMode, OpenMode};
 pub use name::{DmName, DmUuid};
+pub use snapshot_store::SnapshotStore;
 #[cfg(feature = "devicemapper")]
 pub use stratis::Stratis;
 pub use table::{Table, TargetLine};

@@ -7,7 +7,9 @@ use lvm_dm::{DeviceId, DeviceInfo, NodeMode, SuspendFlags, UdevFlags};
 use lvm_meta::Lv;
 
 use crate::apply::Step;
+use crate::cow::Group;
 use crate::error::Refusal;
+use crate::layer::HIDDEN;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::thin::{PoolLv, stack};
@@ -25,13 +27,30 @@ pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<(), Error
 }
 
 /// The steps that make an LV's device; the nodes need a [`Step::Settle`] after them.
-pub(crate) fn activate(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<[Step; 2], Error> {
+///
+/// The snapshots of an origin come with it.
+pub(crate) fn activate(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Vec<Step>, Error> {
+    if let Some(group) = Group::of(&open.vg, lv) {
+        check_allowed(inner, open, lv)?;
+        return group.activate(inner, open);
+    }
     let (create, resume) = (create(inner, open, lv)?, resume(open, lv, UdevFlags::empty())?);
-    Ok([create, resume])
+    Ok(vec![create, resume])
 }
 
 /// Makes the device and loads its table.
 pub(crate) fn create(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Step, Error> {
+    check_allowed(inner, open, lv)?;
+    Ok(Step::Create {
+        name: naming::dm_name(open.vg.name(), lv.name())?,
+        uuid: naming::dm_uuid(&open.vg.id(), &lv.id()),
+        table: open.table(inner, lv)?,
+        read_only: !lv.is_writable(),
+    })
+}
+
+/// Refuses an LV that metadata or host do not let us map.
+fn check_allowed(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<(), Error> {
     let refuse = |why| {
         Err(Error::Refused {
             vg: open.vg.name().into(),
@@ -48,12 +67,30 @@ pub(crate) fn create(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Step, Erro
     {
         return refuse(Refusal::NotActivated(lv.name().into()));
     }
-    Ok(Step::Create {
+    Ok(())
+}
+
+/// The steps that zero the beginning of a new LV before any text names it, by a device that is gone afterwards.
+pub(crate) fn zero_new(open: &OpenVg, lv: &Lv, length: u64) -> Result<[Step; 6], Error> {
+    let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
+    let create = Step::Create {
         name: naming::dm_name(open.vg.name(), lv.name())?,
-        uuid: naming::dm_uuid(&open.vg.id(), &lv.id()),
-        table: open.table(inner, lv)?,
-        read_only: !lv.is_writable(),
-    })
+        uuid: uuid.clone(),
+        table: open.table_of_part(lv)?,
+        read_only: false,
+    };
+    let resume = Step::Resume {
+        uuid: uuid.clone(),
+        flags: HIDDEN,
+        link: None,
+    };
+    let remove = Step::Remove {
+        uuid: uuid.clone(),
+        flags: HIDDEN,
+        link: None,
+    };
+    let zero = Step::Zero { uuid, length };
+    Ok([create, resume, Step::Settle, zero, remove, Step::Settle])
 }
 
 /// Maps what is staged and lets I/O go.
@@ -94,20 +131,41 @@ pub(crate) fn reload(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<[Step; 2],
 /// # Errors
 /// [`Error::Busy`]; [`Error::Unsupported`] for what this crate does not map.
 pub(crate) fn deactivate(inner: &Inner, open: &OpenVg, lv: &Lv, device: &DeviceInfo) -> Result<Step, Error> {
-    let device = &once_unused(inner, device)?;
-    if device.open_count > 0 {
-        return Err(Error::Busy {
-            replica: lv.name().into(),
-            device: device.name.to_string(),
-            open_count: device.open_count,
-        });
-    }
+    check_unused(inner, lv, device)?;
     open.check_mappable(lv)?;
     let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
     Ok(Step::Remove {
         uuid,
         flags: UdevFlags::empty(),
         link: Some(open.link(lv)?),
+    })
+}
+
+/// As [`deactivate`]; the snapshots of an origin go with it.  No steps for what has no device.
+pub(crate) fn deactivate_with_snapshots(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Vec<Step>, Error> {
+    if let Some(group) = Group::of(&open.vg, lv) {
+        return group.deactivate(inner, open);
+    }
+    let device = open.kernel_device(inner, lv)?;
+    device
+        .map(|device| deactivate(inner, open, lv, &device))
+        .into_iter()
+        .collect()
+}
+
+/// Refuses a device that somebody has open.
+///
+/// # Errors
+/// [`Error::Busy`].
+pub(crate) fn check_unused(inner: &Inner, lv: &Lv, device: &DeviceInfo) -> Result<(), Error> {
+    let device = &once_unused(inner, device)?;
+    if device.open_count == 0 {
+        return Ok(());
+    }
+    Err(Error::Busy {
+        replica: lv.name().into(),
+        device: device.name.to_string(),
+        open_count: device.open_count,
     })
 }
 

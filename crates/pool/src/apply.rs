@@ -6,13 +6,14 @@
 //! a device is suspended.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lvm_dm::{Cookie, DeviceId, DeviceMapper, DmName, DmUuid, SuspendFlags, Table, UdevFlags};
 use lvm_meta::{MdaSet, RawText};
 
 use crate::Error;
 use crate::nodes::Nodes;
+use crate::table_on::TableOn;
 
 /// One thing to do, and what undoes it as long as nothing is committed.
 #[derive(Clone, Debug)]
@@ -22,6 +23,13 @@ pub(crate) enum Step {
         name: DmName,
         uuid: DmUuid,
         table: Table,
+        read_only: bool,
+    },
+    /// As [`Step::Create`], on devices that may be made by the steps before.
+    CreateOn {
+        name: DmName,
+        uuid: DmUuid,
+        table: TableOn,
         read_only: bool,
     },
     /// Stage a table.  Undone by dropping it.
@@ -37,6 +45,12 @@ pub(crate) enum Step {
         table: Table,
         old: Table,
         flags: UdevFlags,
+    },
+    /// As [`Step::Load`], on devices that may be made by the steps before.
+    LoadOn {
+        uuid: DmUuid,
+        table: TableOn,
+        read_only: bool,
     },
     /// Drop a staged table.
     Clear { uuid: DmUuid },
@@ -93,6 +107,11 @@ impl Kernel<'_> {
     /// Before the commit: the step's error, with everything undone.  From the first header that has it:
     /// [`Error::AfterCommit`]; the remaining steps were tried all the same, so that nothing stays suspended.
     pub(crate) fn apply(&self, new: Option<NewText<'_>>, steps: &[Step]) -> Result<(), Error> {
+        self.apply_timed(new, steps).map(drop)
+    }
+
+    /// As [`Kernel::apply`], telling how long I/O stood still at most: from the first suspend to the last resume.
+    pub(crate) fn apply_timed(&self, new: Option<NewText<'_>>, steps: &[Step]) -> Result<Duration, Error> {
         let at = steps.iter().position(|step| matches!(step, Step::Commit));
         let (before, after) = match at {
             Some(at) => (&steps[..at], &steps[at + 1..]),
@@ -103,6 +122,8 @@ impl Kernel<'_> {
             cookie: None,
             links: Vec::new(),
             done: Vec::new(),
+            stopped: None,
+            stall: Duration::ZERO,
         };
         match new {
             None => run.before(before).inspect_err(|_| run.undo())?,
@@ -132,7 +153,8 @@ impl Kernel<'_> {
         run.after(after).map_err(|error| match at {
             Some(_) => Error::AfterCommit(Box::new(error)),
             None => error,
-        })
+        })?;
+        Ok(run.stall)
     }
 }
 
@@ -143,6 +165,9 @@ struct Run<'a, 's> {
     /// For each event: is the device there, and its link, if it has one.
     links: Vec<(bool, Option<&'s Link>)>,
     done: Vec<&'s Step>,
+    /// When the first device was stopped, and how long it was from then to the last resume.
+    stopped: Option<Instant>,
+    stall: Duration,
 }
 
 impl<'s> Run<'_, 's> {
@@ -171,13 +196,13 @@ impl<'s> Run<'_, 's> {
                 uuid,
                 table,
                 read_only,
-            } => {
-                mapper.create(name, uuid).map_err(Error::Dm)?;
-                if let Err(error) = mapper.load(DeviceId::Uuid(uuid), table, *read_only) {
-                    let _ = self.remove(uuid, UdevFlags::empty());
-                    return Err(Error::Dm(error));
-                }
-            }
+            } => self.create(name, uuid, table, *read_only)?,
+            Step::CreateOn {
+                name,
+                uuid,
+                table,
+                read_only,
+            } => self.create(name, uuid, &table.table(mapper)?, *read_only)?,
             Step::Load {
                 uuid,
                 table,
@@ -200,10 +225,21 @@ impl<'s> Run<'_, 's> {
                 }
                 replaced?;
             }
+            Step::LoadOn {
+                uuid,
+                table,
+                read_only,
+            } => {
+                let table = table.table(mapper)?;
+                mapper
+                    .load(DeviceId::Uuid(uuid), &table, *read_only)
+                    .map_err(Error::Dm)?;
+            }
             Step::Clear { uuid } => drop(mapper.clear(DeviceId::Uuid(uuid)).map_err(Error::Dm)?),
             Step::Suspend { uuid, flags } => {
                 // A cookie that cannot be had must not strand a suspended device: get it first.
                 self.cookie()?;
+                self.stopped.get_or_insert_with(Instant::now);
                 mapper.suspend(DeviceId::Uuid(uuid), *flags).map_err(Error::Dm)?;
             }
             Step::Resume { uuid, flags, link } => {
@@ -211,6 +247,7 @@ impl<'s> Run<'_, 's> {
                 mapper
                     .resume(DeviceId::Uuid(uuid), *flags, cookie)
                     .map_err(Error::Dm)?;
+                self.stall = self.stopped.map_or(Duration::ZERO, |stopped| stopped.elapsed());
                 self.changed(true, link)?;
             }
             Step::Remove { uuid, flags, link } => {
@@ -226,6 +263,16 @@ impl<'s> Run<'_, 's> {
             }
             // `apply` commits between the steps before and after.
             Step::Commit => {}
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, name: &DmName, uuid: &DmUuid, table: &Table, read_only: bool) -> Result<(), Error> {
+        let mapper = self.kernel.mapper;
+        mapper.create(name, uuid).map_err(Error::Dm)?;
+        if let Err(error) = mapper.load(DeviceId::Uuid(uuid), table, read_only) {
+            let _ = self.remove(uuid, UdevFlags::empty());
+            return Err(Error::Dm(error));
         }
         Ok(())
     }
@@ -292,10 +339,10 @@ impl<'s> Run<'_, 's> {
         let mut stopped = Vec::new();
         for step in std::mem::take(&mut self.done).into_iter().rev() {
             match step {
-                Step::Create { uuid, .. } => {
+                Step::Create { uuid, .. } | Step::CreateOn { uuid, .. } => {
                     let _ = self.remove(uuid, UdevFlags::empty());
                 }
-                Step::Load { uuid, .. } => {
+                Step::Load { uuid, .. } | Step::LoadOn { uuid, .. } => {
                     let _ = mapper.clear(DeviceId::Uuid(uuid));
                 }
                 Step::Replace { uuid, old, flags, .. } => {

@@ -1,9 +1,12 @@
 //! The crate's error: a kind, a stable errno, and a class that maps to a gRPC status.
 
+mod kinds;
+
 use std::path::PathBuf;
 
 use lvm_meta::NameError;
 
+use self::kinds::{dm_kind, host_kind, meta_kind};
 use crate::host;
 
 /// Why an operation on a pool or a replica failed.
@@ -212,13 +215,29 @@ pub enum Error {
         size: u64,
     },
     /// The operation needs a thin replica.
-    #[error("replica {replica:?} is not thin: {why}")]
+    #[error("{replica:?} is not thin: {why}")]
     NotThin {
-        /// The replica.
+        /// The replica, or the snapshot.
         replica: String,
         /// What is needed it for.
         why: &'static str,
     },
+    /// The replica is the origin of classic snapshots, which would not survive it.
+    #[error("replica {replica:?} cannot be {what}: it has the snapshots {}", snapshots.join(", "))]
+    HasSnapshots {
+        /// The replica.
+        replica: String,
+        /// What was asked for.
+        what: &'static str,
+        /// The names of the snapshots' LVs.
+        snapshots: Vec<String>,
+    },
+    /// The kernel has no classic snapshots.
+    #[error("this kernel has no target \"snapshot\": its module dm-snapshot is missing")]
+    NoSnapshotTarget,
+    /// The snapshot's store was full, or failed: what it holds is not what the replica was.
+    #[error("snapshot {0:?} is lost: its store was full, or failed")]
+    SnapshotLost(String),
     /// The new metadata breaks a rule of LVM's: a mistake of this library, found before anything was written.
     #[error("the metadata of {vg:?} would be unsound: {finding}")]
     Unsound {
@@ -391,6 +410,9 @@ impl Error {
             Self::ThinPoolMismatch { .. } => "ThinPoolMismatch",
             Self::ThinPoolFull { .. } => "NoSpace",
             Self::NotThin { .. } => "NotThin",
+            Self::HasSnapshots { .. } => "HasSnapshots",
+            Self::NoSnapshotTarget => "NoSnapshotTarget",
+            Self::SnapshotLost(_) => "SnapshotLost",
             Self::Unsound { .. } => "Unsound",
             Self::Unsupported(_) => "Unsupported",
             Self::Unreadable { .. } => "Corrupt",
@@ -423,7 +445,9 @@ impl Error {
             } => libc::EROFS,
             Self::AfterCommit(inner) => inner.errno(),
             // io-engine's errno for what a pool of another kind could do.
-            Self::NoThinPool { .. } | Self::NoThinTarget | Self::NotThin { .. } => libc::ENOTSUP,
+            Self::NoThinPool { .. } | Self::NoThinTarget | Self::NoSnapshotTarget | Self::NotThin { .. } => {
+                libc::ENOTSUP
+            }
             _ => match self.class() {
                 Class::NotFound => libc::ENOENT,
                 Class::AlreadyExists => libc::EEXIST,
@@ -470,6 +494,9 @@ impl Error {
             | Self::ThinPoolState { .. }
             | Self::ThinPoolMismatch { .. }
             | Self::NotThin { .. }
+            | Self::HasSnapshots { .. }
+            | Self::NoSnapshotTarget
+            | Self::SnapshotLost(_)
             | Self::NotActive(_) => Class::Precondition,
             Self::Unsupported(_) => Class::Unsupported,
             Self::Unreadable { .. } | Self::BadBackup { .. } => Class::Corrupt,
@@ -536,79 +563,5 @@ impl DiskProblem {
             Self::Used(_) | Self::Last => "DiskNotEmpty",
             Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",
         }
-    }
-}
-
-fn of_io(source: &std::io::Error) -> (&'static str, Class, i32) {
-    let errno = source.raw_os_error().unwrap_or(libc::EIO);
-    match errno {
-        libc::EACCES | libc::EPERM => ("PermissionDenied", Class::Permission, errno),
-        _ => ("Io", Class::Internal, errno),
-    }
-}
-
-fn meta_kind(error: &lvm_meta::Error) -> (&'static str, Class, i32) {
-    use lvm_meta::Error as E;
-    match error {
-        E::Corrupt { .. } => ("Corrupt", Class::Corrupt, libc::EILSEQ),
-        E::Io { source, .. } => of_io(source),
-        E::TextTooLarge { .. } => ("MetadataFull", Class::NoSpace, libc::ENOSPC),
-        E::DeviceTooSmall { .. } => ("DiskTooSmall", Class::InvalidArgument, libc::EINVAL),
-        E::Poisoned => ("Reopen", Class::Internal, libc::EIO),
-        E::Conflict => ("Conflict", Class::Busy, libc::EBUSY),
-        E::Name(_) => ("InvalidName", Class::InvalidArgument, libc::EINVAL),
-        E::Id(_) | E::Geometry { .. } => ("InvalidArgument", Class::InvalidArgument, libc::EINVAL),
-        E::Change(change) => change_kind(change),
-        _ => ("Metadata", Class::Internal, libc::EIO),
-    }
-}
-
-fn change_kind(change: &lvm_meta::ChangeError) -> (&'static str, Class, i32) {
-    use lvm_meta::ChangeError as C;
-    match change {
-        C::Refused(_) => ("Refused", Class::Precondition, libc::EBUSY),
-        C::NoSuchLv(_) | C::NoSuchPv(_) => ("NotFound", Class::NotFound, libc::ENOENT),
-        C::LvExists(_) | C::LvIdExists(_) | C::PvExists(_) => {
-            ("AlreadyExists", Class::AlreadyExists, libc::EEXIST)
-        }
-        C::LvInUse { .. } | C::LvLocked(_) | C::PvInUse { .. } | C::PvKeysInUse(_) => {
-            ("Busy", Class::Busy, libc::EBUSY)
-        }
-        C::NotFree { .. } | C::Limit { .. } => ("NoSpace", Class::NoSpace, libc::ENOSPC),
-        C::NotResizable { .. } => ("Unsupported", Class::Unsupported, libc::ENOTSUP),
-        _ => ("InvalidArgument", Class::InvalidArgument, libc::EINVAL),
-    }
-}
-
-fn dm_kind(error: &lvm_dm::Error) -> (&'static str, Class, i32) {
-    use lvm_dm::Error as E;
-    let errno = error.errno();
-    match error {
-        E::NoDeviceMapper { .. } | E::Command { .. } | E::Io { .. }
-            if matches!(errno, libc::EACCES | libc::EPERM) =>
-        {
-            ("PermissionDenied", Class::Permission, errno)
-        }
-        E::NoDeviceMapper { .. } | E::Version(_) => ("NoDeviceMapper", Class::Precondition, errno),
-        E::Command { .. } if errno == libc::EBUSY => ("Busy", Class::Busy, errno),
-        E::Unsupported(_) => ("Unsupported", Class::Unsupported, errno),
-        E::UdevTimeout(_) => ("UdevTimeout", Class::Internal, errno),
-        _ => ("DeviceMapper", Class::Internal, errno),
-    }
-}
-
-fn host_kind(error: &host::Error) -> (&'static str, Class, i32) {
-    use host::Error as E;
-    match error {
-        E::LockTimeout { .. } => ("LockTimeout", Class::Busy, libc::EBUSY),
-        E::LockAccess { source, .. } | E::Io { source, .. } | E::DiskIo { source, .. } => of_io(source),
-        E::ConfigSyntax { .. } | E::ConfigValue { .. } | E::FilterPattern { .. } => {
-            ("Config", Class::Precondition, libc::EINVAL)
-        }
-        E::Suspended { .. } | E::Claimed { .. } | E::InUse { .. } => {
-            ("DiskInUse", Class::Precondition, libc::EBUSY)
-        }
-        E::NotADisk { .. } => ("InvalidDisk", Class::InvalidArgument, libc::ENOTBLK),
-        _ => ("Host", Class::Internal, libc::EIO),
     }
 }

@@ -89,6 +89,26 @@ pub struct ThinPoolInfo {
     pub state: &'static str,
 }
 
+/// Where a snapshot keeps what the replica was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotKind {
+    /// In the thin pool, beside the replica.
+    Thin,
+    /// In a store of its own, to which the replica's data is copied before it is overwritten.
+    Cow,
+}
+
+impl SnapshotKind {
+    /// `thin` or `cow`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Thin => "thin",
+            Self::Cow => "cow",
+        }
+    }
+}
+
 /// A snapshot's properties, as of one sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -107,12 +127,19 @@ pub struct SnapshotInfo {
     pub create_time: String,
     /// The size of the replica when it was taken.
     pub size: u64,
-    /// The space of the chunks that it has, shared ones included.
+    /// The space that it takes: of a thin one the chunks that it has, shared ones included; of a classic one what its store
+    /// holds, or the whole store when nobody counts that.
     pub allocated: u64,
     /// How many replicas are clones of it.
     pub num_clones: usize,
-    /// Everything is known of it that a snapshot is made with.
+    /// Everything is known of it that a snapshot is made with, and its store was never full.
     pub valid: bool,
+    /// Where it keeps what the replica was.
+    pub kind: SnapshotKind,
+    /// The size of its store; `None` for a thin one.
+    pub store_size: Option<u64>,
+    /// What of the store is in use: `None` for a thin one, and while it is not active, or lost.
+    pub store_used: Option<u64>,
     /// Its pool's name.
     pub pool: String,
     /// Its pool's UUID.

@@ -18,6 +18,7 @@
 mod activate;
 mod apply;
 mod backups;
+mod cow;
 mod disk;
 mod display_names;
 mod error;
@@ -25,6 +26,7 @@ mod extent_map;
 pub mod host;
 mod identity;
 mod info;
+mod layer;
 mod layout;
 mod naming;
 mod new_disk;
@@ -40,13 +42,14 @@ mod snapshot;
 mod storage_pool;
 mod system;
 mod table;
+mod table_on;
 mod tags;
 mod thin;
 
 pub use error::{Class, DiskProblem, Error, Refusal};
 pub use host::IoStats;
 pub use identity::{parse_uuid, pool_uuid};
-pub use info::{PoolInfo, ReplicaInfo, SnapshotInfo, State, ThinPoolInfo};
+pub use info::{PoolInfo, ReplicaInfo, SnapshotInfo, SnapshotKind, State, ThinPoolInfo};
 pub use layout::{Layout, parse_size};
 pub use request::{
     CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, Discards, RestorePool,

@@ -5,12 +5,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lvm_dm::{DeviceId, DeviceInfo, DeviceNumber};
 use lvm_meta::detail::Thin;
 use lvm_meta::{Ambiguity, Disk, FoundVg, LastCheck, LastPrint, Lv, MdaSet, Problem, PvId, Vg};
 
 use crate::apply::{Link, NewText, Step};
+use crate::cow::Group;
 use crate::display_names::DisplayNames;
 use crate::error::Refusal;
 use crate::scan::Scan;
@@ -165,8 +167,8 @@ impl OpenVg {
     /// The device-mapper table of an LV.
     ///
     /// # Errors
-    /// As [`table::table`], and [`Error::Unsupported`] for an LV on which others stand, such as a snapshot's origin:
-    /// LVM maps it in layers.
+    /// As [`table::table`], and [`Error::Unsupported`] for an LV on which others stand, such as a snapshot's origin,
+    /// which is mapped in layers: see [`Group`].
     pub(crate) fn table(&self, inner: &Inner, lv: &Lv) -> Result<lvm_dm::Table, Error> {
         self.table_with(lv, &|thin| {
             stack::pool_number(inner, self, &PoolLv::of(&self.vg, thin)?)
@@ -178,6 +180,9 @@ impl OpenVg {
     /// # Errors
     /// As [`OpenVg::table`], whether the devices below are there or not.
     pub(crate) fn check_mappable(&self, lv: &Lv) -> Result<(), Error> {
+        if let Some(group) = Group::of(&self.vg, lv) {
+            return group.check(self);
+        }
         let any = DeviceNumber { major: 0, minor: 0 };
         self.table_with(lv, &|_| Ok(any)).map(drop)
     }
@@ -266,6 +271,17 @@ impl OpenVg {
         description: &str,
         plan: impl FnOnce(&mut Change<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        self.change_timed(inner, description, plan)
+            .map(|(answer, _)| answer)
+    }
+
+    /// As [`OpenVg::change`], telling how long I/O stood still at most.
+    pub(crate) fn change_timed<R>(
+        &mut self,
+        inner: &Inner,
+        description: &str,
+        plan: impl FnOnce(&mut Change<'_>) -> Result<R, Error>,
+    ) -> Result<(R, Duration), Error> {
         if self.poisoned {
             return Err(Error::Meta(lvm_meta::Error::Poisoned));
         }
@@ -280,8 +296,8 @@ impl OpenVg {
         self.stale = edited;
         let answer = result?;
         if !edited {
-            inner.kernel().apply(None, &steps)?;
-            return Ok(answer);
+            let stall = inner.kernel().apply_timed(None, &steps)?;
+            return Ok((answer, stall));
         }
         self.vg.bump_seqno().map_err(Error::Meta)?;
         if let Some(finding) = self.checked.check(&self.vg).into_iter().next() {
@@ -300,14 +316,14 @@ impl OpenVg {
             });
         }
         let archived = inner.archive(self.vg.name(), &self.mdas, description);
-        let result = inner.kernel().apply(
+        let result = inner.kernel().apply_timed(
             Some(NewText {
                 mdas: &mut self.mdas,
                 text,
             }),
             &steps,
         );
-        self.stale = !matches!(result, Ok(()) | Err(Error::AfterCommit(_)));
+        self.stale = !matches!(result, Ok(_) | Err(Error::AfterCommit(_)));
         // The change stands or falls by itself; that an administrator could not go back is told with the pool's health.
         let kept = match self.stale {
             true => archived,
@@ -317,7 +333,7 @@ impl OpenVg {
             .err()
             .map(|error| format!("no backup of the metadata was kept: {error}"));
         self.poisoned = self.mdas.is_poisoned();
-        result.map(|()| answer)
+        result.map(|stall| (answer, stall))
     }
 }
 

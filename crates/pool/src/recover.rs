@@ -14,6 +14,7 @@ use lvm_dm::{DeviceEntry, DeviceId, DeviceInfo, DmUuid, UdevFlags};
 use lvm_meta::Lv;
 
 use crate::apply::{Link, Step};
+use crate::cow::{self, Group};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::tags::LvTags;
@@ -49,6 +50,7 @@ impl StoragePool {
             }
             let devices = self.inner.mapper.list().map_err(Error::Dm)?;
             !cut_devices(&self.inner, &open, &devices)?.is_empty()
+                || cow::mend::is_needed(&self.inner, &open, &devices)?
                 || has_cut_pool(&self.inner, &open)?
                 || cut_lvs(&self.inner, &open).next().is_some()
                 || !open.mdas.agrees()
@@ -64,57 +66,62 @@ impl StoragePool {
 
     /// As [`StoragePool::recover`]; the caller holds the VG's lock.
     pub(crate) fn recover_locked(&self) -> Result<(), Error> {
-        let inner = &*self.inner;
-        inner.sweep_nodes(self.name())?;
-        let mut open = self.fresh()?;
-        let pools = thin_pools(&open);
-        for pool in &pools {
-            thin::mend::mend(inner, &open, pool)?;
+        recover_open(&self.inner, &mut *self.fresh()?)
+    }
+}
+
+/// Finishes or undoes what a crash cut in a VG as it is on disk now.  The caller holds its lock.
+pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
+    inner.sweep_nodes(open.vg.name())?;
+    let pools = thin_pools(open);
+    for pool in &pools {
+        thin::mend::mend(inner, open, pool)?;
+    }
+    cow::mend::mend(inner, open)?;
+    let cut = cut_devices(inner, open, &inner.mapper.list().map_err(Error::Dm)?)?;
+    open.change(inner, "", |change| {
+        let mut steps = Vec::new();
+        for cut in &cut {
+            steps.extend(mend_steps(inner, change.open(), cut)?);
         }
-        let cut = cut_devices(inner, &open, &inner.mapper.list().map_err(Error::Dm)?)?;
-        open.change(inner, "", |change| {
+        steps.push(Step::Settle);
+        steps.into_iter().for_each(|step| change.step(step));
+        Ok(())
+    })?;
+    for pool in &pools {
+        match thin::protocol::settle(inner, open, pool) {
+            // It is told with the pool's health, and refuses changes of thin volumes; the others are there all the same.
+            Err(error) if is_thin_pools_own(&error) => {}
+            settled => settled?,
+        }
+    }
+    let names: Vec<String> = cut_lvs(inner, open).map(|lv| lv.name().to_string()).collect();
+    open.change(inner, "finish what was cut", |change| {
+        // A commit that reached some areas only: the next one reaches all.
+        if !change.open().mdas.agrees() {
+            change.edit();
+        }
+        for name in &names {
+            let open = change.open();
+            let Some(lv) = open.vg.lv(name) else { continue };
             let mut steps = Vec::new();
-            for cut in &cut {
-                steps.extend(mend_steps(inner, change.open(), cut)?);
+            match open.kernel_device(inner, lv)? {
+                // Its creator lives and is zeroing it.
+                Some(device) if device.open_count > 0 => continue,
+                Some(device) => steps.push(activate::deactivate(inner, open, lv, &device)?),
+                None => {}
             }
+            // The store of a snapshot on its way out has a layer, too.
+            steps.extend(cow::mend::remove_cow(inner, open, lv)?);
             steps.push(Step::Settle);
             steps.into_iter().for_each(|step| change.step(step));
-            Ok(())
-        })?;
-        for pool in &pools {
-            match thin::protocol::settle(inner, &mut open, pool) {
-                // It is told with the pool's health, and refuses changes of thin volumes; the others are there all the same.
-                Err(error) if is_thin_pools_own(&error) => {}
-                settled => settled?,
-            }
+            change.edit().remove_lv(name).map_err(Error::Meta)?;
         }
-        let names: Vec<String> = cut_lvs(inner, &open).map(|lv| lv.name().to_string()).collect();
-        open.change(inner, "finish what was cut", |change| {
-            // A commit that reached some areas only: the next one reaches all.
-            if !change.open().mdas.agrees() {
-                change.edit();
-            }
-            for name in &names {
-                let open = change.open();
-                let Some(lv) = open.vg.lv(name) else { continue };
-                match open.kernel_device(inner, lv)? {
-                    // Its creator lives and is zeroing it.
-                    Some(device) if device.open_count > 0 => continue,
-                    Some(device) => {
-                        let remove = activate::deactivate(inner, open, lv, &device)?;
-                        [remove, Step::Settle]
-                            .into_iter()
-                            .for_each(|step| change.step(step));
-                    }
-                    None => {}
-                }
-                change.edit().remove_lv(name).map_err(Error::Meta)?;
-            }
-            change.step(Step::Commit);
-            Ok(())
-        })?;
-        open.mark_disks()
-    }
+        change.step(Step::Commit);
+        Ok(())
+    })?;
+    cow::mend::sweep(inner, open)?;
+    open.mark_disks()
 }
 
 /// Does an error say that a thin pool cannot go on, and nothing of the metadata or the disks?
@@ -156,7 +163,7 @@ fn cut_lvs<'a>(inner: &Inner, open: &'a OpenVg) -> impl Iterator<Item = &'a Lv> 
         .filter(move |lv| is_seen && LvTags::read(lv.tags()).creating)
 }
 
-/// The plain LV devices of the VG that look cut.  Devices of layers, whose uuid has a suffix, are LVM's business.
+/// The plain LV devices of the VG that look cut.  Layers, whose uuid has a suffix, are looked at with their LVs.
 fn cut_devices(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<Cut>, Error> {
     if inner.has_own_devices() {
         return Ok(Vec::new());
@@ -169,7 +176,7 @@ fn cut_devices(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<
     };
     let present = inner.nodes.present(open.vg.name());
     let lacks_node = |lv: &Lv, device: &DeviceInfo| {
-        let link = lv.is_visible().then(|| lv.name());
+        let link = open.vg.is_visible(lv).then(|| lv.name());
         present
             .as_ref()
             .is_some_and(|present| present.lacks(&device.name, link))
@@ -201,6 +208,8 @@ fn diagnose(open: &OpenVg, lv: Option<&Lv>, device: &DeviceInfo) -> Option<Mend>
         // Something uses it: better a device too many than data pulled away.
         None if !idle => None,
         None => Some(Mend::Remove),
+        // Origins and snapshots are mended as a group.
+        Some(lv) if Group::of(&open.vg, lv).is_some() => None,
         // LVs that this crate does not map are LVM's to mend.
         Some(lv) if open.check_mappable(lv).is_err() => None,
         Some(_) if device.suspended || !device.live_table => Some(Mend::Resume),

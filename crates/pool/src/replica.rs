@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use lvm_meta::{Area, Lv, SegmentKind};
 use uuid::Uuid;
 
+use crate::cow::Member;
+use crate::cow::fill::{Fill, fill};
 use crate::info::{ReplicaInfo, State};
 use crate::naming::Ids;
 use crate::open_vg::OpenVg;
@@ -175,6 +177,11 @@ impl<'a> View<'a> {
             Some(thin) => self.usage.allocated(lv, &thin, self.is_active(lv)),
             None => self.size(lv),
         }
+    }
+
+    /// How full a snapshot's store is.
+    pub(crate) fn fill(&self, member: &Member<'_>) -> Fill {
+        fill(self.inner, self.open, member, self.is_active(member.store))
     }
 
     fn replica(&self, lv: &Lv, uuid: Uuid, tags: LvTags<'_>) -> ReplicaInfo {

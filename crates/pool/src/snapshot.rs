@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use lvm_meta::Lv;
 use uuid::Uuid;
 
-use crate::info::SnapshotInfo;
+use crate::cow::Group;
+use crate::info::{SnapshotInfo, SnapshotKind};
 use crate::open_vg::OpenVg;
 use crate::replica::{self, ActiveDevices, View};
 use crate::system::Inner;
 use crate::tags::{LvTags, SnapshotTags};
-use crate::{Error, identity};
+use crate::{Error, identity, thin};
 
 /// The UUID and tags of the snapshot that an LV is; `None` for LVs that are none.
 pub(crate) fn snapshot_of(lv: &Lv) -> Option<(Uuid, SnapshotTags<'_>)> {
@@ -86,6 +87,19 @@ fn describe(
     tags: &SnapshotTags<'_>,
 ) -> SnapshotInfo {
     let text = |value: Option<&str>| value.unwrap_or_default().to_string();
+    let (kind, fill, size) = match thin::thin(lv) {
+        Some(_) => (SnapshotKind::Thin, None, view.size(lv)),
+        None => {
+            let group = Group::of(&open.vg, lv);
+            let member = group.as_ref().and_then(|group| group.member(lv.name()));
+            let fill = member.map(|member| view.fill(member));
+            // The LV is the store; what ties it to the origin is as long as that was.
+            let shown = member.map_or(lv, |member| member.link);
+            (SnapshotKind::Cow, fill, view.size(shown))
+        }
+    };
+    // A store that nothing ties to an origin is no snapshot any more.
+    let serves = kind == SnapshotKind::Thin || fill.is_some_and(|fill| !fill.is_lost);
     SnapshotInfo {
         uuid,
         name: text(tags.name),
@@ -93,10 +107,15 @@ fn describe(
         entity_id: text(tags.entity_id),
         txn_id: text(tags.txn_id),
         create_time: text(tags.create_time),
-        size: view.size(lv),
-        allocated: view.allocated(lv),
+        size,
+        allocated: fill
+            .and_then(|fill| fill.used)
+            .unwrap_or_else(|| view.allocated(lv)),
         num_clones: clones.get(&uuid).copied().unwrap_or(0),
-        valid: tags.is_whole(),
+        valid: tags.is_whole() && serves,
+        kind,
+        store_size: fill.map(|fill| fill.size),
+        store_used: fill.and_then(|fill| fill.used),
         pool: open.vg.name().into(),
         pool_uuid: view.pool_uuid,
     }

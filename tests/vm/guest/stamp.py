@@ -5,6 +5,7 @@ stamp.py write DEV BLOCKS SEQFILE [COUNT]  writes blocks 1, 2, 3, ... in a ring 
 stamp.py cut DEV BLOCKS LOW HIGH           DEV holds exactly the state after one write from LOW to HIGH: what a snapshot
                                            shows that was begun after LOW and ended before HIGH was acknowledged
 stamp.py check DEV BLOCKS SEQFILE          DEV holds exactly the state after the last acknowledged write or the one after it
+stamp.py between DEV BLOCKS FIRST LAST     DEV holds exactly the state after one write of FIRST to LAST
 """
 import mmap
 import os

@@ -87,10 +87,13 @@ pub struct CreateSnapshot {
     pub txn_id: String,
     /// The time that it is to carry; now if `None`.
     pub create_time: Option<SystemTime>,
+    /// Of a thick replica, and of no other: bytes for what is overwritten of it, rounded up to whole extents, and cut to what
+    /// can ever be used.
+    pub size: Option<u64>,
 }
 
 impl CreateSnapshot {
-    /// A snapshot that carries the time at which it is taken.
+    /// A snapshot of a thin replica that carries the time at which it is taken.
     pub fn new(source: Uuid, uuid: Uuid, name: &str, entity_id: &str, txn_id: &str) -> Self {
         Self {
             source,
@@ -99,6 +102,7 @@ impl CreateSnapshot {
             entity_id: entity_id.into(),
             txn_id: txn_id.into(),
             create_time: None,
+            size: None,
         }
     }
 

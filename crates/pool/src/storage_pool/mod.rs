@@ -1,5 +1,6 @@
 //! The handle of a pool: a VG held open, its replicas, and what can be done to them.
 
+mod cow_snapshots;
 mod create_replica;
 mod disks;
 mod grow_thin_pool;
@@ -27,6 +28,7 @@ use crate::thin::usage::{self, Usage};
 use crate::{Error, identity, snapshot, thin};
 
 pub use replicas::ReplicaDevice;
+pub(crate) use resize_replica::no_space;
 pub use snapshots::TakenSnapshot;
 pub use thin_monitor::{OtherMonitor, ThinAction, ThinMonitor};
 pub(crate) use thin_pool::check_thin_pool_fits;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::StoragePool;
 use crate::apply::Step;
+use crate::cow::Group;
 use crate::host::IoStats;
 use crate::info::ReplicaInfo;
 use crate::request::{SetReplica, checked_value};
@@ -53,7 +54,7 @@ impl StoragePool {
         })
     }
 
-    /// Makes the replica's device; success if it is there.
+    /// Makes the replica's device, and those of its classic snapshots; success if it is there.
     ///
     /// # Errors
     /// [`Error::ReplicaNotFound`], [`Error::MissingDisk`], [`Error::Dm`].
@@ -74,18 +75,18 @@ impl StoragePool {
         })
     }
 
-    /// Removes the replica's device; success if there is none.
+    /// Removes the replica's device, and those of its classic snapshots; success if there is none.
     ///
     /// # Errors
-    /// [`Error::Busy`] while somebody has it open.
+    /// [`Error::Busy`] while somebody has it or one of them open.
     pub fn deactivate_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
         self.change_replica("", uuid, |change| {
             let open = change.open();
             let lv = replica::find(open, uuid)?;
-            if let Some(device) = open.kernel_device(&self.inner, lv)? {
-                let remove = activate::deactivate(&self.inner, open, lv, &device)?;
-                [remove, Step::Settle]
+            if open.kernel_device(&self.inner, lv)?.is_some() {
+                activate::deactivate_with_snapshots(&self.inner, open, lv)?
                     .into_iter()
+                    .chain([Step::Settle])
                     .for_each(|step| change.step(step));
             }
             Ok(Some(false))
@@ -95,12 +96,16 @@ impl StoragePool {
     /// Destroys a replica: its device, then its LV.  Durable when this returns.
     ///
     /// # Errors
-    /// [`Error::Busy`] while somebody has it open, [`Error::ReplicaNotFound`].
+    /// [`Error::Busy`] while somebody has it open, [`Error::ReplicaNotFound`]; [`Error::HasSnapshots`] for an origin of
+    /// classic snapshots, which cannot outlive it.
     pub fn destroy_replica(&self, uuid: Uuid) -> Result<(), Error> {
         let description = format!("destroy replica {uuid}");
         let _lock = self.inner.lock_vg(self.name())?;
         let mut open = self.changeable()?;
         let lv = replica::find(&open, uuid)?;
+        if let Some(group) = Group::of(&open.vg, lv) {
+            return Err(group.refuse("destroyed"));
+        }
         let (name, is_thin) = (lv.name().to_string(), thin::thin(lv).is_some());
         match is_thin {
             true => self.remove_thin(&mut open, &name, &description),
@@ -125,7 +130,11 @@ impl StoragePool {
         })
     }
 
-    fn plan_removal(&self, change: &mut crate::open_vg::Change<'_>, name: &str) -> Result<(), Error> {
+    pub(super) fn plan_removal(
+        &self,
+        change: &mut crate::open_vg::Change<'_>,
+        name: &str,
+    ) -> Result<(), Error> {
         let open = change.open();
         let lv = open
             .vg

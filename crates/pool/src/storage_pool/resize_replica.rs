@@ -1,11 +1,12 @@
 //! Growing and shrinking a replica online.
 
 use lvm_dm::UdevFlags;
-use lvm_meta::{AllocError, AllocPolicy, AllocRequest, Extents, PvFilter, SegmentKind, Vg};
+use lvm_meta::{AllocError, AllocPolicy, AllocRequest, Extents, Lv, PvFilter, SegmentKind, Vg};
 use uuid::Uuid;
 
 use super::StoragePool;
 use crate::apply::Step;
+use crate::cow::Group;
 use crate::info::ReplicaInfo;
 use crate::request::{Shrink, check_size};
 use crate::{Error, Layout, activate, replica, thin};
@@ -15,7 +16,8 @@ impl StoragePool {
     /// Durable when this returns; the size that it has already is success without a commit.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::ShrinkRefused`], [`Error::ReplicaNotFound`]; the replica is unchanged then.
+    /// [`Error::NoSpace`], [`Error::ShrinkRefused`], [`Error::ReplicaNotFound`]; [`Error::HasSnapshots`] for an origin of
+    /// classic snapshots, but to make it larger while it is inactive; the replica is unchanged then.
     pub fn resize_replica(&self, uuid: Uuid, size: u64, shrink: Shrink) -> Result<ReplicaInfo, Error> {
         check_size(size)?;
         self.change_replica(
@@ -35,6 +37,7 @@ impl StoragePool {
                     return Ok(None);
                 }
                 let active = open.kernel_device(&self.inner, lv)?.is_some();
+                check_origin(&open.vg, lv, wanted, active)?;
                 if wanted < now {
                     let size_now = open.vg.extent_size().to_bytes(now).unwrap_or(u64::MAX);
                     if shrink == Shrink::Refuse {
@@ -91,8 +94,20 @@ impl StoragePool {
     }
 }
 
+/// As LVM: an origin of classic snapshots never becomes smaller, and larger only while it is inactive.
+///
+/// # Errors
+/// [`Error::HasSnapshots`].
+fn check_origin(vg: &Vg, lv: &Lv, wanted: Extents, active: bool) -> Result<(), Error> {
+    match Group::of_origin(vg, lv) {
+        Some(group) if wanted < lv.extent_count() => Err(group.refuse("made smaller")),
+        Some(group) if active => Err(group.refuse("made larger while it is active")),
+        _ => Ok(()),
+    }
+}
+
 /// The layout by which an LV goes on: that of its last segment.
-pub(super) fn last_layout(lv: &lvm_meta::Lv) -> Result<Layout, Error> {
+pub(super) fn last_layout(lv: &Lv) -> Result<Layout, Error> {
     match lv
         .segments()
         .last()
@@ -137,7 +152,7 @@ pub(super) fn alloc_error(vg: &Vg, needed: u64, error: AllocError) -> Error {
     no_space(vg, needed, format!(" ({error})"))
 }
 
-pub(super) fn no_space(vg: &Vg, needed: u64, detail: String) -> Error {
+pub(crate) fn no_space(vg: &Vg, needed: u64, detail: String) -> Error {
     let free = vg.free_extents().saturating_mul(vg.extent_size().bytes());
     Error::NoSpace {
         pool: vg.name().into(),

@@ -1,4 +1,4 @@
-//! Snapshots of thin replicas.
+//! Snapshots of replicas.
 
 use std::time::Duration;
 
@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::StoragePool;
 use super::thin_volumes::NewThin;
+use crate::cow::Group;
 use crate::info::{ReplicaInfo, SnapshotInfo};
+use crate::open_vg::OpenVg;
 use crate::replica::{self, ActiveDevices};
 use crate::request::CreateSnapshot;
 use crate::{Error, naming, snapshot, thin};
@@ -23,28 +25,37 @@ pub struct TakenSnapshot {
 }
 
 impl StoragePool {
-    /// Takes a snapshot of a thin replica, under I/O if it is active: all that was acknowledged before is in it, and of
-    /// what comes after nothing.  Its name, times and ids come to be with it or not at all.  Durable when this returns.
+    /// Takes a snapshot of a replica, under I/O if it is active: all that was acknowledged before is in it, and of what
+    /// comes after nothing.  Its name, times and ids come to be with it or not at all.  Durable when this returns.
     ///
-    /// It takes no space of its own, cannot be written, is not active, and outlives the replica.
+    /// Of a thin replica it takes no space of its own, cannot be written, is not active, and outlives the replica.  Of a thick
+    /// one, for which the request has a size, it is a classic copy-on-write snapshot: it cannot be written, is active as the
+    /// replica is, cannot outlive it, and is lost when more of the replica is overwritten than the size holds.
     ///
     /// # Errors
-    /// [`Error::NotThin`]; [`Error::ReplicaNotFound`]; [`Error::Exists`] for a UUID that is taken;
-    /// [`Error::ThinPoolFull`], [`Error::ThinPoolState`]; nothing is left of the snapshot then.  After
+    /// [`Error::NotThin`] for a thick replica and no size, [`Error::InvalidArgument`] for a thin one and a size;
+    /// [`Error::ReplicaNotFound`]; [`Error::Exists`] for a UUID that is taken; [`Error::NoSpace`],
+    /// [`Error::NoSnapshotTarget`]; [`Error::ThinPoolFull`], [`Error::ThinPoolState`]; nothing is left of the snapshot then.  After
     /// [`Error::AfterCommit`] opening the pool finishes a snapshot that the kernel has taken, and undoes any other.
     pub fn create_snapshot(&self, request: &CreateSnapshot) -> Result<TakenSnapshot, Error> {
+        if let Some(size) = request.size {
+            return self.create_cow(request, size);
+        }
         let (name, tags) = (request.lv_name()?, request.tags()?);
         let inner = &*self.inner;
+        let check_thin = |open: &OpenVg| match replica::find(open, request.source)? {
+            lv if thin::thin(lv).is_some() => Ok(()),
+            lv => Err(Error::NotThin {
+                replica: lv.name().into(),
+                why: "a snapshot of a thick one needs a size",
+            }),
+        };
+        check_thin(&*self.fresh()?)?;
         let ((), stall) = self.add_thin(
             &format!("snapshot {} of replica {}", request.uuid, request.source),
             |open| {
+                check_thin(open)?;
                 let lv = replica::find(open, request.source)?;
-                if thin::thin(lv).is_none() {
-                    return Err(Error::NotThin {
-                        replica: lv.name().into(),
-                        why: "a snapshot of a thick one needs a size",
-                    });
-                }
                 let active = open.kernel_device(inner, lv)?.filter(|device| device.live_table);
                 Ok(active.map(|_| naming::dm_uuid(&open.vg.id(), &lv.id())))
             },
@@ -85,15 +96,26 @@ impl StoragePool {
         Ok(snapshot::list(&self.inner, &open, &devices, source))
     }
 
-    /// Destroys a snapshot; the replica, its other snapshots and its clones stay.  Durable when this returns.
+    /// Destroys a snapshot, under I/O of the replica; that, its other snapshots and its clones stay.  Durable when this
+    /// returns.
     ///
     /// # Errors
     /// [`Error::SnapshotNotFound`], [`Error::Busy`].
     pub fn destroy_snapshot(&self, uuid: Uuid) -> Result<(), Error> {
         let _lock = self.inner.lock_vg(self.name())?;
         let mut open = self.changeable()?;
-        let name = snapshot::find(&open, uuid)?.name().to_string();
-        self.remove_thin(&mut open, &name, &format!("destroy snapshot {uuid}"))
+        let lv = snapshot::find(&open, uuid)?;
+        let (name, description) = (lv.name().to_string(), format!("destroy snapshot {uuid}"));
+        if thin::thin(lv).is_some() {
+            return self.remove_thin(&mut open, &name, &description);
+        }
+        if Group::of(&open.vg, lv).is_some() {
+            return self.remove_cow(&mut open, &name, &description);
+        }
+        // Somebody took it off its origin: it is an LV as others.
+        open.change(&self.inner, &description, |change| {
+            self.plan_removal(change, &name)
+        })
     }
 
     /// Lists the clones, those of one snapshot if it is named.

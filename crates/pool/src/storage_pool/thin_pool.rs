@@ -1,6 +1,5 @@
 //! The thin pool of a storage pool: making it, and making it larger.
 
-use lvm_dm::UdevFlags;
 use lvm_meta::detail::{Detail, ThinPool};
 use lvm_meta::{AllocRequest, Extents, LvFlags, LvId, LvName, LvStatus, NewLv, Sectors, Vg};
 
@@ -12,7 +11,7 @@ use crate::open_vg::Change;
 use crate::request::CreateThinPool;
 use crate::thin::sizes::Sizes;
 use crate::thin::{POOL_NAME, PoolLv, stack};
-use crate::{Error, identity, naming};
+use crate::{Error, activate, identity};
 
 impl StoragePool {
     /// Makes the pool's thin pool.  Durable when this returns.
@@ -82,36 +81,10 @@ impl StoragePool {
         let lv = open.vg.lv(&tmeta).ok_or_else(|| Error::NoThinPool {
             pool: open.vg.name().into(),
         })?;
-        let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
-        let hidden = UdevFlags::DISABLE_SUBSYSTEM_RULES
-            | UdevFlags::DISABLE_DISK_RULES
-            | UdevFlags::DISABLE_OTHER_RULES;
-        let steps = [
-            Step::Create {
-                name: naming::dm_name(open.vg.name(), &tmeta)?,
-                uuid: uuid.clone(),
-                table: open.table_of_part(lv)?,
-                read_only: false,
-            },
-            Step::Resume {
-                uuid: uuid.clone(),
-                flags: hidden,
-                link: None,
-            },
-            Step::Settle,
-            Step::Zero {
-                uuid: uuid.clone(),
-                length,
-            },
-            Step::Remove {
-                uuid,
-                flags: hidden,
-                link: None,
-            },
-            Step::Settle,
-            Step::Commit,
-        ];
-        steps.into_iter().for_each(|step| change.step(step));
+        activate::zero_new(open, lv, length)?
+            .into_iter()
+            .chain([Step::Commit])
+            .for_each(|step| change.step(step));
         Ok(())
     }
 

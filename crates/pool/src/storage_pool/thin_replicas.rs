@@ -9,23 +9,31 @@ use super::StoragePool;
 use super::thin_volumes::{NewThin, activate_new, activate_zeroed};
 use crate::apply::Step;
 use crate::info::ReplicaInfo;
-use crate::open_vg::Change;
+use crate::open_vg::{Change, OpenVg};
 use crate::request::{CreateClone, CreateReplica};
-use crate::{Error, Layout, snapshot};
+use crate::{Error, Layout, snapshot, thin};
 
 impl StoragePool {
     /// Makes a clone of a snapshot: a writable thin replica that begins as the snapshot is, and activates it.  Durable
     /// when this returns.
     ///
     /// # Errors
-    /// [`Error::SnapshotNotFound`]; [`Error::Exists`] for a UUID or a name that is taken; [`Error::ThinPoolFull`],
+    /// [`Error::SnapshotNotFound`]; [`Error::NotThin`] for a classic snapshot; [`Error::Exists`] for a UUID or a name that is taken; [`Error::ThinPoolFull`],
     /// [`Error::ThinPoolState`]; nothing is left of the clone then.
     pub fn create_clone(&self, request: &CreateClone) -> Result<ReplicaInfo, Error> {
         let (name, tags) = (request.lv_name()?, request.tags()?);
         let lv_name = name.to_string();
+        let check_thin = |open: &OpenVg| match snapshot::find(open, request.snapshot)? {
+            lv if thin::thin(lv).is_some() => Ok(()),
+            lv => Err(Error::NotThin {
+                replica: lv.name().into(),
+                why: "clones share the chunks of a thin pool",
+            }),
+        };
+        check_thin(&*self.fresh()?)?;
         let made = self.add_thin(
             &format!("clone snapshot {} as {}", request.snapshot, request.uuid),
-            |_| Ok(None),
+            |open| check_thin(open).map(|()| None),
             |change| {
                 change.check_name_free(&request.name, None)?;
                 let source = snapshot::find(change.open(), request.snapshot)?;

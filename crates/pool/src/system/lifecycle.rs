@@ -6,8 +6,10 @@ use lvm_meta::VgName;
 use uuid::Uuid;
 
 use crate::apply::Step;
+use crate::cow::Group;
 use crate::disk::same_disks;
 use crate::open_vg::{Change, OpenVg};
+use crate::recover::recover_open;
 use crate::replica::{self, ActiveDevices};
 use crate::system::System;
 use crate::tags::{self, LvTags};
@@ -75,7 +77,7 @@ impl System {
                 }
                 match activate::prepare(inner, open, lv).and_then(|()| activate::activate(inner, open, lv)) {
                     Ok(activate) => steps.extend(activate),
-                    Err(Error::Unsupported(_) | Error::Refused { .. }) => {}
+                    Err(Error::Unsupported(_) | Error::Refused { .. } | Error::NoSnapshotTarget) => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -101,6 +103,8 @@ impl System {
             return Ok(());
         }
         open.check_writable(&self.inner)?;
+        // What a cut change left of devices must not stay behind.
+        recover_open(&self.inner, &mut open)?;
         open.change(&self.inner, "export pool", |change| {
             deactivate_all(self, change)?;
             let tags = tags_but(change.open(), tags::OWNER);
@@ -136,6 +140,8 @@ impl System {
                     lvs,
                 });
             }
+            // What a cut change left of devices must not stay behind.
+            recover_open(inner, &mut open)?;
             // One commit makes it a VG without LVs that says it is going: what follows can be cut anywhere.
             open.change(inner, "destroy pool", |change| {
                 deactivate_all(self, change)?;
@@ -172,9 +178,11 @@ fn deactivate_all(system: &System, change: &mut Change<'_>) -> Result<(), Error>
         if let Some(pool) = PoolLv::named(&open.vg, lv.name()) {
             pools.push(pool);
         } else if (tags.is_ours() || tags.snapshot.is_some())
-            && let Some(device) = open.kernel_device(&system.inner, lv)?
+            && open.kernel_device(&system.inner, lv)?.is_some()
+            // Snapshots go with their origin.
+            && Group::of(&open.vg, lv).is_none_or(|group| group.origin.name() == lv.name())
         {
-            steps.push(activate::deactivate(&system.inner, open, lv, &device)?);
+            steps.extend(activate::deactivate_with_snapshots(&system.inner, open, lv)?);
         }
     }
     for pool in pools {

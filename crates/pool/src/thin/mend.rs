@@ -8,9 +8,10 @@
 use lvm_dm::{DeviceInfo, Table};
 use lvm_meta::{Lv, Sectors};
 
-use super::stack::{self, Layer, Layers};
+use super::stack::{self, Layers};
 use super::{PoolLv, usage};
 use crate::Error;
+use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 

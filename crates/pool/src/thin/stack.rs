@@ -3,125 +3,18 @@
 //! Their names and uuids are LVM's, so the tools take the devices for their own.  Reference: LVM2
 //! `lib/activate/dev_manager.c`, `libdm/libdm-deptree.c`.
 
-use lvm_dm::{
-    DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, SuspendFlags, Table, Target, TargetLine, UdevFlags,
-};
+use lvm_dm::{DeviceInfo, DeviceNumber, Table, Target, TargetLine};
 use lvm_meta::{Extents, Lv};
 
 use super::PoolLv;
+use crate::Error;
 use crate::apply::Step;
+use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
-use crate::{Error, naming};
 
 /// The kernel's target of thin pools, by which a host without it is told.
 const TARGET: &str = "thin-pool";
-
-/// A device that users do not see.
-#[derive(Clone, Debug)]
-pub(crate) struct Layer {
-    pub(crate) name: DmName,
-    pub(crate) uuid: DmUuid,
-}
-
-/// udev makes no link to a hidden device and does not look into it.
-const HIDDEN: UdevFlags = UdevFlags::DISABLE_SUBSYSTEM_RULES
-    .union(UdevFlags::DISABLE_DISK_RULES)
-    .union(UdevFlags::DISABLE_OTHER_RULES);
-
-impl Layer {
-    fn of(open: &OpenVg, lv: &Lv, name_suffix: &str, uuid_suffix: &str) -> Result<Self, Error> {
-        let vg = &open.vg;
-        Ok(Self {
-            name: naming::dm_layer_name(vg.name(), lv.name(), name_suffix)?,
-            uuid: naming::dm_layer_uuid(&vg.id(), &lv.id(), uuid_suffix),
-        })
-    }
-
-    pub(crate) fn info(&self, inner: &Inner) -> Result<Option<DeviceInfo>, Error> {
-        inner.mapper.info(DeviceId::Uuid(&self.uuid)).map_err(Error::Dm)
-    }
-
-    /// The number of the device, which is there.
-    ///
-    /// # Errors
-    /// [`Error::NotActive`].
-    fn number(&self, inner: &Inner) -> Result<DeviceNumber, Error> {
-        let info = self.info(inner)?;
-        info.map(|info| info.number)
-            .ok_or_else(|| Error::NotActive(self.name.to_string()))
-    }
-
-    /// The table that is mapped.
-    pub(crate) fn table(&self, inner: &Inner) -> Result<Table, Error> {
-        inner
-            .mapper
-            .table(DeviceId::Uuid(&self.uuid), false)
-            .map_err(Error::Dm)
-    }
-
-    /// The steps that make the device.
-    pub(crate) fn activate(&self, table: Table) -> [Step; 2] {
-        let create = Step::Create {
-            name: self.name.clone(),
-            uuid: self.uuid.clone(),
-            table,
-            read_only: false,
-        };
-        [create, self.resume()]
-    }
-
-    /// Maps what is staged and lets I/O go on.
-    pub(crate) fn resume(&self) -> Step {
-        Step::Resume {
-            uuid: self.uuid.clone(),
-            flags: HIDDEN,
-            link: None,
-        }
-    }
-
-    /// The steps that give the pool another table: what comes next is [`Layer::resume`].
-    ///
-    /// What waits for space is kept for the new table: finishing it first would be waiting for the space that comes.
-    pub(crate) fn reload(&self, table: Table) -> [Step; 2] {
-        let load = Step::Load {
-            uuid: self.uuid.clone(),
-            table,
-            read_only: false,
-        };
-        let suspend = Step::Suspend {
-            uuid: self.uuid.clone(),
-            flags: SuspendFlags::SKIP_LOCKFS | SuspendFlags::NOFLUSH,
-        };
-        [load, suspend]
-    }
-
-    /// The step that gives a part of a pool another table, under the pool.
-    pub(crate) fn replace(&self, table: Table, old: Table) -> Step {
-        Step::Replace {
-            uuid: self.uuid.clone(),
-            table,
-            old,
-            flags: HIDDEN,
-        }
-    }
-
-    fn rename(&self, inner: &Inner, from: &DmName) -> Result<(), Error> {
-        let mapper = &*inner.mapper;
-        let mut cookie = mapper.cookie().map_err(Error::Dm)?;
-        let renamed = mapper.rename(from, &self.name, HIDDEN, &mut cookie);
-        let settled = mapper.finish(cookie, inner.timeout);
-        renamed.and(settled).map_err(Error::Dm)
-    }
-
-    pub(crate) fn remove(&self) -> Step {
-        Step::Remove {
-            uuid: self.uuid.clone(),
-            flags: HIDDEN,
-            link: None,
-        }
-    }
-}
 
 /// The devices of a thin pool, from the bottom up.
 #[derive(Clone, Debug)]
@@ -135,9 +28,9 @@ impl Layers {
     pub(crate) fn of(open: &OpenVg, pool: &PoolLv<'_>) -> Result<Self, Error> {
         let [data, metadata] = pool.parts(&open.vg)?;
         Ok(Self {
-            data: Layer::of(open, data, "", "tdata")?,
-            metadata: Layer::of(open, metadata, "", "tmeta")?,
-            pool: Layer::of(open, pool.lv, "tpool", "tpool")?,
+            data: Layer::of(&open.vg, data, "", "tdata")?,
+            metadata: Layer::of(&open.vg, metadata, "", "tmeta")?,
+            pool: Layer::of(&open.vg, pool.lv, "tpool", "tpool")?,
         })
     }
 
