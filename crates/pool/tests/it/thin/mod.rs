@@ -49,7 +49,7 @@ fn thin_pool() -> CreateThinPool {
     request
 }
 
-/// A host with a pool that has a thin pool, on disks of 4 MiB and one of 10 MiB's worth in all.
+/// A host with disks of 10 MiB and a pool on all of them, with a thin pool of 4 MiB of data and 2 of metadata.
 fn lab(disks: usize) -> Lab {
     let lab = Lab::sized(disks, 160 * UNIT);
     lab.system().create_pool(&pool_request(&lab)).unwrap();
