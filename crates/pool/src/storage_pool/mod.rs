@@ -23,7 +23,6 @@ use crate::open_vg::{Change, OpenVg};
 use crate::replica::{self, ActiveDevices, View};
 use crate::system::Inner;
 use crate::tags::{self, LvTags};
-use crate::thin::PoolLv;
 use crate::thin::usage::{self, Usage};
 use crate::{Error, identity, snapshot, thin};
 
@@ -237,7 +236,8 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
             0
         }
     });
-    let thin_pool = Usage::new(inner, open).pool_info();
+    let usage = Usage::new(inner, open);
+    let thin_pool = usage.pool_info();
     let mut thin_state = State::Online;
     if let Some(pool) = &thin_pool {
         thin_state = usage::health(pool.state);
@@ -258,8 +258,7 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
             thin_state = State::Degraded;
         }
     }
-    if let Some(pool) = PoolLv::of_vg(vg).filter(|pool| !pool.detail.messages.is_empty()) {
-        let name = pool.lv.name();
+    if let Some(name) = usage.unfinished() {
         reasons.push(format!("a change of the thin pool {name:?} is not finished"));
     }
     // Of the thin pool's data only what is in use is gone.

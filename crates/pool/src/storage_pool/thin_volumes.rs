@@ -67,6 +67,8 @@ impl StoragePool {
         };
         match add_beside(&mut open, &HashSet::new()) {
             Err(error) if protocol::is_taken(&error) => {
+                // Of a request for many some may have been made, and not be deleted yet.
+                protocol::settle(inner, &mut open, &pool)?;
                 let others = protocol::devices(&open, &pool);
                 add_beside(&mut open, &others)
             }

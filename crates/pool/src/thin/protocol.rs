@@ -206,14 +206,15 @@ pub(crate) fn devices(open: &OpenVg, pool: &str) -> HashSet<u32> {
     devices.unwrap_or_default().into_keys().collect()
 }
 
-/// The devices that the kernel made before a transaction.
+/// The devices that the kernel made before a transaction, but for those that it is to delete now.
 fn devices_before(open: &OpenVg, pool: &PoolLv<'_>, transaction_id: u64) -> HashSet<u32> {
+    let is_kept = |id: &u32| !pool.detail.messages.contains(&ThinMessage::Delete(*id));
     let metadata = usage::metadata(open, pool).ok().flatten();
     let devices = metadata.map(|metadata| metadata.devices).unwrap_or_default();
     let before = devices
         .into_iter()
         .filter(|(_, device)| device.transaction_id != transaction_id);
-    before.map(|(id, _)| id).collect()
+    before.map(|(id, _)| id).filter(is_kept).collect()
 }
 
 /// Undoes what a transaction created; the kernel is told to delete what it made of it, `done`.

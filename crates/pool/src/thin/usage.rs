@@ -154,6 +154,12 @@ impl<'a> Usage<'a> {
         is_active.then(told).flatten().or_else(noted).unwrap_or(size)
     }
 
+    /// The name of a pool that has still to be told something.
+    pub(crate) fn unfinished(&self) -> Option<&str> {
+        let pool = self.pool.as_ref()?;
+        (!pool.detail.messages.is_empty()).then(|| pool.lv.name())
+    }
+
     /// The pool's properties, if there is one.
     pub(crate) fn pool_info(&self) -> Option<ThinPoolInfo> {
         let pool = self.pool.as_ref()?;

@@ -167,11 +167,16 @@ pub(crate) struct Lab {
 impl Lab {
     /// A host with blank images of 4 MiB, a quarter of that for LVM's metadata.
     pub(crate) fn new(images: usize) -> Self {
+        Self::sized(images, 64 * UNIT)
+    }
+
+    /// As [`Lab::new`], with images of another size.
+    pub(crate) fn sized(images: usize, size: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let images = (0..images).map(|n| folder.path().join(format!("disk-{n}.img")));
         let images: Vec<PathBuf> = images.collect();
         for image in &images {
-            File::create(image).unwrap().set_len(64 * UNIT).unwrap();
+            File::create(image).unwrap().set_len(size).unwrap();
         }
         let (fake, switch) = (FakeMapper::new(), Arc::default());
         Self {

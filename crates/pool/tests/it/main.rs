@@ -12,3 +12,4 @@ mod order;
 mod refusals;
 mod repair;
 mod restore;
+mod thin;

@@ -35,7 +35,7 @@ fn text_on(lab: &Lab, disk: usize) -> Vec<u8> {
 }
 
 /// Makes a text the one of these disks, as somebody else would.
-fn commit(lab: &Lab, disks: &[usize], text: &[u8]) {
+pub(crate) fn commit(lab: &Lab, disks: &[usize], text: &[u8]) {
     let mut mdas = MdaSet::new();
     for at in disks {
         let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(image(lab, *at)));
