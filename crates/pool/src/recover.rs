@@ -78,7 +78,8 @@ pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error
         thin::mend::mend(inner, open, pool)?;
     }
     cow::mend::mend(inner, open)?;
-    let cut = cut_devices(inner, open, &inner.mapper.list().map_err(Error::Dm)?)?;
+    let devices = inner.mapper.list().map_err(Error::Dm)?;
+    let cut = cut_devices(inner, open, &devices)?;
     open.change(inner, "", |change| {
         let mut steps = Vec::new();
         for cut in &cut {
@@ -120,7 +121,7 @@ pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error
         change.step(Step::Commit);
         Ok(())
     })?;
-    cow::mend::sweep(inner, open)?;
+    cow::mend::sweep(inner, open, &devices)?;
     open.mark_disks()
 }
 

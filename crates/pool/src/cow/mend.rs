@@ -39,11 +39,13 @@ pub(crate) fn mend(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes away the layers of LVs that are no origins or stores any more, or never became ones.  The caller holds the VG's lock.
-pub(crate) fn sweep(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
-    if inner.has_own_devices() {
+/// Takes away the layers of LVs that are no origins or stores any more, or never became ones; `before` are the devices that
+/// were there a moment ago.  The caller holds the VG's lock.
+pub(crate) fn sweep(inner: &Inner, open: &OpenVg, before: &[DeviceEntry]) -> Result<(), Error> {
+    if inner.has_own_devices() || orphans(inner, open, before)?.is_empty() {
         return Ok(());
     }
+    // Some of them may be gone by now.
     let devices = inner.mapper.list().map_err(Error::Dm)?;
     let steps: Vec<Step> = orphans(inner, open, &devices)?
         .into_iter()
