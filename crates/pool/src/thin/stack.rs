@@ -129,6 +129,8 @@ pub(crate) struct Layers {
     pub(crate) data: Layer,
     pub(crate) metadata: Layer,
     pub(crate) pool: Layer,
+    /// What LVM shows of a pool that it was told to activate by name: the pool, read-only.  We make none.
+    front: Layer,
 }
 
 impl Layers {
@@ -138,6 +140,7 @@ impl Layers {
             data: Layer::of(open, data, "", "tdata")?,
             metadata: Layer::of(open, metadata, "", "tmeta")?,
             pool: Layer::of(open, pool.lv, "tpool", "tpool")?,
+            front: Layer::of(open, pool.lv, "", "pool")?,
         })
     }
 
@@ -167,7 +170,7 @@ impl Layers {
     /// The steps that take away those of the devices that are there, from the top down.
     pub(crate) fn deactivate(&self, inner: &Inner) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
-        for layer in [&self.pool, &self.metadata, &self.data] {
+        for layer in [&self.front, &self.pool, &self.metadata, &self.data] {
             if layer.info(inner)?.is_some() {
                 steps.push(layer.remove());
             }
