@@ -84,8 +84,8 @@ pub struct ThinPoolInfo {
     pub metadata_used: u64,
     /// The number of the last change of its set of volumes.
     pub transaction_id: u64,
-    /// `online`; `inactive`; `out_of_data_space`: writes that need a chunk wait or fail; `read_only`: all writes fail until
-    /// there is more metadata; `needs_check`: they fail until the metadata were checked; `failed`: reads fail, too.
+    /// `online`; `inactive`; `out_of_data_space`: writes that need a chunk wait or fail; `read_only`: they fail until there is
+    /// more metadata; `needs_check`: they fail until the metadata were checked; `failed`: all I/O fails.
     pub state: &'static str,
 }
 

@@ -153,8 +153,7 @@ pub(super) fn grow_part(
 
 /// Gives a part of a pool more extents in the metadata.
 fn add_extents(change: &mut Change<'_>, pool: &str, part: ThinPart, to: Extents) -> Result<(), Error> {
-    let lv = part_of(change.open(), pool, part)?;
-    let name = lv.name().to_string();
+    let name = part_of(change.open(), pool, part)?.name().to_string();
     extend_lv(change, &name, to)?;
     match part {
         ThinPart::Data => {

@@ -156,7 +156,7 @@ impl ThinMonitor {
             .state(seen.as_ref().map_or("inactive", Seen::state), tell);
         let Some(seen) = seen else { return Ok(()) };
         if !self.is_due(&seen) {
-            for part in PARTS {
+            for part in PARTS.into_iter().filter(|_| seen.takes_space()) {
                 self.told_at_max(&seen, part, tell);
             }
             return Ok(());
@@ -170,13 +170,13 @@ impl ThinMonitor {
             let Some(seen) = Seen::of(inner, &open)? else {
                 return Ok(());
             };
-            if !self.told_at_max(&seen, part, tell) {
+            if seen.takes_space() && !self.told_at_max(&seen, part, tell) {
                 self.grow(&mut open, &seen, part, tell)?;
             }
         }
         if let Some(seen) = Seen::of(inner, &open)? {
             self.told.state(seen.state(), tell);
-            if let Some(low_water) = self.wants_mark(&seen) {
+            if let Some(low_water) = self.wants_mark(&seen).filter(|_| seen.takes_space()) {
                 seen.mark(inner, low_water)?;
             }
         }
@@ -199,8 +199,8 @@ impl ThinMonitor {
     /// Is something to be done under the lock?
     fn is_due(&self, seen: &Seen) -> bool {
         let grows = |part| matches!(self.verdict(seen, part), Verdict::Grow { .. });
-        let takes_space = !matches!(seen.state(), "failed" | "needs_check");
-        seen.suspended || takes_space && (PARTS.into_iter().any(grows) || self.wants_mark(seen).is_some())
+        let differs = PARTS.into_iter().any(grows) || self.wants_mark(seen).is_some();
+        seen.suspended || seen.takes_space() && differs
     }
 
     /// Tells of a part that the policy keeps from growing.
@@ -226,9 +226,7 @@ impl ThinMonitor {
             return Ok(());
         };
         // The state was told.  Without metadata there is nothing to note more data in.
-        if matches!(seen.state(), "failed" | "needs_check")
-            || part == ThinPart::Data && seen.state() == "read_only"
-        {
+        if part == ThinPart::Data && seen.state() == "read_only" {
             return Ok(());
         }
         let inner = &*self.pool.inner;
@@ -392,6 +390,11 @@ impl Seen {
 
     fn state(&self) -> &'static str {
         usage::state(self.status.mode, self.status.needs_check)
+    }
+
+    /// A pool that failed tells no numbers, and one that needs a check ignores space that it is given.
+    fn takes_space(&self) -> bool {
+        !matches!(self.state(), "failed" | "needs_check")
     }
 
     fn space(&self, part: ThinPart) -> &Space {

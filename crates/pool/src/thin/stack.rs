@@ -22,6 +22,8 @@ pub(crate) struct Layers {
     pub(crate) data: Layer,
     pub(crate) metadata: Layer,
     pub(crate) pool: Layer,
+    /// What LVM shows of a pool that it was told to activate by name: the pool, read-only.  We make none.
+    front: Layer,
 }
 
 impl Layers {
@@ -31,6 +33,7 @@ impl Layers {
             data: Layer::of(&open.vg, data, "", "tdata")?,
             metadata: Layer::of(&open.vg, metadata, "", "tmeta")?,
             pool: Layer::of(&open.vg, pool.lv, "tpool", "tpool")?,
+            front: Layer::of(&open.vg, pool.lv, "", "pool")?,
         })
     }
 
@@ -60,7 +63,7 @@ impl Layers {
     /// The steps that take away those of the devices that are there, from the top down.
     pub(crate) fn deactivate(&self, inner: &Inner) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
-        for layer in [&self.pool, &self.metadata, &self.data] {
+        for layer in [&self.front, &self.pool, &self.metadata, &self.data] {
             if layer.info(inner)?.is_some() {
                 steps.push(layer.remove());
             }
