@@ -108,6 +108,8 @@ impl Group<'_> {
         if is_first {
             steps.push(self.load_origin()?);
         }
+        // udevd is done with the store before anybody has to wait.
+        steps.push(Step::Settle);
         // The file system is frozen, so that what it holds is whole in the snapshot.
         steps.push(Step::Suspend {
             uuid: self.uuid(),
