@@ -7,11 +7,13 @@
 //! | `sizes` | how large chunks and metadata are made |
 //! | `stack` | the devices below a thin LV, and how they are mapped |
 //! | `protocol` | how LVM's metadata and the kernel's change together |
+//! | `orders` | what the kernel is told |
 //! | `index` | the thin LVs by pool and origin, kept from one change to the next |
 //! | `usage` | what is taken, by the kernel's word |
 
 pub(crate) mod index;
 pub(crate) mod mend;
+mod orders;
 pub(crate) mod policy;
 pub(crate) mod protocol;
 pub(crate) mod sizes;
