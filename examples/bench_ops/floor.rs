@@ -27,26 +27,25 @@ pub(crate) fn run(disk: &Path, rounds: usize) -> Result<Times, Error> {
         source,
     };
     let mapper = Kernel::new();
-    let device = Mapped {
-        number: mapper.backing(disk).map_err(Error::Dm)?.to_string(),
-        name: DmName::new("bench-floor").map_err(Error::Dm)?,
-        uuid: DmUuid::new("BENCH-FLOOR").map_err(Error::Dm)?,
-        mapper,
+    let number = mapper.backing(disk).map_err(Error::Dm)?;
+    let table = |sectors: u64| -> Result<Table, Error> {
+        format!("0 {sectors} linear {number} 8192")
+            .parse()
+            .map_err(Error::Dm)
     };
-    let mut file = File::options();
-    file.write(true).custom_flags(nix::fcntl::OFlag::O_DIRECT.bits());
-    let file = file.open(disk).map_err(failed)?;
+    let device = Mapped::new(mapper, "bench-floor")?;
+    let file = open(disk)?;
     let mut times = Times::default();
     for _ in 0..rounds.max(1) {
         let commit = || commit(&file).map_err(failed);
         times.lap("create", || {
-            device.create().map_err(Error::Dm)?;
+            device.create(&table(2048)?).map_err(Error::Dm)?;
             device.zero(failed)?;
             commit()
         })?;
         times.lap("set-tag", commit)?;
         times.lap("resize", || {
-            device.grow().map_err(Error::Dm)?;
+            device.reload(Some(&table(4096)?)).map_err(Error::Dm)?;
             commit()
         })?;
         times.lap("destroy", || {
@@ -57,8 +56,19 @@ pub(crate) fn run(disk: &Path, rounds: usize) -> Result<Times, Error> {
     Ok(times)
 }
 
+/// Opens a disk past the page cache.
+pub(crate) fn open(disk: &Path) -> Result<File, Error> {
+    let mut file = File::options();
+    file.write(true).custom_flags(nix::fcntl::OFlag::O_DIRECT.bits());
+    file.open(disk).map_err(|source| Error::Io {
+        what: "open",
+        path: disk.into(),
+        source,
+    })
+}
+
 /// Text, precommit, commit: a write and a sync each.
-fn commit(file: &File) -> io::Result<()> {
+pub(crate) fn commit(file: &File) -> io::Result<()> {
     let memory = vec![0; 2 * BLOCK];
     let start = memory.as_ptr().align_offset(BLOCK);
     let block = memory.get(start..start + BLOCK).unwrap_or_default();
@@ -69,33 +79,39 @@ fn commit(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-struct Mapped {
-    mapper: Kernel,
-    number: String,
+/// A device, by the kernel's calls alone.
+pub(crate) struct Mapped {
+    pub(crate) mapper: Kernel,
     name: DmName,
     uuid: DmUuid,
 }
 
 impl Mapped {
+    pub(crate) fn new(mapper: Kernel, name: &str) -> Result<Self, Error> {
+        Ok(Self {
+            mapper,
+            name: DmName::new(name).map_err(Error::Dm)?,
+            uuid: DmUuid::new(&name.to_uppercase()).map_err(Error::Dm)?,
+        })
+    }
+
     fn id(&self) -> DeviceId<'_> {
         DeviceId::Uuid(&self.uuid)
     }
 
-    fn create(&self) -> Result<(), lvm_native::dm::Error> {
+    pub(crate) fn create(&self, table: &Table) -> Result<(), lvm_native::dm::Error> {
         self.mapper.create(&self.name, &self.uuid)?;
-        self.load(2048)?;
+        self.mapper.load(self.id(), table, false)?;
         self.resume()
     }
 
-    fn grow(&self) -> Result<(), lvm_native::dm::Error> {
-        self.load(4096)?;
+    /// Stops it, and lets it go on with another table if there is one.
+    pub(crate) fn reload(&self, table: Option<&Table>) -> Result<(), lvm_native::dm::Error> {
+        if let Some(table) = table {
+            self.mapper.load(self.id(), table, false)?;
+        }
         self.mapper.suspend(self.id(), SuspendFlags::empty())?;
         self.resume()
-    }
-
-    fn load(&self, sectors: u64) -> Result<(), lvm_native::dm::Error> {
-        let table: Table = format!("0 {sectors} linear {} 8192", self.number).parse()?;
-        self.mapper.load(self.id(), &table, false).map(drop)
     }
 
     fn resume(&self) -> Result<(), lvm_native::dm::Error> {
@@ -113,7 +129,7 @@ impl Mapped {
         device.sync().map_err(failed)
     }
 
-    fn remove(&self) -> Result<(), lvm_native::dm::Error> {
+    pub(crate) fn remove(&self) -> Result<(), lvm_native::dm::Error> {
         let mut cookie = self.mapper.cookie()?;
         self.mapper
             .remove(self.id(), false, UdevFlags::empty(), &mut cookie)?;

@@ -7,6 +7,7 @@
 //! bench_ops floor DISK [--rounds N]              what of `ops` is the kernel's and the disk's, on a blank disk
 //! bench_ops grow FOLDER LVS                      as `ops`, of metadata alone: a pool on an image file, no kernel
 //! bench_ops thin POOL REPLICAS SNAPSHOTS         thin replicas, and snapshots and clones of one of them
+//! bench_ops thin-floor DEVICE DISK               what of `thin` is the kernel's and the disk's, in the pool of that device name
 //! bench_ops chain POOL LENGTH                    clones of snapshots of clones
 //! bench_ops inactive IMAGE LVS                   makes a pool of so many replicas, none of them active
 //! ```
@@ -21,6 +22,7 @@ mod many;
 mod memory;
 mod ops;
 mod thin;
+mod thin_floor;
 mod timed;
 
 use std::io::{self, Write};
@@ -78,6 +80,12 @@ enum What {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    ThinFloor {
+        device: String,
+        disk: PathBuf,
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     Chain {
         pool: String,
         length: usize,
@@ -103,6 +111,7 @@ fn main() -> ExitCode {
             snapshots,
             rounds,
         } => thin::run(&pool, replicas, snapshots, rounds),
+        What::ThinFloor { device, disk, rounds } => thin_floor::run(&device, &disk, rounds),
         What::Chain { pool, length } => thin::chain(&pool, length),
     };
     let times = match times {

@@ -32,6 +32,10 @@ for count in ${SNAPSHOTS:-1 100 1000}; do
     while read -r operation micros; do
         echo "process $count $operation ${micros%.*}" >>"$OUT/times"
     done <"$W/ours"
+    bench_ops thin-floor "$VG-${POOL/-/--}-tpool" /dev/vdb --rounds 11 >"$W/floor" 2>>"$OUT/stderr" || no "the floor at $count" "$(tail -n 2 "$OUT/stderr")"
+    while read -r operation micros; do
+        echo "floor $count $operation ${micros%.*}" >>"$OUT/times"
+    done <"$W/floor"
     source=$(lvs --noheadings -o lv_name -S 'segtype=thin && lv_tags=mayastor.lv.share=off' $VG | tr -d ' ' | head -n 1)
     fill "/dev/$VG/$source" data 4
     for ((round = 0; round < ROUNDS; round++)); do

@@ -23,21 +23,25 @@ pub(crate) fn run(udev: bool) -> Result<()> {
     let mode = if udev { "udev" } else { "noudev" };
     let out = sh::target().join(format!("vm/bookworm-{mode}-{name}/out/boot-1/thin"));
     let times = Times::read(&out.join("times"))?;
-    println!("How many times faster in a long-lived process than `lvcreate` or `lvremove`:\n");
-    println!("| snapshots | operation | in process | tools, ms |");
-    println!("|---:|---|---:|---:|");
+    println!(
+        "How many times faster than `lvcreate` or `lvremove` a long-lived process is, and a library would be that did only"
+    );
+    println!("the kernel's messages and devices, and the writes and syncs of two small commits:\n");
+    println!("| snapshots | operation | in process | at most | tools, ms |");
+    println!("|---:|---|---:|---:|---:|");
     let mut missed = Vec::new();
     for count in times.sizes("tools", "snapshot") {
         for operation in OPERATIONS {
-            let (tools, process) = (
-                times.at("tools", operation, count)?,
-                times.at("process", operation, count)?,
+            let of = |who| times.at(who, operation, count);
+            let tools = of("tools")?;
+            let (ratio, most) = (tools / of("process")?, tools / of("floor")?);
+            println!(
+                "| {count} | {operation} | {ratio:.0} | {most:.0} | {:.0} |",
+                tools / 1e3
             );
-            let ratio = tools / process;
-            println!("| {count} | {operation} | {ratio:.0} | {:.0} |", tools / 1e3);
             if ratio < TARGET {
                 missed.push(format!(
-                    "{operation} at {count} snapshots: {ratio:.0} of {TARGET} times"
+                    "{operation} at {count} snapshots: {ratio:.0} of {TARGET} times; the kernel alone leaves {most:.0}"
                 ));
             }
         }
