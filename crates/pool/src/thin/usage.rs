@@ -92,7 +92,7 @@ pub(crate) fn metadata(open: &OpenVg, pool: &PoolLv<'_>) -> Result<Option<ThinMe
 pub(crate) struct Usage<'a> {
     inner: &'a Inner,
     open: &'a OpenVg,
-    pool: Option<PoolLv<'a>>,
+    pool: OnceCell<Option<PoolLv<'a>>>,
     metadata: OnceCell<Option<ThinMetadata>>,
     /// Of an active pool.
     health: OnceCell<State>,
@@ -103,15 +103,20 @@ impl<'a> Usage<'a> {
         Self {
             inner,
             open,
-            pool: PoolLv::of_vg(&open.vg),
+            pool: OnceCell::new(),
             metadata: OnceCell::new(),
             health: OnceCell::new(),
         }
     }
 
+    fn pool(&self) -> Option<&PoolLv<'a>> {
+        // Of a thick replica nobody asks.
+        self.pool.get_or_init(|| PoolLv::of_vg(&self.open.vg)).as_ref()
+    }
+
     fn metadata(&self) -> Option<&ThinMetadata> {
         let read = || {
-            let pool = self.pool.as_ref()?;
+            let pool = self.pool()?;
             metadata(self.open, pool).ok().flatten()
         };
         self.metadata.get_or_init(read).as_ref()
@@ -119,7 +124,7 @@ impl<'a> Usage<'a> {
 
     /// Whether a thin LV is served by its pool.
     pub(crate) fn health(&self, thin: &Thin) -> State {
-        let pool = self.pool.as_ref().filter(|pool| *thin.pool == *pool.lv.name());
+        let pool = self.pool().filter(|pool| *thin.pool == *pool.lv.name());
         let told = |pool| {
             let status = status(self.inner, self.open, pool);
             status.map_or(State::Online, |status| {
@@ -144,7 +149,7 @@ impl<'a> Usage<'a> {
             status.mapped.checked_mul(512)
         };
         let noted = || {
-            let pool = self.pool.as_ref().filter(|pool| *thin.pool == *pool.lv.name())?;
+            let pool = self.pool().filter(|pool| *thin.pool == *pool.lv.name())?;
             let Some(metadata) = self.metadata() else {
                 return (pool.detail.transaction_id == 0).then_some(0);
             };
@@ -156,13 +161,13 @@ impl<'a> Usage<'a> {
 
     /// The name of a pool that has still to be told something.
     pub(crate) fn unfinished(&self) -> Option<&str> {
-        let pool = self.pool.as_ref()?;
+        let pool = self.pool()?;
         (!pool.detail.messages.is_empty()).then(|| pool.lv.name())
     }
 
     /// The pool's properties, if there is one.
     pub(crate) fn pool_info(&self) -> Option<ThinPoolInfo> {
-        let pool = self.pool.as_ref()?;
+        let pool = self.pool()?;
         let vg = &self.open.vg;
         let bytes = |lv: &Lv| vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX);
         let [_, metadata_lv] = pool.parts(vg).ok()?;
