@@ -30,7 +30,7 @@ fn thin_volumes_without_a_thin_pool_are_refused() {
     check("NotThin", Class::Precondition, &|pool| {
         pool.create_snapshot(&snapshot(1, 2)).map(drop)
     });
-    check("NoThinPool", Class::Precondition, &|pool| {
+    check("SnapshotNotFound", Class::NotFound, &|pool| {
         pool.create_clone(&clone(1, 2)).map(drop)
     });
     check("SnapshotNotFound", Class::NotFound, &|pool| {
