@@ -34,15 +34,19 @@ fn replica_with_tags(lv: &Lv) -> Option<(Uuid, LvTags<'_>)> {
 /// # Errors
 /// [`Error::ReplicaNotFound`].
 pub(crate) fn find(open: &OpenVg, uuid: Uuid) -> Result<&Lv, Error> {
-    let name = uuid.to_string();
+    named(open, uuid)
+        .filter(|lv| replica_of(lv).is_some())
+        .ok_or_else(|| Error::ReplicaNotFound(uuid.to_string()))
+}
+
+/// The LV that has a UUID for its name, whatever it is.
+pub(crate) fn named(open: &OpenVg, uuid: Uuid) -> Option<&Lv> {
     // The name is as its creator spelled it; ours and io-engine's are lower case.
-    let lv = open.vg.lv(&name).or_else(|| {
+    open.vg.lv(&uuid.to_string()).or_else(|| {
         open.vg
             .lvs()
             .find(|lv| identity::replica_uuid(lv.name()) == Some(uuid))
-    });
-    lv.filter(|lv| replica_of(lv).is_some())
-        .ok_or(Error::ReplicaNotFound(name))
+    })
 }
 
 /// The display name of a replica, finished or not; `None` for LVs of others.

@@ -25,14 +25,9 @@ pub(crate) fn snapshot_of(lv: &Lv) -> Option<(Uuid, SnapshotTags<'_>)> {
 /// # Errors
 /// [`Error::SnapshotNotFound`].
 pub(crate) fn find(open: &OpenVg, uuid: Uuid) -> Result<&Lv, Error> {
-    let name = uuid.to_string();
-    let lv = open.vg.lv(&name).or_else(|| {
-        open.vg
-            .lvs()
-            .find(|lv| identity::replica_uuid(lv.name()) == Some(uuid))
-    });
-    lv.filter(|lv| snapshot_of(lv).is_some())
-        .ok_or(Error::SnapshotNotFound(name))
+    replica::named(open, uuid)
+        .filter(|lv| snapshot_of(lv).is_some())
+        .ok_or_else(|| Error::SnapshotNotFound(uuid.to_string()))
 }
 
 /// Lists the snapshots of an open VG, of one replica if it is named.
