@@ -236,7 +236,8 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
             0
         }
     });
-    let usage = Usage::new(inner, open);
+    // Of the pool alone.
+    let usage = Usage::new(inner, open, 0..=0);
     let thin_pool = usage.pool_info();
     let mut thin_state = State::Online;
     if let Some(pool) = &thin_pool {

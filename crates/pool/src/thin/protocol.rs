@@ -186,8 +186,9 @@ fn carried_out(
     if let Some(failed @ ThinMessage::Create(name)) = messages.get(executed)
         && !is_taken(error)
         && let Ok(found) = named(open, pool)
-        && let Ok(Some(kernel)) = usage::metadata(open, &found)
-        && let Some(device) = device_id(open, name).ok().and_then(|id| kernel.devices.get(&id))
+        && let Ok(id) = device_id(open, name)
+        && let Ok(Some(kernel)) = usage::metadata(open, &found, id..=id)
+        && let Some(device) = kernel.devices.get(&id)
         && device.transaction_id == kernel.transaction_id
     {
         done.push(failed.clone());
@@ -202,7 +203,7 @@ pub(crate) fn is_taken(error: &Error) -> bool {
 
 /// The numbers of all devices that the kernel has in a pool; none that cannot be read.
 pub(crate) fn devices(open: &OpenVg, pool: &str) -> HashSet<u32> {
-    let metadata = named(open, pool).and_then(|found| usage::metadata(open, &found));
+    let metadata = named(open, pool).and_then(|found| usage::metadata(open, &found, usage::ALL));
     let devices = metadata.ok().flatten().map(|metadata| metadata.devices);
     devices.unwrap_or_default().into_keys().collect()
 }
@@ -210,7 +211,7 @@ pub(crate) fn devices(open: &OpenVg, pool: &str) -> HashSet<u32> {
 /// The devices that the kernel made before a transaction, but for those that it is to delete now.
 fn devices_before(open: &OpenVg, pool: &PoolLv<'_>, transaction_id: u64) -> HashSet<u32> {
     let is_kept = |id: &u32| !pool.detail.messages.contains(&ThinMessage::Delete(*id));
-    let metadata = usage::metadata(open, pool).ok().flatten();
+    let metadata = usage::metadata(open, pool, usage::ALL).ok().flatten();
     let devices = metadata.map(|metadata| metadata.devices).unwrap_or_default();
     let before = devices
         .into_iter()
