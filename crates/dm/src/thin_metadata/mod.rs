@@ -155,6 +155,12 @@ impl Reader<'_> {
         Ok(metadata)
     }
 
+    /// Tells whether a range that is not broken has keys that were asked for.
+    fn may_want(&self, range: &Range) -> bool {
+        let (first, last) = (u64::from(*self.wanted.start()), u64::from(*self.wanted.end()));
+        range.from >= range.end || (range.from <= last && first < range.end)
+    }
+
     /// Takes the devices below a node that `parent` names.  Each leaf brings keys above all before it, so no node is
     /// taken twice, and what is taken is on the disk.
     fn node(
@@ -204,8 +210,7 @@ impl Reader<'_> {
                     end: if last { end } else { node.key(entry + 1).min(end) },
                     depth: range.depth + 1,
                 };
-                if below.from <= u64::from(*self.wanted.end()) && u64::from(*self.wanted.start()) < below.end
-                {
+                if self.may_want(&below) {
                     self.node(at, node.child(entry), &below, metadata)?;
                 }
             }
