@@ -52,6 +52,8 @@ pub(crate) fn transact<R>(
     let stall = match send_all(inner, open, pool, origin, Sent::Never) {
         Ok(stall) => stall,
         Err((error, executed)) => {
+            // The origin may stand still.
+            open.note_cut();
             let done = carried_out(open, pool, &messages, executed, &error);
             return Err(match take_back(inner, open, pool, &messages, &done) {
                 Ok(()) => error,

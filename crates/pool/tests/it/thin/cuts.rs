@@ -1,16 +1,14 @@
 //! The process dies at every step; the next one finds the old volumes or the new ones, and both metadata agree.
 
-use std::time::Duration;
-
 use lvm_dm::testing::Fault;
-use lvm_dm::{DeviceId, DeviceMapper, DmName, OpenMode, UdevFlags};
+use lvm_dm::{DeviceId, DeviceMapper, DmName, OpenMode};
 use lvm_meta::detail::Detail;
 use lvm_pool::StoragePool;
 
 use super::scene::{
     ACTIVE, OPERATIONS, Operation, TAKEN, Volumes, check_sound, reopen, restore, scene, volumes,
 };
-use super::scene::{SNAPSHOT, volumes_around};
+use super::scene::{SNAPSHOT, reboot, volumes_around};
 use super::view::{check_at_rest, kernel_ids, vg};
 use super::{CHUNK, check_content, clone, lab, pool_request, snapshot, thin, thin_pool};
 use crate::lab::{Cut, Lab, POOL, forced, request, uuid};
@@ -72,22 +70,6 @@ fn check_taken(
     let mut found = [0];
     device.read_at(LATER * CHUNK, &mut found).unwrap();
     assert_ne!(found, [later], "{context}: it shows what was written later");
-}
-
-/// The host starts anew: no device is there.
-fn reboot(lab: &Lab) {
-    let mapper = lab.fake.inner();
-    let mut cookie = mapper.cookie().unwrap();
-    for _ in 0..100 {
-        // From the top down: what is in use is refused.
-        for device in mapper.list().unwrap() {
-            let id = DeviceId::Name(&device.name);
-            let _ = mapper.resume(id, UdevFlags::empty(), &mut cookie);
-            let _ = mapper.remove(id, false, UdevFlags::empty(), &mut cookie);
-        }
-    }
-    mapper.finish(cookie, Duration::ZERO).unwrap();
-    assert!(mapper.list().unwrap().is_empty());
 }
 
 /// Runs an operation that death cuts, and looks at what the next process finds.

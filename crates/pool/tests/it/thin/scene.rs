@@ -1,5 +1,8 @@
 //! A host whose pool has volumes of all kinds, and what is done to them.
 
+use std::time::Duration;
+
+use lvm_dm::{DeviceId, DeviceMapper, UdevFlags};
 use lvm_pool::{CreateReplica, Error, Shrink, StoragePool, System};
 
 use super::view::{check_at_rest, is_anything_suspended};
@@ -131,6 +134,22 @@ pub(super) fn restore(lab: &Lab) {
         pool.activate_replica(uuid(n)).unwrap();
     }
     pool.deactivate_replica(uuid(INACTIVE)).unwrap();
+}
+
+/// The host starts anew: no device is there.
+pub(super) fn reboot(lab: &Lab) {
+    let mapper = lab.fake.inner();
+    let mut cookie = mapper.cookie().unwrap();
+    for _ in 0..100 {
+        // From the top down: what is in use is refused.
+        for device in mapper.list().unwrap() {
+            let id = DeviceId::Name(&device.name);
+            let _ = mapper.resume(id, UdevFlags::empty(), &mut cookie);
+            let _ = mapper.remove(id, false, UdevFlags::empty(), &mut cookie);
+        }
+    }
+    mapper.finish(cookie, Duration::ZERO).unwrap();
+    assert!(mapper.list().unwrap().is_empty());
 }
 
 /// The pool as the next process finds it; what was exported is imported first.
