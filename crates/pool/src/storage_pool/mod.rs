@@ -154,13 +154,14 @@ impl StoragePool {
         Ok(replica::info(&self.inner, &open, lv, uuid, &devices))
     }
 
-    /// The open VG, if it may be changed.  The caller holds its lock.
+    /// The open VG, if it may be changed, with what an earlier change left half made mended.  The caller holds its lock.
     ///
     /// # Errors
     /// [`Error::Refused`]; [`Error::PoolNotFound`] when somebody exported or renamed it.
     fn changeable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
-        let open = self.fresh()?;
+        let mut open = self.fresh()?;
         self.check_changeable(&open)?;
+        open.mend_cut(&self.inner)?;
         Ok(open)
     }
 

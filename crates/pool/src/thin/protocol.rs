@@ -52,6 +52,8 @@ pub(crate) fn transact<R>(
     let stall = match send_all(inner, open, pool, origin, Sent::Never) {
         Ok(stall) => stall,
         Err((error, executed)) => {
+            // The origin may stand still.
+            open.note_cut();
             let done = carried_out(open, pool, &messages, executed, &error);
             return Err(match take_back(inner, open, pool, &messages, &done) {
                 Ok(()) => error,
@@ -79,7 +81,7 @@ pub(crate) fn ready(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<lvm_
     settle(inner, open, pool)?;
     let found = named(open, pool)?;
     stack::ensure_active(inner, open, &found)?;
-    let status = usage::status(inner, open, &found)?;
+    let status = live_status(inner, open, &found)?;
     if status.transaction_id != found.detail.transaction_id {
         return Err(mismatch(open, &found, status.transaction_id));
     }
@@ -105,7 +107,7 @@ pub(crate) fn settle(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<(),
         return Ok(());
     }
     stack::ensure_active(inner, open, &found)?;
-    let status = usage::status(inner, open, &found)?;
+    let status = live_status(inner, open, &found)?;
     let id = found.detail.transaction_id;
     if status.transaction_id != id {
         if status.transaction_id.checked_add(1) != Some(id) {
@@ -145,6 +147,21 @@ pub(crate) fn settle(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<(),
         change.step(Step::Commit);
         Ok(())
     })
+}
+
+/// What the kernel says of a pool that can tell of what moment it is.
+///
+/// # Errors
+/// [`Error::ThinPoolState`] for one that failed: it knows no transaction, which is no mismatch.
+fn live_status(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<lvm_dm::ThinPoolStatus, Error> {
+    let status = usage::status(inner, open, pool)?;
+    match status.mode {
+        ThinPoolMode::Failed => Err(Error::ThinPoolState {
+            pool: open.vg.name().into(),
+            state: usage::state(status.mode, status.needs_check),
+        }),
+        _ => Ok(status),
+    }
 }
 
 /// Removes a thin LV from the metadata; its snapshots stay, and name no origin any more.
