@@ -34,6 +34,7 @@ const PACKAGES: &[&str] = &[
     "bash",
     "coreutils",
     "diffutils",
+    "dmeventd",
     "dmsetup",
     "e2fsprogs",
     "fdisk",
@@ -102,7 +103,6 @@ const LEFT_OUT: &[&str] = &[
     "usr/lib/x86_64-linux-gnu/perl",
     "usr/bin/openssl",
     "usr/bin/perl",
-    "usr/sbin/dmeventd",
     "usr/share",
 ];
 
