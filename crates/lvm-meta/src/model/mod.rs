@@ -5,6 +5,7 @@ mod change;
 mod change_detail;
 mod change_lv;
 mod change_pv;
+mod change_raid;
 pub(crate) mod detail;
 mod error;
 mod export;
@@ -37,6 +38,7 @@ mod watch;
 
 pub use change::NewLv;
 pub use change_pv::NewPv;
+pub use change_raid::NewLeg;
 #[cfg(feature = "serde")]
 pub(crate) use detail::RaidLayout;
 pub use error::{ChangeError, TextProblem};
