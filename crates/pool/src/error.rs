@@ -235,6 +235,9 @@ pub enum Error {
     /// The kernel has no classic snapshots.
     #[error("this kernel has no target \"snapshot\": its module dm-snapshot is missing")]
     NoSnapshotTarget,
+    /// The kernel has no RAID.
+    #[error("this kernel has no target \"raid\": its module dm-raid is missing")]
+    NoRaidTarget,
     /// The snapshot's store was full, or failed: what it holds is not what the replica was.
     #[error("snapshot {0:?} is lost: its store was full, or failed")]
     SnapshotLost(String),
@@ -412,6 +415,7 @@ impl Error {
             Self::NotThin { .. } => "NotThin",
             Self::HasSnapshots { .. } => "HasSnapshots",
             Self::NoSnapshotTarget => "NoSnapshotTarget",
+            Self::NoRaidTarget => "NoRaidTarget",
             Self::SnapshotLost(_) => "SnapshotLost",
             Self::Unsound { .. } => "Unsound",
             Self::Unsupported(_) => "Unsupported",
@@ -445,9 +449,11 @@ impl Error {
             } => libc::EROFS,
             Self::AfterCommit(inner) => inner.errno(),
             // io-engine's errno for what a pool of another kind could do.
-            Self::NoThinPool { .. } | Self::NoThinTarget | Self::NoSnapshotTarget | Self::NotThin { .. } => {
-                libc::ENOTSUP
-            }
+            Self::NoThinPool { .. }
+            | Self::NoThinTarget
+            | Self::NoSnapshotTarget
+            | Self::NoRaidTarget
+            | Self::NotThin { .. } => libc::ENOTSUP,
             _ => match self.class() {
                 Class::NotFound => libc::ENOENT,
                 Class::AlreadyExists => libc::EEXIST,
@@ -496,6 +502,7 @@ impl Error {
             | Self::NotThin { .. }
             | Self::HasSnapshots { .. }
             | Self::NoSnapshotTarget
+            | Self::NoRaidTarget
             | Self::SnapshotLost(_)
             | Self::NotActive(_) => Class::Precondition,
             Self::Unsupported(_) => Class::Unsupported,

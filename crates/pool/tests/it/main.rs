@@ -9,6 +9,7 @@ mod crash;
 mod fault;
 mod lab;
 mod order;
+mod raid;
 mod refusals;
 mod repair;
 mod restore;
