@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use lvm_native::meta::{Disk, Provenance, Vg, assemble, check, scan};
-use lvm_native::pool::{CreateReplica, SetReplica, Shrink, StoragePool};
+use lvm_native::pool::{CreateClone, CreateReplica, CreateSnapshot, SetReplica, Shrink, StoragePool};
 use uuid::Uuid;
 
 use crate::EXTENT;
@@ -65,4 +65,29 @@ pub(crate) fn find_in_10000(pool: &StoragePool, uuid: Uuid) {
 #[inline(never)]
 pub(crate) fn list_10000(pool: &StoragePool) -> usize {
     pool.replicas().unwrap().len()
+}
+
+#[inline(never)]
+pub(crate) fn thin_create_in_1000(pool: &StoragePool, request: &CreateReplica) {
+    pool.create_replica(request).unwrap();
+}
+
+#[inline(never)]
+pub(crate) fn snapshot_in_1000(pool: &StoragePool, request: &CreateSnapshot) {
+    pool.create_snapshot(request).unwrap();
+}
+
+#[inline(never)]
+pub(crate) fn clone_in_1000(pool: &StoragePool, request: &CreateClone) {
+    pool.create_clone(request).unwrap();
+}
+
+#[inline(never)]
+pub(crate) fn thin_destroy_in_1000(pool: &StoragePool, uuid: Uuid) {
+    pool.destroy_replica(uuid).unwrap();
+}
+
+#[inline(never)]
+pub(crate) fn snapshot_destroy_in_1000(pool: &StoragePool, uuid: Uuid) {
+    pool.destroy_snapshot(uuid).unwrap();
 }

@@ -9,9 +9,13 @@ mod mapper;
 use std::fs::File;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use lvm_native::meta::FileDisk;
-use lvm_native::pool::{CreatePool, CreateReplica, SetReplica, StoragePool, System, Zeroing};
+use lvm_native::pool::{
+    CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, SetReplica, StoragePool, System,
+    Zeroing,
+};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -84,4 +88,36 @@ fn main() {
     hot::destroy_in_10000(pool, uuid(5000));
     let opened = large.system.open_pool("bench").unwrap();
     hot::create_first_in_10000(&opened, &replica(20_001));
+
+    thin_among_1000();
+}
+
+/// A replica, a snapshot and a clone come and go beside 1 000 thin replicas, of one of which there are 1 000 snapshots.
+fn thin_among_1000() {
+    let many = Filled::new(0);
+    let pool = &many.pool;
+    let mut request = CreateThinPool::new(1 << 30);
+    request.metadata_size = Some(64 << 20);
+    pool.create_thin_pool(&request).unwrap();
+    let thin = |number| {
+        let mut request = replica(number);
+        request.thin = true;
+        request
+    };
+    let requests: Vec<_> = (1000..2000).map(thin).collect();
+    pool.create_replicas(&requests).unwrap();
+    for number in 3000..4000 {
+        pool.create_snapshot(&snapshot(number)).unwrap();
+    }
+    hot::thin_create_in_1000(pool, &thin(5000));
+    hot::snapshot_in_1000(pool, &snapshot(5001));
+    hot::clone_in_1000(pool, &CreateClone::new(uuid(5001), uuid(5002), "clone"));
+    hot::thin_destroy_in_1000(pool, uuid(5000));
+    hot::snapshot_destroy_in_1000(pool, uuid(3500));
+}
+
+fn snapshot(number: u128) -> CreateSnapshot {
+    let mut request = CreateSnapshot::new(uuid(1500), uuid(number), &number.to_string(), "volume", "txn");
+    request.create_time = Some(SystemTime::UNIX_EPOCH);
+    request
 }

@@ -1,7 +1,10 @@
-//! A mapper that does nothing but remember which devices it has: it takes the kernel out of the counts.
+//! A mapper that does nothing but remember which devices it has, and a thin pool's transaction: it takes the kernel out of
+//! the counts.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +18,8 @@ use lvm_native::dm::{
 #[derive(Default)]
 pub(crate) struct Memory {
     devices: Mutex<BTreeMap<String, DeviceInfo>>,
+    /// Of the one thin pool.
+    transaction_id: AtomicU64,
     rest: Embedded,
 }
 
@@ -52,7 +57,15 @@ impl DeviceMapper for Memory {
         self.rest.version()
     }
     fn targets(&self) -> Result<Vec<TargetVersion>, Error> {
-        self.rest.targets()
+        let target = |name: &str| TargetVersion {
+            name: name.into(),
+            version: Version {
+                major: 1,
+                minor: 23,
+                patch: 0,
+            },
+        };
+        Ok(["linear", "striped", "thin", "thin-pool"].map(target).into())
     }
     fn backing(&self, path: &Path) -> Result<DeviceNumber, Error> {
         self.rest.backing(path)
@@ -122,14 +135,33 @@ impl DeviceMapper for Memory {
     fn table(&self, id: DeviceId<'_>, inactive: bool) -> Result<Table, Error> {
         self.rest.table(id, inactive)
     }
-    fn status(&self, id: DeviceId<'_>, noflush: bool) -> Result<Vec<StatusLine>, Error> {
-        self.rest.status(id, noflush)
+    fn status(&self, id: DeviceId<'_>, _: bool) -> Result<Vec<StatusLine>, Error> {
+        let is_pool = matches!(id, DeviceId::Uuid(uuid) if uuid.as_str().ends_with("-tpool"));
+        let (kind, status) = match is_pool {
+            true => {
+                let id = self.transaction_id.load(Ordering::Relaxed);
+                let rest = "9/1024 0/1024 - rw no_discard_passdown queue_if_no_space - 256";
+                ("thin-pool", format!("{id} {rest}"))
+            }
+            false => ("thin", "0 -".into()),
+        };
+        Ok(vec![StatusLine {
+            start: 0,
+            length: 128,
+            kind: kind.into(),
+            status,
+        }])
     }
     fn deps(&self, id: DeviceId<'_>) -> Result<Vec<DeviceNumber>, Error> {
         self.rest.deps(id)
     }
-    fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error> {
-        self.rest.message(id, sector, text)
+    fn message(&self, _: DeviceId<'_>, _: u64, text: &str) -> Result<Option<String>, Error> {
+        if let Some(("set_transaction_id", ids)) = text.split_once(' ') {
+            let new = ids.split(' ').nth(1).and_then(|id| id.parse().ok());
+            self.transaction_id
+                .store(new.unwrap_or_default(), Ordering::Relaxed);
+        }
+        Ok(None)
     }
     fn events(&self) -> Result<Box<dyn EventSource>, Error> {
         self.rest.events()
@@ -140,7 +172,29 @@ impl DeviceMapper for Memory {
     fn finish(&self, cookie: Cookie, timeout: Duration) -> Result<(), Error> {
         self.rest.finish(cookie, timeout)
     }
-    fn open(&self, id: DeviceId<'_>, mode: OpenMode) -> Result<Box<dyn BlockIo>, Error> {
-        self.rest.open(id, mode)
+    fn open(&self, _: DeviceId<'_>, _: OpenMode) -> Result<Box<dyn BlockIo>, Error> {
+        Ok(Box::new(Nothing))
+    }
+}
+
+/// A device that forgets what is written.
+struct Nothing;
+
+impl BlockIo for Nothing {
+    fn read_at(&self, _: u64, buf: &mut [u8]) -> io::Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
+    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn size(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+    fn zero(&self, _: u64, _: u64) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -15,6 +15,7 @@ use crate::apply::{Link, NewText, Step};
 use crate::cow::Group;
 use crate::display_names::DisplayNames;
 use crate::error::Refusal;
+use crate::recover::recover_open;
 use crate::scan::Scan;
 use crate::system::Inner;
 use crate::thin::index::ThinIndex;
@@ -56,6 +57,9 @@ pub(crate) struct OpenVg {
     stale: bool,
     /// A write or sync failed: this handle changes nothing more.
     poisoned: bool,
+    /// A step of the kernel failed, or devices were met that a change of somebody else left half made: they are mended
+    /// before the next change.
+    cut: bool,
 }
 
 impl OpenVg {
@@ -115,6 +119,7 @@ impl OpenVg {
             mapper: inner.mapper.clone(),
             stale: false,
             poisoned: false,
+            cut: false,
         };
         if inner.has_own_devices() {
             open.activate_embedded(inner)?;
@@ -141,6 +146,26 @@ impl OpenVg {
         self.stale = true;
     }
 
+    /// Makes the next change mend devices that are half made.
+    pub(crate) fn note_cut(&mut self) {
+        self.cut = true;
+    }
+
+    /// Mends what is known to be half made, as opening the pool does.  The caller holds the VG's lock.
+    ///
+    /// What cannot be mended now is left for the next change: it must not stand in the way of what is sound.
+    ///
+    /// # Errors
+    /// As [`OpenVg::refresh`].
+    pub(crate) fn mend_cut(&mut self, inner: &Inner) -> Result<(), Error> {
+        if !self.cut {
+            return Ok(());
+        }
+        let mended = recover_open(inner, self);
+        self.cut = mended.is_err();
+        self.refresh(inner)
+    }
+
     /// Brings the parsed VG up to date with the disks.
     ///
     /// # Errors
@@ -153,9 +178,9 @@ impl OpenVg {
         let (id, name) = (self.vg.id(), self.vg.name().to_string());
         let mut scan = inner.scan()?;
         let found = scan.take_vg(&id).ok_or(Error::PoolNotFound(name))?;
-        let poisoned = self.poisoned;
+        let (poisoned, cut) = (self.poisoned, self.cut);
         *self = Self::new(inner, &scan, found)?;
-        self.poisoned = poisoned;
+        (self.poisoned, self.cut) = (poisoned, cut);
         Ok(())
     }
 
@@ -322,8 +347,9 @@ impl OpenVg {
         self.stale = edited;
         let answer = result?;
         if !edited {
-            let stall = inner.kernel().apply_timed(None, &steps)?;
-            return Ok((answer, stall));
+            let applied = inner.kernel().apply_timed(None, &steps);
+            self.cut |= applied.is_err();
+            return applied.map(|stall| (answer, stall));
         }
         self.vg.bump_seqno().map_err(Error::Meta)?;
         if let Some(finding) = self.checked.check(&self.vg).into_iter().next() {
@@ -350,6 +376,7 @@ impl OpenVg {
             &steps,
         );
         self.stale = !matches!(result, Ok(_) | Err(Error::AfterCommit(_)));
+        self.cut |= result.is_err();
         // The change stands or falls by itself; that an administrator could not go back is told with the pool's health.
         let kept = match self.stale {
             true => archived,

@@ -12,7 +12,7 @@ use crate::naming::Ids;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::tags::LvTags;
-use crate::thin::usage::Usage;
+use crate::thin::usage::{self, Usage};
 use crate::thin::{self, PoolLv};
 use crate::{Error, identity, naming, snapshot};
 
@@ -141,7 +141,7 @@ pub(crate) fn info(
     uuid: Uuid,
     devices: &ActiveDevices,
 ) -> ReplicaInfo {
-    View::new(inner, open, devices).replica(lv, uuid, LvTags::read(lv.tags()))
+    View::of_one(inner, open, devices, lv).replica(lv, uuid, LvTags::read(lv.tags()))
 }
 
 /// What is told of an open VG's LVs, and from where.
@@ -155,12 +155,22 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(crate) fn new(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices) -> Self {
+        Self::with(inner, open, devices, Usage::new(inner, open, usage::ALL))
+    }
+
+    /// A view of one LV, of whose thin pool nothing is read that others need.
+    pub(crate) fn of_one(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices, lv: &Lv) -> Self {
+        let id = thin::thin(lv).map_or(0, |thin| thin.device_id);
+        Self::with(inner, open, devices, Usage::new(inner, open, id..=id))
+    }
+
+    fn with(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices, usage: Usage<'a>) -> Self {
         Self {
             inner,
             open,
             devices,
             pool_uuid: identity::pool_uuid(&open.vg.id()),
-            usage: Usage::new(inner, open),
+            usage,
         }
     }
 

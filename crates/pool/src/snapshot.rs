@@ -55,17 +55,19 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg, uuid: Uuid) -> Result<SnapshotI
     let lv = find(open, uuid)?;
     let (uuid, tags) = snapshot_of(lv).ok_or_else(|| Error::SnapshotNotFound(uuid.to_string()))?;
     let devices = ActiveDevices::only(inner, open, lv);
-    let view = View::new(inner, open, &devices);
+    let view = View::of_one(inner, open, &devices, lv);
     Ok(describe(open, &view, &count_clones(open), lv, uuid, &tags))
 }
 
 /// How many replicas are clones of each snapshot.
 fn count_clones(open: &OpenVg) -> HashMap<Uuid, usize> {
     let mut clones = HashMap::new();
-    for lv in open.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
+    // Most LVs are none, and all of their tags are more to read.
+    for lv in open.vg.lvs().filter(|lv| LvTags::may_be_clone(lv.tags())) {
         if let Some(source) = LvTags::read(lv.tags())
             .snapshot_uuid
             .and_then(identity::replica_uuid)
+            && replica::replica_of(lv).is_some()
         {
             *clones.entry(source).or_default() += 1;
         }

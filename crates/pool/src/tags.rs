@@ -90,6 +90,11 @@ impl<'a> LvTags<'a> {
         (self.owned || self.creating) && self.snapshot.is_none()
     }
 
+    /// Has it a tag that only a clone has?
+    pub(crate) fn may_be_clone(mut tags: impl Iterator<Item = &'a str>) -> bool {
+        tags.any(|tag| tag.starts_with(key::SNAPSHOT_UUID))
+    }
+
     /// Reads tags in the order they stand; of a key that has one value the first counts.
     pub(crate) fn read(tags: impl Iterator<Item = &'a str>) -> Self {
         let mut found = Self::default();

@@ -2,6 +2,7 @@
 
 stamp.py write DEV BLOCKS SEQFILE [COUNT]  writes blocks 1, 2, 3, ... in a ring of BLOCKS at the start of DEV, past the page
                                            cache; SEQFILE holds the last acknowledged number.  Ends at SIGTERM or after COUNT.
+stamp.py sync DEV BLOCKS SEQFILE [COUNT]   as `write`, and each write is durable when it is acknowledged
 stamp.py cut DEV BLOCKS LOW HIGH           DEV holds exactly the state after one write from LOW to HIGH: what a snapshot
                                            shows that was begun after LOW and ended before HIGH was acknowledged
 stamp.py check DEV BLOCKS SEQFILE          DEV holds exactly the state after the last acknowledged write or the one after it
@@ -25,18 +26,22 @@ def last(path):
         return struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
 
 
-def write(device, blocks, path, count=0):
+def write(device, blocks, path, count=0, flags=0):
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     seq = os.open(path, os.O_RDWR | os.O_CREAT)
     number = start = last(path)
-    fd = os.open(device, os.O_RDWR | os.O_DIRECT)
+    fd = os.open(device, os.O_RDWR | os.O_DIRECT | flags)
     buffer = mmap.mmap(-1, BLOCK)
     while not stop and not (count and number - start >= count):
         number += 1
         buffer[:] = stamp(number)
         os.pwrite(fd, buffer, number % blocks * BLOCK)
         os.pwrite(seq, struct.pack("<Q", number), 0)
+
+
+def sync(device, blocks, path, count=0):
+    write(device, blocks, path, count, os.O_DSYNC)
 
 
 def newest(device, blocks):
@@ -70,4 +75,4 @@ def check(device, blocks, path):
 
 
 verb, device, blocks, path, *rest = sys.argv[1:]
-{"write": write, "check": check, "cut": cut}[verb](device, int(blocks), path, *map(int, rest))
+{"write": write, "sync": sync, "check": check, "cut": cut}[verb](device, int(blocks), path, *map(int, rest))

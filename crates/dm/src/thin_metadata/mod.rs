@@ -1,6 +1,7 @@
 //! What a thin pool's metadata say, read from their device by ourselves: also of a pool that is not active.
 //!
-//! Read are the superblock and the tree of devices, so the numbers of the pool and of each thin device; not the mappings.
+//! Read are the superblock and the tree of devices, or the way to one of them: the numbers of the pool and of each thin
+//! device, not the mappings.
 
 mod block;
 mod problem;
@@ -9,6 +10,7 @@ pub(crate) mod write;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 
 use crate::Error;
 #[cfg(any(test, feature = "testing"))]
@@ -43,7 +45,7 @@ pub struct ThinMetadata {
     pub metadata_blocks: u64,
     /// Blocks of 4 KiB of metadata in use, with those that the kernel keeps back and counts as used, too.
     pub metadata_used: u64,
-    /// The thin devices by their numbers.
+    /// The thin devices by their numbers, as far as they were asked for.
     pub devices: BTreeMap<u32, ThinDevice>,
 }
 
@@ -76,7 +78,19 @@ impl ThinMetadata {
     pub fn read(
         read_block: &mut dyn FnMut(u64, &mut [u8; 4096]) -> io::Result<()>,
     ) -> Result<Option<Self>, Error> {
-        let mut reader = Reader { read_block };
+        Self::read_devices(0..=u32::MAX, read_block)
+    }
+
+    /// As [`ThinMetadata::read`], of the devices those with these numbers alone: of one it reads a block for each level of
+    /// the tree, which are two or three.  What other blocks hold is not looked at.
+    ///
+    /// # Errors
+    /// As [`ThinMetadata::read`].
+    pub fn read_devices(
+        wanted: RangeInclusive<u32>,
+        read_block: &mut dyn FnMut(u64, &mut [u8; 4096]) -> io::Result<()>,
+    ) -> Result<Option<Self>, Error> {
+        let mut reader = Reader { read_block, wanted };
         let mut superblock = reader.block(0)?;
         for _ in 0..TRIES {
             if superblock.iter().all(|byte| *byte == 0) {
@@ -99,6 +113,7 @@ fn refused(block: u64, problem: ThinMetadataProblem) -> Error {
 
 struct Reader<'r> {
     read_block: &'r mut dyn FnMut(u64, &mut Block) -> io::Result<()>,
+    wanted: RangeInclusive<u32>,
 }
 
 /// Keys that a node may have, and where it is.
@@ -140,6 +155,12 @@ impl Reader<'_> {
         Ok(metadata)
     }
 
+    /// Tells whether a range that is not broken has keys that were asked for.
+    fn may_want(&self, range: &Range) -> bool {
+        let (first, last) = (u64::from(*self.wanted.start()), u64::from(*self.wanted.end()));
+        range.from >= range.end || (range.from <= last && first < range.end)
+    }
+
     /// Takes the devices below a node that `parent` names.  Each leaf brings keys above all before it, so no node is
     /// taken twice, and what is taken is on the disk.
     fn node(
@@ -179,7 +200,9 @@ impl Reader<'_> {
             from = key.saturating_add(1);
             if node.is_leaf {
                 let id = u32::try_from(key).unwrap_or(u32::MAX);
-                metadata.devices.insert(id, node.device(entry));
+                if self.wanted.contains(&id) {
+                    metadata.devices.insert(id, node.device(entry));
+                }
             } else {
                 let last = entry + 1 == node.entries;
                 let below = Range {
@@ -187,7 +210,9 @@ impl Reader<'_> {
                     end: if last { end } else { node.key(entry + 1).min(end) },
                     depth: range.depth + 1,
                 };
-                self.node(at, node.child(entry), &below, metadata)?;
+                if self.may_want(&below) {
+                    self.node(at, node.child(entry), &below, metadata)?;
+                }
             }
         }
         Ok(())

@@ -95,6 +95,34 @@ fn the_kernels_metadata_say_what_the_kernel_says() {
 }
 
 #[test]
+fn one_device_is_found_by_reading_the_way_to_it() {
+    let image = real();
+    let all = read(&image).unwrap().unwrap();
+    let last = *all.devices.keys().last().unwrap();
+    for wanted in all.devices.keys().copied().chain([0, last + 1, u32::MAX]) {
+        let mut reads = 0;
+        let found = ThinMetadata::read_devices(wanted..=wanted, &mut |at, block| {
+            reads += 1;
+            let at = usize::try_from(at).unwrap() * BLOCK;
+            block.copy_from_slice(&image[at..at + BLOCK]);
+            Ok(())
+        });
+        let found = found.unwrap().unwrap();
+        let expected = ThinMetadata {
+            devices: all
+                .devices
+                .range(wanted..=wanted)
+                .map(|(id, device)| (*id, *device))
+                .collect(),
+            ..all.clone()
+        };
+        assert_eq!(found, expected);
+        // Before and after the tree's two levels the superblock.
+        assert!(reads <= 4, "{reads} for {wanted}");
+    }
+}
+
+#[test]
 fn the_kernels_devices_are_those_that_thin_dump_shows() {
     let found = read(&real()).unwrap().unwrap();
     let dump = String::from_utf8(unpacked("dump.xml.gz")).unwrap();

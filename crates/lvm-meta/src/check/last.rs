@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::bound::{Bound, thins_named_by, were_thins_left_alone};
 use super::{Finding, check, look_at};
-use crate::{Area, ExtentSize, Extents, Lv, LvWatch, PvId, Segment, SegmentKind, Vg};
+use crate::{ExtentSize, Extents, Lv, LvWatch, PvId, Vg};
 
 /// A VG that was found good, and what of it the next check takes for granted.
 ///
 /// [`LastCheck::check`] tells what [`check`] tells.  But an LV that did not change since a check that found nothing is
 /// not looked at again if all that the rules ask of it is in itself, in the VG's head and in the PVs: it lies on PVs alone,
-/// no other LV refers to it, and it is none of those that may be there once only.  Of the extents of all LVs, changed or
-/// not, a map is kept in which each has one owner.  A debug build compares with a check of everything.
+/// no other LV refers to it, and it is none of those that may be there once only.  Nor is a thin LV, unless something
+/// changed that it has to do with: a pool has thousands, and each of their changes changes the pool.  Of the extents of
+/// all LVs, changed or not, a map is kept in which each has one owner.  A debug build compares with a check of everything.
 #[derive(Debug, Default)]
 pub struct LastCheck {
     /// `None` before the first check, and after one that found something.
@@ -87,46 +89,43 @@ impl Good {
 
     /// Gives the LVs that have to be looked at, and notes whose extents are whose.
     fn changes<'a>(&mut self, vg: &'a Vg) -> Vec<&'a Lv> {
-        let (mut open, mut came) = (Vec::new(), Vec::new());
+        let (mut open, mut came, mut thins) = (Vec::new(), Vec::new(), Vec::new());
         let went = self.lvs.walk(vg, |lv, has_users, seen| {
             let lv: &'a Lv = lv;
-            let is_involved = seen.map_or_else(|| is_involved(lv), |seen| seen.is_involved);
-            // One that nobody refers to any more may have been good for its user's sake.
-            if is_involved || has_users || seen.is_none_or(|seen| seen.had_users) {
-                open.push(lv);
-            }
-            if seen.is_none() {
-                came.push(lv);
+            let bound = seen.map_or_else(|| Bound::of(lv), |seen| seen.bound);
+            match (bound, seen) {
+                (_, None) => {
+                    came.push((lv, bound));
+                    open.push(lv);
+                }
+                (Bound::Thin, Some(_)) => thins.push(lv),
+                // One that nobody refers to any more may have been good for its user's sake.
+                (Bound::Free, Some(seen)) if !has_users && !seen.had_users => {}
+                _ => open.push(lv),
             }
             Seen {
-                is_involved,
+                bound,
                 had_users: has_users,
             }
         });
-        went.iter().for_each(|lv| self.owned.give(lv));
-        came.into_iter().for_each(|lv| self.owned.take(lv));
+        went.iter().for_each(|(lv, _)| self.owned.give(lv));
+        came.iter().for_each(|(lv, _)| self.owned.take(lv));
+        if !thins.is_empty() {
+            match were_thins_left_alone(&went, &came) {
+                true => open.extend(thins_named_by(vg, &open, &came)),
+                false => open.extend(thins),
+            }
+        }
         open
     }
 }
 
 /// What is remembered of an LV.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
-    /// See [`is_involved`].
-    is_involved: bool,
+pub(super) struct Seen {
+    pub(super) bound: Bound,
     /// Other LVs referred to it.
-    had_users: bool,
-}
-
-/// Tells whether rules ask more of an LV than what is in itself: it may be the second one of a kind of which there is one,
-/// or stands on other LVs, or its type is none that we make.
-fn is_involved(lv: &Lv) -> bool {
-    let is_on_pvs = |segment: &Segment| match segment.kind() {
-        SegmentKind::Striped(striped) => striped.areas().iter().all(|area| matches!(area, Area::Pv { .. })),
-        SegmentKind::Error | SegmentKind::Zero => true,
-        SegmentKind::Other(_) => false,
-    };
-    !lv.is_visible() || lv.lock_args().is_some() || !lv.segments().iter().all(is_on_pvs)
+    pub(super) had_users: bool,
 }
 
 /// The runs of extents of each PV that LVs hold, by their first extent.

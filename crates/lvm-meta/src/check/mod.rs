@@ -9,6 +9,7 @@
 //!
 //! Reference: LVM2 `lib/metadata/metadata.c`, `vg_validate`; `lib/metadata/merge.c`; `lib/format_text/import_vsn1.c`.
 
+mod bound;
 mod caches;
 mod context;
 mod finding;

@@ -39,18 +39,19 @@ impl LvWatch {
                 came.push(&**lv);
             }
         });
+        let went = went.into_iter().map(|(lv, ())| lv).collect();
         LvChanges { went, came }
     }
 }
 
 impl<T> LvWatch<T> {
     /// Calls `each` with every LV of the VG, in order, whether others refer to it, and its note if it is as it was at the
-    /// last look; takes the new note.  Gives the LVs that are not there any more as they were.
+    /// last look; takes the new note.  Gives the LVs that are not there any more as they were, with their notes.
     pub(crate) fn walk<'a>(
         &mut self,
         vg: &'a Vg,
         mut each: impl FnMut(&'a Arc<Lv>, bool, Option<T>) -> T,
-    ) -> Vec<Arc<Lv>> {
+    ) -> Vec<(Arc<Lv>, T)> {
         let mut now = Vec::with_capacity(vg.lv_count());
         let mut went = Vec::new();
         let mut before = std::mem::take(&mut self.lvs).into_iter();
@@ -63,7 +64,7 @@ impl<T> LvWatch<T> {
                     break;
                 }
                 let is_changed = old.id == lv.id;
-                went.push(old);
+                went.push((old, note));
                 if is_changed {
                     break;
                 }
@@ -74,7 +75,7 @@ impl<T> LvWatch<T> {
             };
             now.push((held, each(lv, has_users, note)));
         }
-        went.extend(before.map(|(old, _)| old));
+        went.extend(before);
         self.lvs = now;
         went
     }

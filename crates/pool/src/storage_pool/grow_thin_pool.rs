@@ -216,7 +216,8 @@ fn check_growable(inner: &Inner, open: &OpenVg, pool: &str, part: ThinPart) -> R
 /// Looks that the kernel has the space: it succeeds without taking it when the pool needs a check.
 fn check_grown(inner: &Inner, open: &OpenVg, pool: &str, part: ThinPart, size: u64) -> Result<(), Error> {
     let found = found(open, pool)?;
-    let status = usage::status(inner, open, &found)?;
+    // It is committed, whether the kernel tells or not.
+    let status = usage::status(inner, open, &found).map_err(|error| Error::AfterCommit(Box::new(error)))?;
     let is_grown = match part {
         ThinPart::Data => status.data_blocks >= stack::chunks(open, &found),
         ThinPart::Metadata => status.metadata_blocks >= size.min(MOST_METADATA) / usage::METADATA_BLOCK,

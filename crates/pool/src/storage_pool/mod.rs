@@ -156,13 +156,14 @@ impl StoragePool {
         Ok(replica::info(&self.inner, &open, lv, uuid, &devices))
     }
 
-    /// The open VG, if it may be changed.  The caller holds its lock.
+    /// The open VG, if it may be changed, with what an earlier change left half made mended.  The caller holds its lock.
     ///
     /// # Errors
     /// [`Error::Refused`]; [`Error::PoolNotFound`] when somebody exported or renamed it.
     fn changeable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
-        let open = self.fresh()?;
+        let mut open = self.fresh()?;
         self.check_changeable(&open)?;
+        open.mend_cut(&self.inner)?;
         Ok(open)
     }
 
@@ -238,7 +239,8 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
             0
         }
     });
-    let usage = Usage::new(inner, open);
+    // Of the pool alone.
+    let usage = Usage::new(inner, open, 0..=0);
     let thin_pool = usage.pool_info();
     let mut thin_state = State::Online;
     if let Some(pool) = &thin_pool {

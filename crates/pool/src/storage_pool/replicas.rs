@@ -10,6 +10,9 @@ use crate::apply::Step;
 use crate::cow::Group;
 use crate::host::IoStats;
 use crate::info::ReplicaInfo;
+use crate::layer::is_cut;
+use crate::open_vg::OpenVg;
+use crate::replica::ActiveDevices;
 use crate::request::{SetReplica, checked_value};
 use crate::tags::{self, LvTags, key};
 use crate::{Error, activate, naming, replica, thin};
@@ -59,19 +62,38 @@ impl StoragePool {
     /// # Errors
     /// [`Error::ReplicaNotFound`], [`Error::MissingDisk`], [`Error::Dm`].
     pub fn activate_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
-        self.change_replica("", uuid, |change| {
-            let open = change.open();
-            let lv = replica::find(open, uuid)?;
-            if let Some(device) = open.kernel_device(&self.inner, lv)? {
-                return Ok(Some(device.live_table));
-            }
-            activate::prepare(&self.inner, open, lv)?;
-            let steps = activate::activate(&self.inner, open, lv)?;
+        let inner = &*self.inner;
+        let lock = inner.lock_vg(self.name())?;
+        let mut open = self.changeable()?;
+        let mut made = self.make_device(&mut open, uuid);
+        if matches!(made, Ok(false) | Err(Error::Dm(_))) {
+            // Whoever began to make it is no more: the lock is ours.
+            open.note_cut();
+            open.mend_cut(inner)?;
+            made = self.make_device(&mut open, uuid);
+        }
+        let is_active = made?;
+        drop(lock);
+        let lv = replica::find(&open, uuid)?;
+        let devices = ActiveDevices::known(&open, lv, is_active);
+        Ok(replica::info(inner, &open, lv, uuid, &devices))
+    }
+
+    /// Makes the replica's device and what it stands on; `false` if it is there and half made.
+    fn make_device(&self, open: &mut OpenVg, uuid: Uuid) -> Result<bool, Error> {
+        let inner = &*self.inner;
+        let lv = replica::find(open, uuid)?;
+        if let Some(device) = open.kernel_device(inner, lv)? {
+            return Ok(!is_cut(&device));
+        }
+        activate::prepare(inner, open, lv)?;
+        let steps = activate::activate(inner, open, lv)?;
+        open.change(inner, "", |change| {
             steps
                 .into_iter()
                 .chain([Step::Settle])
                 .for_each(|step| change.step(step));
-            Ok(Some(true))
+            Ok(true)
         })
     }
 

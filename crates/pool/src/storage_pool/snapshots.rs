@@ -9,7 +9,6 @@ use super::StoragePool;
 use super::thin_volumes::NewThin;
 use crate::cow::Group;
 use crate::info::{ReplicaInfo, SnapshotInfo};
-use crate::open_vg::OpenVg;
 use crate::replica::{self, ActiveDevices};
 use crate::request::CreateSnapshot;
 use crate::{Error, naming, snapshot, thin};
@@ -43,19 +42,16 @@ impl StoragePool {
         }
         let (name, tags) = (request.lv_name()?, request.tags()?);
         let inner = &*self.inner;
-        let check_thin = |open: &OpenVg| match replica::find(open, request.source)? {
-            lv if thin::thin(lv).is_some() => Ok(()),
-            lv => Err(Error::NotThin {
-                replica: lv.name().into(),
-                why: "a snapshot of a thick one needs a size",
-            }),
-        };
-        check_thin(&*self.fresh()?)?;
         let ((), stall) = self.add_thin(
             &format!("snapshot {} of replica {}", request.uuid, request.source),
             |open| {
-                check_thin(open)?;
                 let lv = replica::find(open, request.source)?;
+                if thin::thin(lv).is_none() {
+                    return Err(Error::NotThin {
+                        replica: lv.name().into(),
+                        why: "a snapshot of a thick one needs a size",
+                    });
+                }
                 let active = open.kernel_device(inner, lv)?.filter(|device| device.live_table);
                 Ok(active.map(|_| naming::dm_uuid(&open.vg.id(), &lv.id())))
             },

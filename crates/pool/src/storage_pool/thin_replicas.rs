@@ -9,7 +9,7 @@ use super::StoragePool;
 use super::thin_volumes::{NewThin, activate_new, activate_zeroed};
 use crate::apply::Step;
 use crate::info::ReplicaInfo;
-use crate::open_vg::{Change, OpenVg};
+use crate::open_vg::Change;
 use crate::request::{CreateClone, CreateReplica};
 use crate::{Error, Layout, snapshot, thin};
 
@@ -23,17 +23,15 @@ impl StoragePool {
     pub fn create_clone(&self, request: &CreateClone) -> Result<ReplicaInfo, Error> {
         let (name, tags) = (request.lv_name()?, request.tags()?);
         let lv_name = name.to_string();
-        let check_thin = |open: &OpenVg| match snapshot::find(open, request.snapshot)? {
-            lv if thin::thin(lv).is_some() => Ok(()),
-            lv => Err(Error::NotThin {
-                replica: lv.name().into(),
-                why: "clones share the chunks of a thin pool",
-            }),
-        };
-        check_thin(&*self.fresh()?)?;
         let made = self.add_thin(
             &format!("clone snapshot {} as {}", request.snapshot, request.uuid),
-            |open| check_thin(open).map(|()| None),
+            |open| match snapshot::find(open, request.snapshot)? {
+                lv if thin::thin(lv).is_some() => Ok(None),
+                lv => Err(Error::NotThin {
+                    replica: lv.name().into(),
+                    why: "clones share the chunks of a thin pool",
+                }),
+            },
             |change| {
                 change.check_name_free(&request.name, None)?;
                 let source = snapshot::find(change.open(), request.snapshot)?;

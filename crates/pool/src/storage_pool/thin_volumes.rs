@@ -41,10 +41,11 @@ impl StoragePool {
         let inner = &*self.inner;
         let _lock = inner.lock_vg(self.name())?;
         let mut open = self.changeable()?;
+        // What is refused is refused before the kernel is asked for anything; that a replica is thick, before that there is
+        // no thin pool.
+        let origin = origin(&open)?;
         let pool = pool_name(&open)?;
         stack::check_target(inner)?;
-        // What is refused is refused before the kernel is asked for anything.
-        let origin = origin(&open)?;
         let status = protocol::ready(inner, &mut open, &pool)?;
         check_room(&open, &status)?;
         let mut add_beside = |open: &mut OpenVg, others: &HashSet<u32>| {

@@ -52,6 +52,8 @@ pub(crate) fn transact<R>(
     let stall = match send_all(inner, open, pool, origin, Sent::Never) {
         Ok(stall) => stall,
         Err((error, executed)) => {
+            // The origin may stand still.
+            open.note_cut();
             let done = carried_out(open, pool, &messages, executed, &error);
             return Err(match take_back(inner, open, pool, &messages, &done) {
                 Ok(()) => error,
@@ -79,7 +81,7 @@ pub(crate) fn ready(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<lvm_
     settle(inner, open, pool)?;
     let found = named(open, pool)?;
     stack::ensure_active(inner, open, &found)?;
-    let status = usage::status(inner, open, &found)?;
+    let status = live_status(inner, open, &found)?;
     if status.transaction_id != found.detail.transaction_id {
         return Err(mismatch(open, &found, status.transaction_id));
     }
@@ -105,7 +107,7 @@ pub(crate) fn settle(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<(),
         return Ok(());
     }
     stack::ensure_active(inner, open, &found)?;
-    let status = usage::status(inner, open, &found)?;
+    let status = live_status(inner, open, &found)?;
     let id = found.detail.transaction_id;
     if status.transaction_id != id {
         if status.transaction_id.checked_add(1) != Some(id) {
@@ -147,6 +149,21 @@ pub(crate) fn settle(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<(),
     })
 }
 
+/// What the kernel says of a pool that can tell of what moment it is.
+///
+/// # Errors
+/// [`Error::ThinPoolState`] for one that failed: it knows no transaction, which is no mismatch.
+fn live_status(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<lvm_dm::ThinPoolStatus, Error> {
+    let status = usage::status(inner, open, pool)?;
+    match status.mode {
+        ThinPoolMode::Failed => Err(Error::ThinPoolState {
+            pool: open.vg.name().into(),
+            state: usage::state(status.mode, status.needs_check),
+        }),
+        _ => Ok(status),
+    }
+}
+
 /// Removes a thin LV from the metadata; its snapshots stay, and name no origin any more.
 pub(crate) fn remove_lv(change: &mut Change<'_>, name: &str) -> Result<(), Error> {
     let (index, vg) = change.thin_index();
@@ -186,8 +203,9 @@ fn carried_out(
     if let Some(failed @ ThinMessage::Create(name)) = messages.get(executed)
         && !is_taken(error)
         && let Ok(found) = named(open, pool)
-        && let Ok(Some(kernel)) = usage::metadata(open, &found)
-        && let Some(device) = device_id(open, name).ok().and_then(|id| kernel.devices.get(&id))
+        && let Ok(id) = device_id(open, name)
+        && let Ok(Some(kernel)) = usage::metadata(open, &found, id..=id)
+        && let Some(device) = kernel.devices.get(&id)
         && device.transaction_id == kernel.transaction_id
     {
         done.push(failed.clone());
@@ -202,7 +220,7 @@ pub(crate) fn is_taken(error: &Error) -> bool {
 
 /// The numbers of all devices that the kernel has in a pool; none that cannot be read.
 pub(crate) fn devices(open: &OpenVg, pool: &str) -> HashSet<u32> {
-    let metadata = named(open, pool).and_then(|found| usage::metadata(open, &found));
+    let metadata = named(open, pool).and_then(|found| usage::metadata(open, &found, usage::ALL));
     let devices = metadata.ok().flatten().map(|metadata| metadata.devices);
     devices.unwrap_or_default().into_keys().collect()
 }
@@ -210,7 +228,7 @@ pub(crate) fn devices(open: &OpenVg, pool: &str) -> HashSet<u32> {
 /// The devices that the kernel made before a transaction, but for those that it is to delete now.
 fn devices_before(open: &OpenVg, pool: &PoolLv<'_>, transaction_id: u64) -> HashSet<u32> {
     let is_kept = |id: &u32| !pool.detail.messages.contains(&ThinMessage::Delete(*id));
-    let metadata = usage::metadata(open, pool).ok().flatten();
+    let metadata = usage::metadata(open, pool, usage::ALL).ok().flatten();
     let devices = metadata.map(|metadata| metadata.devices).unwrap_or_default();
     let before = devices
         .into_iter()

@@ -9,7 +9,7 @@ use lvm_meta::{Extents, Lv};
 use super::PoolLv;
 use crate::Error;
 use crate::apply::Step;
-use crate::layer::Layer;
+use crate::layer::{Layer, is_cut};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 
@@ -172,7 +172,13 @@ pub(crate) fn check_target(inner: &Inner) -> Result<(), Error> {
 /// [`Error::NoThinTarget`], [`Error::MissingDisk`], [`Error::Dm`]; what was made is gone again then.
 pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<DeviceInfo, Error> {
     let layers = Layers::of(open, pool)?;
-    if let Some(info) = layers.pool.info(inner)?.filter(|info| info.live_table) {
+    let mut found = layers.pool.info(inner)?;
+    if found.as_ref().is_none_or(is_cut) {
+        // What somebody left half made who is no more: the lock is the caller's.
+        super::mend::mend(inner, open, pool.lv.name())?;
+        found = layers.pool.info(inner)?;
+    }
+    if let Some(info) = found.filter(|info| info.live_table) {
         // LVM shows a pool that never had a thin LV under the pool's own name, until it has one.
         if info.name != layers.pool.name {
             layers.pool.rename(inner, &info.name)?;

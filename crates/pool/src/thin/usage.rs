@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::io;
+use std::ops::RangeInclusive;
 
 use lvm_dm::{DeviceId, Target, ThinMetadata, ThinPoolMode, ThinPoolStatus, ThinStatus};
 use lvm_meta::Lv;
@@ -58,15 +59,23 @@ pub(crate) fn status(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<
     status.ok_or_else(|| Error::NotActive(layer.name.to_string()))
 }
 
-/// The kernel's metadata of a pool, as last committed; `None` for a pool that was never used.
+/// All devices of a pool.
+pub(crate) const ALL: RangeInclusive<u32> = 0..=u32::MAX;
+
+/// The kernel's metadata of a pool with the devices of these numbers, as last committed; `None` for a pool that was never
+/// used.
 ///
 /// # Errors
 /// [`Error::Dm`] for metadata that cannot be read, [`Error::MissingDisk`].
-pub(crate) fn metadata(open: &OpenVg, pool: &PoolLv<'_>) -> Result<Option<ThinMetadata>, Error> {
+pub(crate) fn metadata(
+    open: &OpenVg,
+    pool: &PoolLv<'_>,
+    devices: RangeInclusive<u32>,
+) -> Result<Option<ThinMetadata>, Error> {
     let [_, part] = pool.parts(&open.vg)?;
     let table = stack::part_table(open, part)?;
     let sectors = METADATA_BLOCK / 512;
-    ThinMetadata::read(&mut |block, bytes| {
+    ThinMetadata::read_devices(devices, &mut |block, bytes| {
         let beyond = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let sector = block.checked_mul(sectors).ok_or_else(beyond)?;
         let line = table
@@ -92,6 +101,8 @@ pub(crate) fn metadata(open: &OpenVg, pool: &PoolLv<'_>) -> Result<Option<ThinMe
 pub(crate) struct Usage<'a> {
     inner: &'a Inner,
     open: &'a OpenVg,
+    /// The devices that are asked about.
+    devices: RangeInclusive<u32>,
     pool: OnceCell<Option<PoolLv<'a>>>,
     metadata: OnceCell<Option<ThinMetadata>>,
     /// Of an active pool.
@@ -99,10 +110,11 @@ pub(crate) struct Usage<'a> {
 }
 
 impl<'a> Usage<'a> {
-    pub(crate) fn new(inner: &'a Inner, open: &'a OpenVg) -> Self {
+    pub(crate) fn new(inner: &'a Inner, open: &'a OpenVg, devices: RangeInclusive<u32>) -> Self {
         Self {
             inner,
             open,
+            devices,
             pool: OnceCell::new(),
             metadata: OnceCell::new(),
             health: OnceCell::new(),
@@ -117,7 +129,7 @@ impl<'a> Usage<'a> {
     fn metadata(&self) -> Option<&ThinMetadata> {
         let read = || {
             let pool = self.pool()?;
-            metadata(self.open, pool).ok().flatten()
+            metadata(self.open, pool, self.devices.clone()).ok().flatten()
         };
         self.metadata.get_or_init(read).as_ref()
     }

@@ -216,6 +216,75 @@ fn a_rule_that_a_change_breaks_is_found_by_looking_at_what_changed() {
     assert!(count > 50, "only {count} changes left the VG's head as it was");
 }
 
+/// Two thin pools with LVs, of which one is to be made in the kernel.
+fn thin_pools() -> String {
+    let pool = |name: &str, rest: &str| {
+        let body = format!(
+            "type = \"thin-pool\"\nmetadata = \"{name}_tmeta\"\npool = \"{name}_tdata\"\ntransaction_id = 3\n\
+             chunk_size = 128\ndiscards = \"passdown\"\nzero_new_blocks = 1{rest}"
+        );
+        shown(name, 20, &body)
+    };
+    let thin = |name: &str, pool: &str, rest: &str| {
+        let body = format!("type = \"thin\"\nthin_pool = \"{pool}\"\ntransaction_id = 2\ndevice_id = {rest}");
+        shown(name, 100, &body)
+    };
+    let lvs = [
+        pool("p", "\n\nmessage1 {\ncreate = \"old\"\n}"),
+        pool("q", ""),
+        thin("old", "p", "1"),
+        thin("snap", "p", "2\norigin = \"old\""),
+        thin("other", "q", "1"),
+        shown("base", 10, &linear(3, 0)),
+        part("p_tmeta", 0, 0, 1),
+        part("p_tdata", 0, 1, 20),
+        part("q_tmeta", 1, 0, 1),
+        part("q_tdata", 1, 1, 20),
+    ];
+    texts::vg(&lvs)
+}
+
+#[test]
+fn thin_lvs_that_did_not_change_are_looked_at_when_something_comes_between() {
+    let text = thin_pools();
+    let good = parse(&text);
+    let after = |edits: &[(&str, &str)]| {
+        let mut vg = parse(&edited(&text, edits));
+        vg.share_lvs(&good);
+        let mut last = LastCheck::default();
+        assert_eq!(last.check(&good), []);
+        let quick = last.finds_nothing(&vg);
+        assert_eq!(quick == Some(true), check(&vg).is_empty(), "{edits:?}");
+        assert_eq!(last.check(&vg), check(&vg), "{edits:?}");
+        quick == Some(true)
+    };
+    let is_good = [
+        // The pool is a step farther.
+        [("transaction_id = 3", "transaction_id = 4")],
+        [("create = \"old\"", "create = \"snap\"")],
+        [("create = \"old\"", "delete = 7")],
+        [("device_id = 2\norigin = \"old\"", "device_id = 2")],
+    ];
+    for edits in is_good {
+        assert!(after(&edits), "{edits:?}");
+    }
+    let is_broken = [
+        // A message for an LV of the other pool, for a thick one.
+        [("create = \"old\"", "create = \"other\"")],
+        [("create = \"old\"", "create = \"base\"")],
+        // A pool's data belong to a snapshot's origin, or to the other pool.
+        [("pool = \"q_tdata\"", "pool = \"old\"")],
+        [("pool = \"q_tdata\"", "pool = \"p_tdata\"")],
+        [("origin = \"old\"", "origin = \"q_tdata\"")],
+        [("thin_pool = \"q\"", "thin_pool = \"base\"")],
+    ];
+    for edits in is_broken {
+        assert!(!after(&edits), "{edits:?}");
+    }
+    // Another LV has come to a pool's place.
+    assert!(!after(&[("\nq {", "\nr {"), ("\nbase {", "\nq {")]));
+}
+
 #[test]
 fn vgs_that_lvm_makes_in_the_middle_of_things_too_break_none() {
     for (what, text) in whole::all() {

@@ -1,17 +1,16 @@
 //! The process dies at every step; the next one finds the old volumes or the new ones, and both metadata agree.
 
-use std::time::Duration;
-
 use lvm_dm::testing::Fault;
-use lvm_dm::{DeviceId, DeviceMapper, DmName, OpenMode, UdevFlags};
+use lvm_dm::{DeviceId, DeviceMapper, DmName, OpenMode};
 use lvm_meta::detail::Detail;
 use lvm_pool::StoragePool;
 
 use super::scene::{
     ACTIVE, OPERATIONS, Operation, TAKEN, Volumes, check_sound, reopen, restore, scene, volumes,
 };
-use super::scene::{SNAPSHOT, volumes_around};
-use super::view::{check_at_rest, kernel_ids, vg};
+use super::scene::{GROWN, grow, growing, pool_sizes, wanted_sizes};
+use super::scene::{SNAPSHOT, reboot, volumes_around};
+use super::view::{check_at_rest, is_anything_suspended, kernel_ids, vg};
 use super::{CHUNK, check_content, clone, lab, pool_request, snapshot, thin, thin_pool};
 use crate::lab::{Cut, Lab, POOL, forced, request, uuid};
 
@@ -72,22 +71,6 @@ fn check_taken(
     let mut found = [0];
     device.read_at(LATER * CHUNK, &mut found).unwrap();
     assert_ne!(found, [later], "{context}: it shows what was written later");
-}
-
-/// The host starts anew: no device is there.
-fn reboot(lab: &Lab) {
-    let mapper = lab.fake.inner();
-    let mut cookie = mapper.cookie().unwrap();
-    for _ in 0..100 {
-        // From the top down: what is in use is refused.
-        for device in mapper.list().unwrap() {
-            let id = DeviceId::Name(&device.name);
-            let _ = mapper.resume(id, UdevFlags::empty(), &mut cookie);
-            let _ = mapper.remove(id, false, UdevFlags::empty(), &mut cookie);
-        }
-    }
-    mapper.finish(cookie, Duration::ZERO).unwrap();
-    assert!(mapper.list().unwrap().is_empty());
 }
 
 /// Runs an operation that death cuts, and looks at what the next process finds.
@@ -153,6 +136,17 @@ fn death_before_any_change_leaves_what_is_destroyed_or_nothing_of_it() {
     check_cuts(&OPERATIONS[7..]);
 }
 
+/// Runs `check` with death at each place in turn, until it tells that all was done before death came.
+fn at_each_place(least: usize, mut check: impl FnMut(Place) -> bool) {
+    for place in PLACES {
+        let mut at = 1;
+        while !check(place(at)) {
+            at += 1;
+        }
+        assert!(at > least, "{at}");
+    }
+}
+
 #[test]
 fn death_while_another_death_is_mended_is_mended() {
     type Begin = fn(&StoragePool) -> Result<(), lvm_pool::Error>;
@@ -202,115 +196,111 @@ fn death_while_another_death_is_mended_is_mended() {
 
 #[test]
 fn death_while_a_thin_pool_is_made_leaves_none_or_one() {
-    for place in PLACES {
-        let mut at = 1;
-        loop {
-            let lab = Lab::sized(2, 160 * crate::lab::UNIT);
-            lab.system().create_pool(&request(POOL, &lab.images)).unwrap();
+    at_each_place(5, |place| {
+        let lab = Lab::sized(2, 160 * crate::lab::UNIT);
+        lab.system().create_pool(&request(POOL, &lab.images)).unwrap();
+        let pool = lab.pool();
+        place.arm(&lab);
+        let done = pool.create_thin_pool(&thin_pool()).is_ok();
+        let context = format!("death at {place:?}");
+        let pool = lab.pool();
+        check_at_rest(&lab, &context);
+        assert!(!done || pool.info().unwrap().thin_pool.is_some(), "{context}");
+        pool.create_thin_pool(&thin_pool()).unwrap();
+        pool.create_replica(&thin(1, 4)).unwrap();
+        check_at_rest(&lab, &context);
+        done
+    });
+}
+
+#[test]
+fn death_while_a_thin_pool_grows_leaves_the_old_size_or_the_new() {
+    for part in GROWN {
+        at_each_place(5, |place| {
+            let lab = growing();
             let pool = lab.pool();
-            place(at).arm(&lab);
-            let done = pool.create_thin_pool(&thin_pool()).is_ok();
-            let context = format!("death at {:?}", place(at));
+            let old = pool_sizes(&lab, &pool);
+            place.arm(&lab);
+            let done = grow(&pool, part).is_ok();
+            let context = format!("{part:?}, death at {place:?}");
             let pool = lab.pool();
             check_at_rest(&lab, &context);
-            assert!(!done || pool.info().unwrap().thin_pool.is_some(), "{context}");
-            pool.create_thin_pool(&thin_pool()).unwrap();
-            pool.create_replica(&thin(1, 4)).unwrap();
-            check_at_rest(&lab, &context);
-            if done {
-                break;
-            }
-            at += 1;
-        }
-        assert!(at > 5, "{at}");
+            assert!(!is_anything_suspended(&lab), "{context}");
+            let found = pool_sizes(&lab, &pool);
+            let new = wanted_sizes(old, part);
+            assert!(found == new || found == old && !done, "{context}: {found:?}");
+            grow(&pool, part).unwrap();
+            assert_eq!(pool_sizes(&lab, &pool), new, "{context}");
+            check_content(&pool, 1, &[Some(7)], &context);
+            done
+        });
     }
 }
 
 #[test]
 fn death_while_a_pool_with_a_thin_pool_is_made_leaves_disks_that_a_repeated_call_takes() {
-    for place in PLACES {
-        let mut at = 1;
-        loop {
-            let lab = Lab::sized(1, 160 * crate::lab::UNIT);
-            let (system, wanted) = (lab.system(), pool_request(&lab));
-            place(at).arm(&lab);
-            let done = system.create_pool(&wanted).is_ok();
-            let system = lab.system();
-            let pool = system.create_pool(&wanted).or_else(|_| {
-                let mut wanted = wanted.clone();
-                wanted.force = true;
-                system.create_pool(&wanted)
-            });
-            let context = format!("death at {:?}", place(at));
-            let pool = pool.unwrap_or_else(|error| panic!("{context}: {error}"));
-            pool.create_replica(&thin(1, 4)).unwrap();
-            check_at_rest(&lab, &context);
-            if done {
-                break;
-            }
-            at += 1;
-        }
-        assert!(at > 5, "{at}");
-    }
+    at_each_place(5, |place| {
+        let lab = Lab::sized(1, 160 * crate::lab::UNIT);
+        let (system, wanted) = (lab.system(), pool_request(&lab));
+        place.arm(&lab);
+        let done = system.create_pool(&wanted).is_ok();
+        let system = lab.system();
+        let pool = system.create_pool(&wanted).or_else(|_| {
+            let mut wanted = wanted.clone();
+            wanted.force = true;
+            system.create_pool(&wanted)
+        });
+        let context = format!("death at {place:?}");
+        let pool = pool.unwrap_or_else(|error| panic!("{context}: {error}"));
+        pool.create_replica(&thin(1, 4)).unwrap();
+        check_at_rest(&lab, &context);
+        done
+    });
 }
 
 #[test]
 fn death_while_a_pool_is_imported_leaves_one_that_a_repeated_call_imports() {
     let lab = scene(2);
-    for place in PLACES {
-        let mut at = 1;
-        loop {
-            lab.system().export_pool(POOL).unwrap();
-            assert!(lab.fake.inner().list().unwrap().is_empty());
-            let system = lab.system();
-            place(at).arm(&lab);
-            let done = system.import_pool(POOL, &lab.images, None).is_ok();
-            let context = format!("death at {:?}", place(at));
-            let pool = lab.system().import_pool(POOL, &lab.images, None).unwrap();
-            let mut replicas = pool.replicas().unwrap();
-            replicas.retain(|replica| !replica.active);
-            assert_eq!(replicas, [], "{context}");
-            check_sound(&lab, &pool, &context);
-            restore(&lab);
-            if done {
-                break;
-            }
-            at += 1;
-        }
-        assert!(at > 5, "{at}");
-    }
+    at_each_place(5, |place| {
+        lab.system().export_pool(POOL).unwrap();
+        assert!(lab.fake.inner().list().unwrap().is_empty());
+        let system = lab.system();
+        place.arm(&lab);
+        let done = system.import_pool(POOL, &lab.images, None).is_ok();
+        let context = format!("death at {place:?}");
+        let pool = lab.system().import_pool(POOL, &lab.images, None).unwrap();
+        let mut replicas = pool.replicas().unwrap();
+        replicas.retain(|replica| !replica.active);
+        assert_eq!(replicas, [], "{context}");
+        check_sound(&lab, &pool, &context);
+        restore(&lab);
+        done
+    });
 }
 
 #[test]
 fn death_while_a_pool_with_thin_volumes_is_destroyed_leaves_one_that_a_repeated_call_removes() {
-    for place in PLACES {
-        let mut at = 1;
-        loop {
-            let lab = lab(1);
-            let pool = lab.pool();
-            pool.create_replica(&thin(1, 4)).unwrap();
-            pool.create_snapshot(&snapshot(1, 2)).unwrap();
-            let system = lab.system();
-            place(at).arm(&lab);
-            let done = system.destroy_pool(POOL).is_ok();
-            let system = lab.system();
-            match system.destroy_pool(POOL) {
-                Ok(()) => assert!(!done),
-                Err(error) => assert_eq!(error.kind(), "PoolNotFound", "{:?}", place(at)),
-            }
-            assert!(lab.fake.inner().list().unwrap().is_empty(), "{:?}", place(at));
-            // Nothing of the old thin pool is taken for the new one's.
-            let mut again = forced(POOL, &lab.images);
-            again.thin_pool = pool_request(&lab).thin_pool;
-            let pool = system.create_pool(&again).unwrap();
-            pool.create_replica(&thin(1, 4)).unwrap();
-            check_content(&pool, 1, &[None], "new");
-            check_at_rest(&lab, "made again");
-            if done {
-                break;
-            }
-            at += 1;
+    at_each_place(3, |place| {
+        let lab = lab(1);
+        let pool = lab.pool();
+        pool.create_replica(&thin(1, 4)).unwrap();
+        pool.create_snapshot(&snapshot(1, 2)).unwrap();
+        let system = lab.system();
+        place.arm(&lab);
+        let done = system.destroy_pool(POOL).is_ok();
+        let system = lab.system();
+        match system.destroy_pool(POOL) {
+            Ok(()) => assert!(!done),
+            Err(error) => assert_eq!(error.kind(), "PoolNotFound", "{:?}", place),
         }
-        assert!(at > 3, "{at}");
-    }
+        assert!(lab.fake.inner().list().unwrap().is_empty(), "{:?}", place);
+        // Nothing of the old thin pool is taken for the new one's.
+        let mut again = forced(POOL, &lab.images);
+        again.thin_pool = pool_request(&lab).thin_pool;
+        let pool = system.create_pool(&again).unwrap();
+        pool.create_replica(&thin(1, 4)).unwrap();
+        check_content(&pool, 1, &[None], "new");
+        check_at_rest(&lab, "made again");
+        done
+    });
 }

@@ -4,6 +4,7 @@ use lvm_dm::testing::{Call, Fault};
 use lvm_pool::Error;
 
 use super::scene::{ACTIVE, OPERATIONS, Operation, TAKEN, Volumes, check_sound, reopen, restore, scene};
+use super::scene::{GROWN, grow, growing, pool_sizes, wanted_sizes};
 use super::scene::{volumes, volumes_around};
 use super::view::{check_at_rest, check_with_leaks, is_anything_suspended, kernel_ids};
 use super::{check_content, lab, snapshot, tell, thin, thin_pool};
@@ -182,6 +183,44 @@ fn an_origin_goes_on_when_its_resume_fails_once() {
         lab.fake.heal();
         assert!(!is_anything_suspended(&lab));
         restore(&lab);
+    }
+}
+
+#[test]
+fn a_kernel_call_that_fails_while_a_thin_pool_grows_is_undone_or_made_good() {
+    for (part, fault) in GROWN.into_iter().flat_map(|part| {
+        [Fault::Refuse(libc::ENOMEM), Fault::LoseAnswer(libc::ENOMEM)].map(|fault| (part, fault))
+    }) {
+        let mut at = 1;
+        loop {
+            let lab = growing();
+            let pool = lab.pool();
+            let old = pool_sizes(&lab, &pool);
+            let new = wanted_sizes(old, part);
+            let faults = lab.fake.fault_count();
+            lab.fake.fault_at_call(at, fault);
+            let result = grow(&pool, part);
+            let struck = lab.fake.fault_count() > faults;
+            lab.fake.heal();
+            let context = format!("{part:?}, call {at}, {fault:?}: {result:?}");
+            // The handle itself mends what it left.
+            pool.activate_replica(uuid(1)).unwrap();
+            check_at_rest(&lab, &context);
+            assert!(!is_anything_suspended(&lab), "{context}");
+            let wanted = match &result {
+                Ok(()) | Err(Error::AfterCommit(_)) => new,
+                Err(_) => old,
+            };
+            assert_eq!(pool_sizes(&lab, &pool), wanted, "{context}");
+            grow(&pool, part).unwrap();
+            assert_eq!(pool_sizes(&lab, &pool), new, "{context}");
+            check_content(&pool, 1, &[Some(7)], &context);
+            if !struck {
+                break;
+            }
+            at += 1;
+        }
+        assert!(at > 15, "{at}");
     }
 }
 

@@ -4,6 +4,7 @@ mod costs;
 mod cuts;
 mod faults;
 mod foreign;
+mod long_lived;
 mod refused;
 mod scene;
 mod semantics;

@@ -1,9 +1,12 @@
 //! A host whose pool has volumes of all kinds, and what is done to them.
 
+use std::time::Duration;
+
+use lvm_dm::{DeviceId, DeviceMapper, DmName, ThinPoolStatus, UdevFlags};
 use lvm_pool::{CreateReplica, Error, Shrink, StoragePool, System};
 
 use super::view::{check_at_rest, is_anything_suspended};
-use super::{Content, check_content, clone, fill, lab, snapshot, thin};
+use super::{CHUNK, CHUNKS, Content, TPOOL, check_content, clone, fill, lab, snapshot, thin};
 use crate::lab::{Lab, POOL, UNIT, uuid};
 
 /// A thick replica.
@@ -133,6 +136,22 @@ pub(super) fn restore(lab: &Lab) {
     pool.deactivate_replica(uuid(INACTIVE)).unwrap();
 }
 
+/// The host starts anew: no device is there.
+pub(super) fn reboot(lab: &Lab) {
+    let mapper = lab.fake.inner();
+    let mut cookie = mapper.cookie().unwrap();
+    for _ in 0..100 {
+        // From the top down: what is in use is refused.
+        for device in mapper.list().unwrap() {
+            let id = DeviceId::Name(&device.name);
+            let _ = mapper.resume(id, UdevFlags::empty(), &mut cookie);
+            let _ = mapper.remove(id, false, UdevFlags::empty(), &mut cookie);
+        }
+    }
+    mapper.finish(cookie, Duration::ZERO).unwrap();
+    assert!(mapper.list().unwrap().is_empty());
+}
+
 /// The pool as the next process finds it; what was exported is imported first.
 pub(super) fn reopen(lab: &Lab) -> StoragePool {
     let system = lab.system();
@@ -182,4 +201,43 @@ pub(super) fn check_sound(lab: &Lab, pool: &StoragePool, context: &str) {
     let made = pool.create_replica(&thin(99, 4));
     made.unwrap_or_else(|error| panic!("{context}: {error:?}"));
     assert!(!is_anything_suspended(lab), "{context}");
+}
+
+/// What of a thin pool is made larger, its data or its metadata: both at once are one after the other.
+pub(super) const GROWN: [[bool; 2]; 2] = [[true, false], [false, true]];
+
+/// A host with a thin pool and a replica with data.
+pub(super) fn growing() -> Lab {
+    let lab = lab(1);
+    let pool = lab.pool();
+    pool.create_replica(&thin(1, 4)).unwrap();
+    fill(&pool, 1, 0, 7);
+    lab
+}
+
+/// Makes the thin pool of [`growing`] larger.
+pub(super) fn grow(pool: &StoragePool, [data, metadata]: [bool; 2]) -> Result<(), Error> {
+    let data = data.then_some((CHUNKS + 16) * CHUNK);
+    let metadata = metadata.then_some(3 << 20);
+    pool.extend_thin_pool(data, metadata).map(drop)
+}
+
+/// The sizes after [`grow`].
+pub(super) fn wanted_sizes([data, metadata]: [u64; 2], [grown_data, grown_metadata]: [bool; 2]) -> [u64; 2] {
+    [
+        if grown_data { (CHUNKS + 16) * CHUNK } else { data },
+        if grown_metadata { 3 << 20 } else { metadata },
+    ]
+}
+
+/// Bytes of data and of metadata of the thin pool, of which LVM's metadata and the kernel say the same.
+#[track_caller]
+pub(super) fn pool_sizes(lab: &Lab, pool: &StoragePool) -> [u64; 2] {
+    let info = pool.info().unwrap().thin_pool.unwrap();
+    let name = DmName::new(TPOOL).unwrap();
+    let lines = lab.fake.inner().status(DeviceId::Name(&name), true).unwrap();
+    let status = ThinPoolStatus::parse(&lines[0]).unwrap();
+    let sizes = [info.data_size, info.metadata_size];
+    assert_eq!([status.data_blocks * CHUNK, status.metadata_blocks * 4096], sizes);
+    sizes
 }
