@@ -130,8 +130,17 @@ pub(crate) enum PoolCommand {
         #[arg(long)]
         force: bool,
     },
-    /// Remove a disk that holds no data.
+    /// Move what a disk holds to the others, and remove it.
     RemoveDisk { pool: String, disk: PathBuf },
+    /// Add a disk, move what another one holds to it, and remove that.
+    ReplaceDisk {
+        pool: String,
+        old: PathBuf,
+        new: PathBuf,
+        /// Wipe the signatures that the new disk carries.
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Subcommand)]

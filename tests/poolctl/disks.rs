@@ -59,7 +59,7 @@ fn disks_come_and_go() {
 
     host.ok(&["replica", "create", "p", REPLICA, "100M"]);
     for disk in ["disk0", "disk2"] {
-        host.refused(&["pool", "remove-disk", "p", disk], "DiskNotEmpty", "EBUSY");
+        host.refused(&["pool", "remove-disk", "p", disk], "NoSpace", "ENOSPC");
     }
     host.refused(&["pool", "remove-disk", "q", "disk1"], "DiskNotEmpty", "EBUSY");
 }

@@ -13,13 +13,16 @@ use crate::layer::HIDDEN;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::thin::{PoolLv, stack};
-use crate::{Error, naming, thin};
+use crate::{Error, evacuate, naming, thin};
 
-/// Makes the devices below an LV that other LVs share: the pool of a thin one.  The caller holds the VG's lock.
+/// Makes the devices below an LV that other LVs share: the pool of a thin one, and the mirror of one that is being moved.  The caller holds the VG's lock.
 ///
 /// # Errors
 /// As [`stack::ensure_active`].
 pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<(), Error> {
+    if lv.is_locked() {
+        evacuate::mend::ensure_active(inner, open)?;
+    }
     match thin::thin(lv) {
         Some(thin) => stack::ensure_active(inner, open, &PoolLv::of(&open.vg, &thin)?).map(drop),
         None => Ok(()),

@@ -8,12 +8,12 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use lvm_dm::{Cookie, DeviceId, DeviceMapper, DmName, DmUuid, SuspendFlags, Table, UdevFlags};
+use lvm_dm::{Cookie, DeviceId, DeviceMapper, DmName, DmUuid, MirrorStatus, SuspendFlags, Table, UdevFlags};
 use lvm_meta::{MdaSet, RawText};
 
 use crate::Error;
 use crate::nodes::Nodes;
-use crate::table_on::TableOn;
+use crate::table_on::{TableOn, TableOver};
 
 /// One thing to do, and what undoes it as long as nothing is committed.
 #[derive(Clone, Debug)]
@@ -52,6 +52,14 @@ pub(crate) enum Step {
         table: TableOn,
         read_only: bool,
     },
+    /// As [`Step::Load`], on a device that may be made by the steps before.
+    LoadOver {
+        uuid: DmUuid,
+        table: TableOver,
+        read_only: bool,
+    },
+    /// Fail unless the copies of the mirror at a sector of a device are the same.
+    InSync { uuid: DmUuid, start: u64 },
     /// Drop a staged table.
     Clear { uuid: DmUuid },
     /// Stop I/O until the resume.  Undone by dropping the staged table and resuming.
@@ -235,6 +243,27 @@ impl<'s> Run<'_, 's> {
                     .load(DeviceId::Uuid(uuid), &table, *read_only)
                     .map_err(Error::Dm)?;
             }
+            Step::LoadOver {
+                uuid,
+                table,
+                read_only,
+            } => {
+                let table = table.table(mapper)?;
+                mapper
+                    .load(DeviceId::Uuid(uuid), &table, *read_only)
+                    .map_err(Error::Dm)?;
+            }
+            Step::InSync { uuid, start } => {
+                let lines = mapper.status(DeviceId::Uuid(uuid), true).map_err(Error::Dm)?;
+                let line = lines.iter().find(|line| line.start == *start);
+                let status = line.and_then(MirrorStatus::parse);
+                if !status.is_some_and(|status| status.is_in_sync()) {
+                    return Err(Error::MoveFailed {
+                        disk: uuid.to_string(),
+                        why: "a copy failed at the last moment".into(),
+                    });
+                }
+            }
             Step::Clear { uuid } => drop(mapper.clear(DeviceId::Uuid(uuid)).map_err(Error::Dm)?),
             Step::Suspend { uuid, flags } => {
                 // A cookie that cannot be had must not strand a suspended device: get it first.
@@ -342,7 +371,7 @@ impl<'s> Run<'_, 's> {
                 Step::Create { uuid, .. } | Step::CreateOn { uuid, .. } => {
                     let _ = self.remove(uuid, UdevFlags::empty());
                 }
-                Step::Load { uuid, .. } | Step::LoadOn { uuid, .. } => {
+                Step::Load { uuid, .. } | Step::LoadOn { uuid, .. } | Step::LoadOver { uuid, .. } => {
                     let _ = mapper.clear(DeviceId::Uuid(uuid));
                 }
                 Step::Replace { uuid, old, flags, .. } => {
@@ -356,6 +385,7 @@ impl<'s> Run<'_, 's> {
                 Step::Clear { .. }
                 | Step::Remove { .. }
                 | Step::Settle
+                | Step::InSync { .. }
                 | Step::Zero { .. }
                 | Step::Commit => {}
             }

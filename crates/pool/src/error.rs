@@ -168,6 +168,27 @@ pub enum Error {
         /// What would be lost, or may be.
         what: String,
     },
+    /// The kernel has no mirrors, by which extents are moved.
+    #[error("the kernel has no mirror target")]
+    NoMirrorTarget,
+    /// Extents are being moved already.
+    #[error("pool {pool:?} has a move under way: LV {lv:?}{}", disk.as_ref().map_or_else(|| ", which is not ours".into(), |disk| format!(" empties {disk}")))]
+    MoveUnderWay {
+        /// The pool.
+        pool: String,
+        /// The hidden LV that moves them.
+        lv: String,
+        /// The disk that is emptied; `None` for a move that somebody else began.
+        disk: Option<String>,
+    },
+    /// Extents could not be moved to their end.  What was moved stays so, and the call may be repeated.
+    #[error("moving the extents of {disk}: {why}")]
+    MoveFailed {
+        /// The disk that is emptied.
+        disk: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The replica has no device.
     #[error("replica {0:?} is not active")]
     NotActive(String),
@@ -402,6 +423,9 @@ impl Error {
             Self::BadBackup { .. } => "BadBackup",
             Self::ActiveLvs { .. } => "ActiveLvs",
             Self::NeedsForce { .. } => "NeedsForce",
+            Self::NoMirrorTarget => "NoMirrorTarget",
+            Self::MoveUnderWay { .. } => "MoveUnderWay",
+            Self::MoveFailed { .. } => "MoveFailed",
             Self::NotActive(_) => "NotActive",
             Self::SnapshotNotFound(_) => "SnapshotNotFound",
             Self::NoThinPool { .. } => "NoThinPool",
@@ -445,9 +469,11 @@ impl Error {
             } => libc::EROFS,
             Self::AfterCommit(inner) => inner.errno(),
             // io-engine's errno for what a pool of another kind could do.
-            Self::NoThinPool { .. } | Self::NoThinTarget | Self::NoSnapshotTarget | Self::NotThin { .. } => {
-                libc::ENOTSUP
-            }
+            Self::NoThinPool { .. }
+            | Self::NoThinTarget
+            | Self::NoSnapshotTarget
+            | Self::NoMirrorTarget
+            | Self::NotThin { .. } => libc::ENOTSUP,
             _ => match self.class() {
                 Class::NotFound => libc::ENOENT,
                 Class::AlreadyExists => libc::EEXIST,
@@ -491,6 +517,8 @@ impl Error {
             | Self::MissingDisk { .. }
             | Self::NoThinPool { .. }
             | Self::NoThinTarget
+            | Self::NoMirrorTarget
+            | Self::MoveUnderWay { .. }
             | Self::ThinPoolState { .. }
             | Self::ThinPoolMismatch { .. }
             | Self::NotThin { .. }
@@ -500,7 +528,7 @@ impl Error {
             | Self::NotActive(_) => Class::Precondition,
             Self::Unsupported(_) => Class::Unsupported,
             Self::Unreadable { .. } | Self::BadBackup { .. } => Class::Corrupt,
-            Self::Unsound { .. } => Class::Internal,
+            Self::Unsound { .. } | Self::MoveFailed { .. } => Class::Internal,
             Self::Meta(error) => meta_kind(error).1,
             Self::Dm(error) => dm_kind(error).1,
             Self::Host(error) => host_kind(error).1,

@@ -31,6 +31,15 @@ impl Layer {
         })
     }
 
+    /// A device with the name and uuid of a visible LV's that udev leaves alone as it does the hidden ones.
+    pub(crate) fn plain(vg: &Vg, lv: &Lv) -> Result<Self, Error> {
+        Ok(Self {
+            name: naming::dm_name(vg.name(), lv.name())?,
+            uuid: naming::dm_uuid(&vg.id(), &lv.id()),
+            flags: HIDDEN,
+        })
+    }
+
     /// As it is, with a word more to udev.
     pub(crate) fn flagged(mut self, more: UdevFlags) -> Self {
         self.flags |= more;

@@ -22,6 +22,7 @@ mod cow;
 mod disk;
 mod display_names;
 mod error;
+mod evacuate;
 mod extent_map;
 pub mod host;
 mod identity;
@@ -55,6 +56,8 @@ pub use request::{
     CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, Discards, RestorePool,
     SetReplica, Shrink, Zeroing,
 };
-pub use storage_pool::{OtherMonitor, ReplicaDevice, StoragePool, TakenSnapshot, ThinAction, ThinMonitor};
+pub use storage_pool::{
+    MoveProgress, OtherMonitor, ReplicaDevice, StoragePool, TakenSnapshot, ThinAction, ThinMonitor,
+};
 pub use system::{RestoredPool, SavedMetadata, System, SystemBuilder};
 pub use thin::policy::{ThinGrowth, ThinPart, ThinPolicy, ThinStep};

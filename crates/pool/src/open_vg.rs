@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lvm_dm::{DeviceId, DeviceInfo, DeviceNumber};
+use lvm_dm::{DeviceId, DeviceInfo, DeviceMapper, DeviceNumber};
 use lvm_meta::detail::Thin;
 use lvm_meta::{Ambiguity, Disk, FoundVg, LastCheck, LastPrint, Lv, MdaSet, Problem, PvId, Vg};
 
@@ -20,7 +20,7 @@ use crate::scan::Scan;
 use crate::system::Inner;
 use crate::thin::index::ThinIndex;
 use crate::thin::{self, PoolLv, stack};
-use crate::{Error, activate, naming, replica, table};
+use crate::{Error, activate, evacuate, naming, replica, table};
 
 /// One disk of an open VG.
 #[derive(Clone)]
@@ -51,6 +51,8 @@ pub(crate) struct OpenVg {
     checked: LastCheck,
     display_names: DisplayNames,
     thin_index: ThinIndex,
+    /// Knows the devices of LVs on which others lie.
+    mapper: Arc<dyn DeviceMapper>,
     /// The parsed metadata may not be what is on disk: a change failed half way.
     stale: bool,
     /// A write or sync failed: this handle changes nothing more.
@@ -114,6 +116,7 @@ impl OpenVg {
             checked: LastCheck::default(),
             display_names: DisplayNames::default(),
             thin_index: ThinIndex::default(),
+            mapper: inner.mapper.clone(),
             stale: false,
             poisoned: false,
             cut: false,
@@ -212,11 +215,33 @@ impl OpenVg {
         self.table_with(lv, &|_| Ok(any)).map(drop)
     }
 
-    /// The table of a part of another LV, which lies on PVs.
+    /// The table of a part of another LV, which lies on PVs, or is being moved from one to another.
     pub(crate) fn table_of_part(&self, part: &Lv) -> Result<lvm_dm::Table, Error> {
-        table::table(&self.vg, part, &|pv| self.device(pv), &|_| {
+        self.table_of_part_on(part, &|name| self.below(name))
+    }
+
+    /// As [`OpenVg::table_of_part`]; `below` knows the device of what moves it.
+    pub(crate) fn table_of_part_on(
+        &self,
+        part: &Lv,
+        below: &dyn Fn(&str) -> Result<DeviceNumber, Error>,
+    ) -> Result<lvm_dm::Table, Error> {
+        table::table(&self.vg, part, &|pv| self.device(pv), below, &|_| {
             Err(Error::Unsupported("a part of an LV in a thin pool".into()))
         })
+    }
+
+    /// The device of the hidden LV that moves others.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for any other LV, [`Error::NotActive`].
+    fn below(&self, name: &str) -> Result<DeviceNumber, Error> {
+        let hidden = self.vg.lv(name).filter(|lv| evacuate::is_hidden(lv));
+        let hidden = hidden.ok_or_else(|| Error::Unsupported(format!("mapping an LV on {name:?}")))?;
+        let uuid = evacuate::layer(&self.vg, hidden)?.uuid;
+        let info = self.mapper.info(DeviceId::Uuid(&uuid)).map_err(Error::Dm)?;
+        info.map(|info| info.number)
+            .ok_or_else(|| Error::NotActive(name.into()))
     }
 
     fn table_with(
@@ -232,7 +257,8 @@ impl OpenVg {
             let what = format!("mapping {:?}, on which {:?} stands,", lv.name(), user.name());
             return Err(Error::Unsupported(what));
         }
-        table::table(&self.vg, lv, &|pv| self.device(pv), thin_pool)
+        let below = |name: &str| self.below(name);
+        table::table(&self.vg, lv, &|pv| self.device(pv), &below, thin_pool)
     }
 
     /// The kernel's device of an LV.

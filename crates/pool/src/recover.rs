@@ -19,7 +19,7 @@ use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::tags::LvTags;
 use crate::thin::PoolLv;
-use crate::{Error, StoragePool, activate, naming, thin};
+use crate::{Error, StoragePool, activate, evacuate, naming, thin};
 
 /// A device that a cut change left, and what is to be done about it.
 struct Cut {
@@ -50,6 +50,7 @@ impl StoragePool {
             }
             let devices = self.inner.mapper.list().map_err(Error::Dm)?;
             !cut_devices(&self.inner, &open, &devices)?.is_empty()
+                || evacuate::mend::is_needed(&self.inner, &open, &devices)?
                 || cow::mend::is_needed(&self.inner, &open, &devices)?
                 || has_cut_pool(&self.inner, &open)?
                 || cut_lvs(&self.inner, &open).next().is_some()
@@ -73,6 +74,8 @@ impl StoragePool {
 /// Finishes or undoes what a crash cut in a VG as it is on disk now.  The caller holds its lock.
 pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
     inner.sweep_nodes(open.vg.name())?;
+    // What moves others lies below all of them.
+    evacuate::mend::ensure_active(inner, open)?;
     let pools = thin_pools(open);
     for pool in &pools {
         thin::mend::mend(inner, open, pool)?;
@@ -122,6 +125,7 @@ pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error
         Ok(())
     })?;
     cow::mend::sweep(inner, open, &devices)?;
+    evacuate::mend::sweep(inner, open, &devices)?;
     open.mark_disks()
 }
 
@@ -191,6 +195,10 @@ fn cut_devices(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<
             continue;
         };
         let lv = lv_of(open, uuid);
+        // What moves others is not one of them.
+        if lv.is_some_and(evacuate::is_hidden) {
+            continue;
+        }
         let mend = diagnose(open, lv, &device).or_else(|| {
             let is_plain = |lv: &&Lv| open.check_mappable(lv).is_ok() && lacks_node(lv, &device);
             lv.filter(is_plain).map(|_| Mend::Node)

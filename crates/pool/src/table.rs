@@ -1,6 +1,6 @@
 //! From an LV's segments to its device-mapper table: the one place that sees extents and mapped sectors.
 //!
-//! Segment by segment in LE order, a PV's extent `n` at sector `pe_start + n * extent_size`, one area as
+//! Segment by segment in LE order, a PV's extent `n` at sector `pe_start + n * extent_size`, an LV's at `n * extent_size`, one area as
 //! `linear`: what LVM loads for the same LV.
 
 use lvm_dm::{DeviceNumber, Table, Target, TargetLine};
@@ -9,7 +9,8 @@ use lvm_meta::{Area, Lv, PvId, Segment, SegmentKind, Vg};
 
 use crate::Error;
 
-/// The table of `lv`; `device` knows the block device of each PV that is there, `thin_pool` that of a thin LV's pool.
+/// The table of `lv`; `device` knows the block device of each PV that is there, `below` that of an LV on which others
+/// may lie, `thin_pool` that of a thin LV's pool.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for segment types and stacks that this crate does not map, [`Error::MissingDisk`] for
@@ -18,15 +19,17 @@ pub(crate) fn table(
     vg: &Vg,
     lv: &Lv,
     device: &dyn Fn(PvId) -> Option<DeviceNumber>,
+    below: &dyn Fn(&str) -> Result<DeviceNumber, Error>,
     thin_pool: &dyn Fn(&Thin) -> Result<DeviceNumber, Error>,
 ) -> Result<Table, Error> {
     let extent_size = vg.extent_size();
     let place = |area: &Area| -> Result<(DeviceNumber, u64), Error> {
-        let Area::Pv { pv: id, start } = area else {
-            return Err(Error::Unsupported(format!(
-                "mapping {:?}, which lies on other LVs,",
-                lv.name()
-            )));
+        let (id, start) = match area {
+            Area::Pv { pv, start } => (pv, start),
+            Area::Lv { name, start } => {
+                let offset = extent_size.to_sectors(lvm_meta::Extents::new(*start));
+                return Ok((below(name)?, offset.get()));
+            }
         };
         let missing = || Error::MissingDisk {
             replica: lv.name().into(),

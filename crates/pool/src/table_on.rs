@@ -26,17 +26,56 @@ pub(crate) enum TargetOn {
     },
 }
 
+/// A table of linear and striped lines with a stand-in for the number of one mapped device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TableOver {
+    pub(crate) table: Table,
+    /// The device that [`TableOver::STAND_IN`] stands for.
+    pub(crate) device: DmUuid,
+}
+
+impl TableOver {
+    /// No device has this number.
+    pub(crate) const STAND_IN: DeviceNumber = DeviceNumber { major: 0, minor: 0 };
+
+    /// The table for the kernel.
+    ///
+    /// # Errors
+    /// [`Error::NotActive`] when the device is not there.
+    pub(crate) fn table(&self, mapper: &dyn DeviceMapper) -> Result<Table, Error> {
+        let device = number(mapper, &self.device)?;
+        let place = |number: &mut DeviceNumber| {
+            if *number == Self::STAND_IN {
+                *number = device;
+            }
+        };
+        let mut lines = self.table.lines().to_vec();
+        for line in &mut lines {
+            match &mut line.target {
+                Target::Linear { device, .. } => place(device),
+                Target::Striped { stripes, .. } => {
+                    stripes.iter_mut().for_each(|(device, _)| place(device));
+                }
+                _ => {}
+            }
+        }
+        Ok(Table::new(lines))
+    }
+}
+
+fn number(mapper: &dyn DeviceMapper, uuid: &DmUuid) -> Result<DeviceNumber, Error> {
+    let info = mapper.info(DeviceId::Uuid(uuid)).map_err(Error::Dm)?;
+    info.map(|info| info.number)
+        .ok_or_else(|| Error::NotActive(uuid.to_string()))
+}
+
 impl TableOn {
     /// The table for the kernel.
     ///
     /// # Errors
     /// [`Error::NotActive`] when a device below is not there.
     pub(crate) fn table(&self, mapper: &dyn DeviceMapper) -> Result<Table, Error> {
-        let number = |uuid: &DmUuid| -> Result<DeviceNumber, Error> {
-            let info = mapper.info(DeviceId::Uuid(uuid)).map_err(Error::Dm)?;
-            info.map(|info| info.number)
-                .ok_or_else(|| Error::NotActive(uuid.to_string()))
-        };
+        let number = |uuid: &DmUuid| number(mapper, uuid);
         let target = match &self.target {
             TargetOn::Origin { real } => Target::SnapshotOrigin {
                 device: number(real)?,

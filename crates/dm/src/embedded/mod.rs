@@ -108,15 +108,14 @@ impl State {
             .ok_or_else(|| gone(command, id))
     }
 
-    /// Sectors of a device or image, if there is one of that number.
+    /// Sectors of a device or image, if there is one of that number.  One that never had a table takes any area, as in the
+    /// kernel: it may become as long as need be before what lies on it is mapped.
     fn length(&self, number: DeviceNumber) -> Option<u64> {
         match number.major {
-            MAJOR => self
-                .devices
-                .get(number.minor)?
-                .live
-                .as_ref()
-                .map(|map| map.table.length()),
+            MAJOR => {
+                let live = self.devices.get(number.minor)?.live.as_ref();
+                Some(live.map_or(u64::MAX, |map| map.table.length()))
+            }
             IMAGE_MAJOR => {
                 let image = self.images.get(usize::try_from(number.minor).ok()?)?;
                 image.file.metadata().ok().map(|found| found.len() / 512)

@@ -1,7 +1,7 @@
 //! `mirror LOG #LOG_ARGS ... #IMAGES (DEVICE OFFSET)... [#FEATURES ...]`
 
 use super::Words;
-use crate::DeviceNumber;
+use crate::{DeviceNumber, StatusLine};
 
 /// Copies on several devices with a log of what is in sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,50 @@ pub enum MirrorLog {
     Core,
     /// On a device.
     Disk(DeviceNumber),
+}
+
+/// What the kernel says of a mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorStatus {
+    /// Regions that are the same on all copies.
+    pub in_sync: u64,
+    /// All regions.
+    pub regions: u64,
+    /// A letter for each copy: `A` while nothing failed there, `D`, `F`, `S`, `R` or `U` for what did.
+    pub health: String,
+}
+
+impl MirrorStatus {
+    /// Reads the status of a mirror; `None` for another target or in other words.
+    pub fn parse(line: &StatusLine) -> Option<Self> {
+        if line.kind != "mirror" {
+            return None;
+        }
+        let mut words = Words(line.status.split_ascii_whitespace());
+        for _ in 0..words.number::<usize>()?.min(128) {
+            words.word()?;
+        }
+        let (in_sync, regions) = words.fraction()?;
+        let health = match words.word()? {
+            "1" => words.word()?.into(),
+            _ => return None,
+        };
+        Some(Self {
+            in_sync,
+            regions,
+            health,
+        })
+    }
+
+    /// Did nothing fail, and are all regions the same?
+    pub fn is_in_sync(&self) -> bool {
+        self.is_healthy() && self.in_sync == self.regions
+    }
+
+    /// Did nothing fail?
+    pub fn is_healthy(&self) -> bool {
+        self.health.bytes().all(|letter| letter == b'A')
+    }
 }
 
 impl MirrorLog {

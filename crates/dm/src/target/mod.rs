@@ -5,7 +5,7 @@ mod raid;
 mod snapshot;
 mod thin;
 
-pub use mirror::{Mirror, MirrorLog};
+pub use mirror::{Mirror, MirrorLog, MirrorStatus};
 pub use raid::{Raid, RaidImage};
 pub use snapshot::{Snapshot, SnapshotStatus};
 pub use thin::{Thin, ThinPool, ThinPoolMode, ThinPoolStatus, ThinStatus};

@@ -3,11 +3,13 @@
 mod linear;
 #[cfg(test)]
 mod properties;
+mod relocate;
 mod space;
 mod striped;
 #[cfg(test)]
 mod tests;
 
+pub use relocate::{MoveError, MovePiece, MoveRequest, plan_move};
 use space::Space;
 
 use crate::{Area, Extents, PvId, Refusal, Sectors, SegmentKind, SegmentPlan, Striped, Vg};

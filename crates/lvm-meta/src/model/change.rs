@@ -165,7 +165,7 @@ impl Vg {
         Ok(())
     }
 
-    fn give_run(&mut self, id: crate::PvId, start: u32, length: u32) {
+    pub(super) fn give_run(&mut self, id: crate::PvId, start: u32, length: u32) {
         if let Some(pv) = self.pv_index.get(&id).and_then(|index| self.pvs.get_mut(*index)) {
             pv.map.give(start, length);
         }

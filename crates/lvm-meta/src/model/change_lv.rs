@@ -12,7 +12,7 @@ const NAMES_LIMIT: usize = 124;
 
 impl Vg {
     /// An LV that may be changed.
-    fn changeable_lv(&self, name: &str) -> Result<&Lv, ChangeError> {
+    pub(super) fn changeable_lv(&self, name: &str) -> Result<&Lv, ChangeError> {
         self.changeable()?;
         let lv = self
             .lv(name)
@@ -35,7 +35,7 @@ impl Vg {
     }
 
     /// Refuses an LV that others or the records of removed LVs name.
-    fn check_unused(&self, name: &str) -> Result<(), ChangeError> {
+    pub(super) fn check_unused(&self, name: &str) -> Result<(), ChangeError> {
         let by = match self.lvs.user_of(name) {
             Some(user) => user.name().to_owned(),
             None if self

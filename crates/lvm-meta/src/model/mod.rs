@@ -4,6 +4,7 @@ mod batch;
 mod change;
 mod change_detail;
 mod change_lv;
+mod change_move;
 mod change_pv;
 pub(crate) mod detail;
 mod error;
@@ -36,6 +37,7 @@ mod vg;
 mod watch;
 
 pub use change::NewLv;
+pub use change_move::Moving;
 pub use change_pv::NewPv;
 #[cfg(feature = "serde")]
 pub(crate) use detail::RaidLayout;

@@ -56,6 +56,11 @@ impl StoragePool {
         }
         cow::check_target(&self.inner)?;
         open.check_mappable(lv)?;
+        if lv.is_locked() {
+            // As LVM: the store would be of the origin at two places.
+            let locked = lvm_meta::ChangeError::LvLocked(lv.name().into());
+            return Err(Error::Meta(locked.into()));
+        }
         let is_active = open.kernel_device(&self.inner, lv)?.is_some();
         let (origin, length) = (lv.name().to_string(), lv.extent_count());
         let segments = allocate(open, sizes::store_extents(vg, length, size)?, None)?;

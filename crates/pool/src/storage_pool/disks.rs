@@ -110,13 +110,18 @@ impl StoragePool {
         Ok(super::info(inner, &open))
     }
 
-    /// Removes a disk that holds no data and takes its label off.  Durable when this returns.
+    /// Moves what a disk holds to the others, while it is used, and removes it.  Durable when this returns.
     ///
     /// A call that was cut is finished by the next one.
     ///
     /// # Errors
-    /// [`Error::Disk`]: it is not the pool's, holds data, or is the last one.
+    /// [`Error::Disk`]: it is not the pool's, or the last one.  As [`StoragePool::evacuate_disk`], which tells how far it is.
     pub fn remove_disk(&self, path: &Path) -> Result<PoolInfo, Error> {
+        self.evacuate_disk(path, &mut |_| {})
+    }
+
+    /// Removes a disk that holds nothing and takes its label off.
+    pub(super) fn take_disk_out(&self, path: &Path) -> Result<PoolInfo, Error> {
         let inner = &*self.inner;
         let mut locks = inner.lock_global(self.name())?;
         let mut open = self.changeable()?;

@@ -3,6 +3,7 @@
 mod cow_snapshots;
 mod create_replica;
 mod disks;
+mod evacuate;
 mod grow_thin_pool;
 mod repair;
 mod replicas;
@@ -26,6 +27,7 @@ use crate::tags::{self, LvTags};
 use crate::thin::usage::{self, Usage};
 use crate::{Error, identity, snapshot, thin};
 
+pub use evacuate::MoveProgress;
 pub use replicas::ReplicaDevice;
 pub(crate) use resize_replica::no_space;
 pub use snapshots::TakenSnapshot;

@@ -6,6 +6,7 @@
 )]
 
 mod crash;
+mod evacuate;
 mod fault;
 mod lab;
 mod order;

@@ -245,8 +245,12 @@ fn what_does_not_exist_is_not_found_and_what_is_in_use_stays() {
         check_refused(&lab, "Busy", Class::Busy, call);
     }
     drop(open);
-    check_refused(&lab, "DiskNotEmpty", Class::Precondition, |system| {
-        system.open_pool(POOL)?.remove_disk(&lab.images[0])
+    let last = Lab::with_pool(1);
+    last.pool()
+        .create_replica(&CreateReplica::new(uuid(1), 4 * UNIT))
+        .unwrap();
+    check_refused(&last, "DiskNotEmpty", Class::Precondition, |system| {
+        system.open_pool(POOL)?.remove_disk(&last.images[0])
     });
     check_refused(&lab, "InvalidDisk", Class::InvalidArgument, |system| {
         system.open_pool(POOL)?.remove_disk("/nowhere".as_ref())

@@ -1,0 +1,100 @@
+//! What a cut move left in the kernel, and putting it right.
+//!
+//! The LVs that are moved are mended as others are, once the device is there that they lie on.
+
+use lvm_dm::{DeviceEntry, DeviceId, DmUuid, SuspendFlags};
+use lvm_meta::LvId;
+
+use super::{Hidden, NAME, check_target, steps};
+use crate::apply::Step;
+use crate::layer::{HIDDEN, is_cut};
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+use crate::{Error, naming};
+
+/// Is there anything for [`ensure_active`] and [`sweep`] to do?
+pub(crate) fn is_needed(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<bool, Error> {
+    let is_cut = match Hidden::of(&open.vg) {
+        Ok(Some(hidden)) if hidden.pieces.is_empty() => true,
+        // Devices of such a mapper are made when they are needed.
+        _ if inner.has_own_devices() => false,
+        Ok(Some(hidden)) => {
+            let info = hidden.layer(&open.vg)?.info(inner)?;
+            info.is_none_or(|info| is_cut(&info)) && check_target(inner).is_ok()
+        }
+        _ => false,
+    };
+    Ok(is_cut || !orphans(inner, open, devices)?.is_empty())
+}
+
+/// Maps the hidden LV of a move of ours as the metadata says, if it is not mapped.  The caller holds the VG's lock.
+///
+/// A host without mirrors is left alone: nothing can be moved there, and what is half moved not be mapped.
+pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
+    let Ok(Some(hidden)) = Hidden::of(&open.vg) else {
+        return Ok(());
+    };
+    if hidden.pieces.is_empty() || check_target(inner).is_err() {
+        return Ok(());
+    }
+    let layer = hidden.layer(&open.vg)?;
+    let steps: Vec<Step> = match layer.info(inner)? {
+        None => layer.activate(hidden.table(open)?).into(),
+        Some(info) if is_cut(&info) => vec![layer.load(hidden.table(open)?), layer.resume()],
+        // The piece that is to be copied is not: nothing may be concluded from that.
+        Some(_) if hidden.current().is_some() && hidden.status(inner, open)?.is_none() => {
+            let suspend = Step::Suspend {
+                uuid: layer.uuid.clone(),
+                flags: SuspendFlags::SKIP_LOCKFS,
+            };
+            vec![layer.load(hidden.table(open)?), suspend, layer.resume()]
+        }
+        Some(_) => return Ok(()),
+    };
+    inner.kernel().apply(None, &steps)
+}
+
+/// Takes away the devices of moves that never began, and what is left of one that ended; `devices` are those that were there
+/// a moment ago.  The caller holds the VG's lock.
+pub(crate) fn sweep(inner: &Inner, open: &mut OpenVg, devices: &[DeviceEntry]) -> Result<(), Error> {
+    let orphans = orphans(inner, open, devices)?.into_iter();
+    let remove: Vec<Step> = orphans
+        .map(|uuid| Step::Remove {
+            uuid,
+            flags: HIDDEN,
+            link: None,
+        })
+        .collect();
+    inner.kernel().apply(None, &remove)?;
+    match Hidden::of(&open.vg) {
+        Ok(Some(hidden)) if hidden.pieces.is_empty() => steps::clean(inner, open),
+        _ => Ok(()),
+    }
+}
+
+/// The devices of hidden LVs that the metadata does not have, and nobody uses.
+fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<DmUuid>, Error> {
+    if inner.has_own_devices() {
+        return Ok(Vec::new());
+    }
+    let prefix = format!("LVM-{}", open.vg.id().as_str());
+    let name = naming::dm_name(open.vg.name(), NAME)?;
+    let is_orphan = |entry: &&DeviceEntry| {
+        let uuid = entry.uuid.as_ref().map_or("", DmUuid::as_str);
+        let id = uuid.strip_prefix(&prefix);
+        let id = id.and_then(|id| LvId::parse(id).ok());
+        id.is_some_and(|id| open.vg.lv_by_id(id).is_none()) && entry.name.as_str().starts_with(name.as_str())
+    };
+    let mut orphans = Vec::new();
+    for uuid in devices
+        .iter()
+        .filter(is_orphan)
+        .filter_map(|entry| entry.uuid.as_ref())
+    {
+        let info = inner.mapper.info(DeviceId::Uuid(uuid)).map_err(Error::Dm)?;
+        if info.is_some_and(|info| info.open_count == 0) {
+            orphans.push(uuid.clone());
+        }
+    }
+    Ok(orphans)
+}

@@ -1,0 +1,165 @@
+//! Moving what LVs hold on one disk to the others, while they are used: LVM's `pvmove`, in its own form.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `mod` | the hidden LV that moves others, its device and table |
+//! | `parts` | the devices of the LVs that it moves |
+//! | `plan` | what may be moved, and where to |
+//! | `steps` | the three commits: begin, a piece done, end |
+//! | `mend` | what a cut change left |
+//!
+//! The hidden LV is a mirror of the piece that is copied; the pieces before it lie at their new place, those behind it at
+//! their old one.  That it is ours a tag says; the tools do not mind it, and finish or abort the move as one of theirs.
+//! Reference: LVM2 `tools/pvmove.c`, `tools/pvmove_poll.c`, `lib/mirror/mirrored.c`.
+
+pub(crate) mod mend;
+mod parts;
+pub(crate) mod plan;
+pub(crate) mod steps;
+
+use lvm_dm::{DeviceId, DeviceNumber, Mirror, MirrorLog, MirrorStatus, Table, Target, TargetLine};
+use lvm_meta::{Extents, Lv, LvStatus, Moving, PvId, SegmentKind, Vg};
+
+use crate::Error;
+use crate::layer::Layer;
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+
+/// Marks a move as ours.
+const OWNER: &str = "lvm-native.evacuate";
+/// What LVM's names of hidden LVs that move others begin with.
+const NAME: &str = "pvmove";
+/// The kernel's target of mirrors, by which a host without it is told.
+const TARGET: &str = "mirror";
+
+/// Is it the hidden LV of a move of ours?
+pub(crate) fn is_hidden(lv: &Lv) -> bool {
+    lv.status().contains(LvStatus::PVMOVE) && lv.tags().any(|tag| tag == OWNER)
+}
+
+/// The device of a hidden LV.  Its uuid has no word behind the ids: LVM gave it one (`real`) only after 2.03.31.
+pub(crate) fn layer(vg: &Vg, lv: &Lv) -> Result<Layer, Error> {
+    Layer::plain(vg, lv)
+}
+
+/// A move of ours.
+pub(crate) struct Hidden<'a> {
+    pub(crate) lv: &'a Lv,
+    /// Empty when all LVs have their new places.
+    pub(crate) pieces: Vec<Moving>,
+}
+
+impl<'a> Hidden<'a> {
+    /// The move that is under way.
+    ///
+    /// # Errors
+    /// [`Error::MoveUnderWay`] for a move that is not ours, or not as we make them.
+    pub(crate) fn of(vg: &'a Vg) -> Result<Option<Self>, Error> {
+        let mut moves = vg.lvs().filter(|lv| lv.status().contains(LvStatus::PVMOVE));
+        let Some(lv) = moves.next() else { return Ok(None) };
+        let refuse = |lv: &Lv| Error::MoveUnderWay {
+            pool: vg.name().into(),
+            lv: lv.name().into(),
+            disk: None,
+        };
+        if let Some(other) = moves.next() {
+            return Err(refuse(other));
+        }
+        let is_empty = matches!(lv.segments(), [segment] if matches!(segment.kind(), SegmentKind::Error));
+        match lv.moving() {
+            _ if !is_hidden(lv) => Err(refuse(lv)),
+            Some(pieces) => Ok(Some(Self { lv, pieces })),
+            None if is_empty => Ok(Some(Self {
+                lv,
+                pieces: Vec::new(),
+            })),
+            None => Err(refuse(lv)),
+        }
+    }
+
+    /// The disk that is emptied.
+    pub(crate) fn from(&self) -> Option<PvId> {
+        self.pieces.first().map(|piece| piece.from.0)
+    }
+
+    /// The piece that is copied.
+    pub(crate) fn current(&self) -> Option<&Moving> {
+        self.pieces.iter().find(|piece| !piece.is_done())
+    }
+
+    /// Is the piece that is copied the only one that is left?
+    pub(crate) fn is_at_last(&self) -> bool {
+        self.pieces.iter().filter(|piece| !piece.is_done()).count() <= 1
+    }
+
+    pub(crate) fn layer(&self, vg: &Vg) -> Result<Layer, Error> {
+        layer(vg, self.lv)
+    }
+
+    /// The table of the hidden LV: as LVM's, one piece is a mirror at a time.
+    pub(crate) fn table(&self, open: &OpenVg) -> Result<Table, Error> {
+        let size = open.vg.extent_size();
+        let place = |(id, start): (PvId, u32)| -> Result<(DeviceNumber, u64), Error> {
+            let missing = || Error::MissingDisk {
+                replica: self.lv.name().into(),
+                pv: id.to_string(),
+            };
+            let pv = open.vg.pv(id).ok_or_else(missing)?;
+            let offset = size.to_sectors(Extents::new(start)).checked_add(pv.pe_start());
+            let offset = offset.ok_or_else(|| Error::Unsupported("a PV past 2^64 sectors".into()))?;
+            Ok((open.device(id).ok_or_else(missing)?, offset.get()))
+        };
+        let current = self.current().map(|piece| piece.start);
+        let line = |piece: &Moving| -> Result<TargetLine, Error> {
+            let (from, to) = (place(piece.from)?, place(piece.to)?);
+            let linear = |(device, offset)| Target::Linear { device, offset };
+            let target = match piece.is_done() {
+                true => linear(to),
+                false if current == Some(piece.start) => Target::Mirror(Mirror {
+                    log: MirrorLog::Core,
+                    region_size: piece.region.get(),
+                    nosync: false,
+                    images: vec![from, to],
+                    features: Vec::new(),
+                }),
+                false => linear(from),
+            };
+            Ok(TargetLine {
+                start: size.to_sectors(Extents::new(piece.start)).get(),
+                length: size.to_sectors(piece.extents).get(),
+                target,
+            })
+        };
+        let lines = self.pieces.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+        Ok(Table::new(lines))
+    }
+
+    /// How far the copying of the current piece is; `None` while the device does not copy it.
+    pub(crate) fn status(&self, inner: &Inner, open: &OpenVg) -> Result<Option<MirrorStatus>, Error> {
+        let Some(piece) = self.current() else {
+            return Ok(None);
+        };
+        let layer = self.layer(&open.vg)?;
+        if layer.info(inner)?.is_none_or(|info| crate::layer::is_cut(&info)) {
+            return Ok(None);
+        }
+        let lines = inner
+            .mapper
+            .status(DeviceId::Uuid(&layer.uuid), true)
+            .map_err(Error::Dm)?;
+        let start = open.vg.extent_size().to_sectors(Extents::new(piece.start)).get();
+        let line = lines.iter().find(|line| line.start == start);
+        Ok(line.and_then(MirrorStatus::parse))
+    }
+}
+
+/// Refuses a kernel without mirrors.
+///
+/// # Errors
+/// [`Error::NoMirrorTarget`].
+pub(crate) fn check_target(inner: &Inner) -> Result<(), Error> {
+    match inner.mapper.has_target(TARGET).map_err(Error::Dm)? {
+        true => Ok(()),
+        false => Err(Error::NoMirrorTarget),
+    }
+}

@@ -1,0 +1,75 @@
+//! What may be moved, and where it goes.
+
+use lvm_meta::{Extents, MoveError, MovePiece, MoveRequest, PvId, Sectors, Vg};
+
+use super::parts::Part;
+use crate::Error;
+use crate::open_vg::OpenVg;
+use crate::storage_pool::no_space;
+
+/// What the kernel copies at a time at most: LVM's own default of 2 MiB, in sectors.
+const REGION: u64 = 4096;
+/// The kernel's least, a page.
+const LEAST_REGION: u64 = 8;
+/// Bytes of a piece at least: each piece is a commit, and what is lost of the copying by a cut is one piece at most.
+const PIECE: u64 = 1 << 30;
+/// Pieces of a disk at most, as long as its free and used runs allow: each takes some room in the metadata.
+const PIECES: u32 = 64;
+
+/// Finds the new places of all that a disk holds.  Nothing is changed.
+///
+/// # Errors
+/// [`Error::NoSpace`]; [`Error::Unsupported`], by name, for what cannot be moved.
+pub(crate) fn plan(open: &OpenVg, from: PvId, first: Option<PvId>) -> Result<Vec<MovePiece>, Error> {
+    let vg = &open.vg;
+    let size = vg.extent_size();
+    let least = size.extents_ceil(PIECE).unwrap_or(Extents::new(1)).get();
+    let max_piece = Extents::new(vg.pv_used(from).get().div_ceil(PIECES).max(least));
+    let request = MoveRequest {
+        from,
+        first,
+        max_piece,
+    };
+    let pieces = lvm_meta::plan_move(vg, &request).map_err(|error| refused(vg, error))?;
+    for name in names(&pieces) {
+        if let Some(lv) = vg.lv(&name) {
+            Part::of(open, lv)?;
+        }
+    }
+    region(vg)?;
+    Ok(pieces)
+}
+
+/// The LVs of pieces, each once.
+pub(super) fn names(pieces: &[MovePiece]) -> Vec<String> {
+    let mut names: Vec<String> = pieces.iter().map(|piece| piece.lv.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The largest power of two that the kernel copies at a time and that divides an extent.
+pub(super) fn region(vg: &Vg) -> Result<Sectors, Error> {
+    let sectors = u64::from(vg.extent_size().sectors());
+    let region = REGION.min(1 << sectors.trailing_zeros());
+    if region < LEAST_REGION {
+        let what = format!("moving extents of {sectors} sectors");
+        return Err(Error::Unsupported(what));
+    }
+    Ok(Sectors::new(region))
+}
+
+fn refused(vg: &Vg, error: MoveError) -> Error {
+    match error {
+        MoveError::NoSpace { needed, .. } => {
+            let needed = vg.extent_size().to_bytes(needed).unwrap_or(u64::MAX);
+            no_space(vg, needed, format!(" ({error})"))
+        }
+        MoveError::Locked(lv) => Error::Meta(lvm_meta::ChangeError::LvLocked(lv).into()),
+        MoveError::Refused(refusal) => Error::Refused {
+            vg: vg.name().into(),
+            why: crate::Refusal::of_metadata(&refusal),
+        },
+        other => Error::Unsupported(format!("emptying the disk: {other}; this")),
+    }
+}

@@ -1,0 +1,171 @@
+//! The commits of a move.
+//!
+//! | commit | metadata | kernel, before the commit | and after it |
+//! | --- | --- | --- | --- |
+//! | begin | the LVs stand on the hidden LV, locked | hidden device made, tables staged, LVs stopped | mirror mapped, LVs go on |
+//! | piece | its `extents_moved` is its length | next table staged, hidden device stopped | next mirror mapped |
+//! | end | the LVs have the new places; the hidden LV holds nothing | tables staged, LVs stopped | LVs go on, hidden device removed |
+//! | clean | no hidden LV | | |
+//!
+//! The mirror is never mapped while an LV writes past it, and no LV goes on at a place that the metadata does not say.
+
+use lvm_dm::SuspendFlags;
+use lvm_meta::{Extents, LvId, LvName, MovePiece, NewLv, Tag, Vg};
+
+use super::parts::Part;
+use super::{Hidden, NAME, OWNER, plan};
+use crate::apply::Step;
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+use crate::{Error, identity};
+
+/// Puts pieces on a hidden LV, and begins to copy the first.  The caller holds the VG's lock.
+pub(crate) fn begin(
+    inner: &Inner,
+    open: &mut OpenVg,
+    pieces: &[MovePiece],
+    description: &str,
+) -> Result<(), Error> {
+    let names = plan::names(pieces);
+    let region = plan::region(&open.vg)?;
+    let new = NewLv {
+        tags: vec![Tag::parse(OWNER)?],
+        creation: Some(inner.creation()),
+        ..NewLv::new(
+            free_name(&open.vg)?,
+            LvId::from_random(identity::random()),
+            Vec::new(),
+        )
+    };
+    open.change(inner, description, |change| {
+        let parts = Part::mapped(inner, change.open(), &names)?;
+        change
+            .edit()
+            .begin_move(new, region, pieces)
+            .map_err(Error::Meta)?;
+        let open = change.open();
+        let Some(hidden) = Hidden::of(&open.vg)? else {
+            return Ok(());
+        };
+        let layer = hidden.layer(&open.vg)?;
+        let mut steps = vec![layer.create(hidden.table(open)?)];
+        for part in &parts {
+            steps.push(part.load(open, &layer.uuid)?);
+        }
+        steps.extend(parts.iter().map(Part::suspend));
+        steps.extend([Step::Commit, layer.resume()]);
+        steps.extend(parts.iter().map(Part::resume));
+        steps.push(Step::Settle);
+        steps.into_iter().for_each(|step| change.step(step));
+        Ok(())
+    })
+}
+
+/// Goes on behind a piece that is copied: to the next one, or to the end.  The caller holds the VG's lock.
+pub(crate) fn advance(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
+    let Some(hidden) = Hidden::of(&open.vg)? else {
+        return Ok(());
+    };
+    match hidden.current() {
+        _ if hidden.is_at_last() => end(inner, open),
+        Some(piece) => {
+            let (name, start) = (hidden.lv.name().to_string(), piece.start);
+            finish_piece(inner, open, &name, start)
+        }
+        None => Ok(()),
+    }
+}
+
+fn finish_piece(inner: &Inner, open: &mut OpenVg, name: &str, start: u32) -> Result<(), Error> {
+    open.change(inner, &format!("{name} moved a piece"), |change| {
+        change.edit().finish_piece(name, start).map_err(Error::Meta)?;
+        let open = change.open();
+        let Some(hidden) = Hidden::of(&open.vg)? else {
+            return Ok(());
+        };
+        let layer = hidden.layer(&open.vg)?;
+        let uuid = layer.uuid.clone();
+        let steps = [
+            layer.load(hidden.table(open)?),
+            Step::Suspend {
+                uuid: uuid.clone(),
+                flags: SuspendFlags::SKIP_LOCKFS,
+            },
+            Step::InSync {
+                uuid,
+                start: sectors(open, start),
+            },
+            Step::Commit,
+            layer.resume(),
+            Step::Settle,
+        ];
+        steps.into_iter().for_each(|step| change.step(step));
+        Ok(())
+    })
+}
+
+fn end(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
+    let Some(hidden) = Hidden::of(&open.vg)? else {
+        return Ok(());
+    };
+    let name = hidden.lv.name().to_string();
+    let current = hidden.current().map(|piece| piece.start);
+    let layer = hidden.layer(&open.vg)?;
+    let mut names: Vec<String> = open
+        .vg
+        .users_of(&name)
+        .map(|user| user.name().to_string())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    open.change(inner, &format!("{name} moved all"), |change| {
+        let parts = Part::mapped(inner, change.open(), &names)?;
+        change.edit().end_move(&name).map_err(Error::Meta)?;
+        let mut steps = Vec::new();
+        for part in &parts {
+            steps.push(part.load(change.open(), &layer.uuid)?);
+        }
+        steps.extend(parts.iter().map(Part::suspend));
+        steps.extend(current.map(|start| Step::InSync {
+            uuid: layer.uuid.clone(),
+            start: sectors(change.open(), start),
+        }));
+        steps.push(Step::Commit);
+        steps.extend(parts.iter().map(Part::resume));
+        // The links of parts first: then nobody looks into the device any more.
+        steps.extend([Step::Settle, layer.remove(), Step::Settle]);
+        steps.into_iter().for_each(|step| change.step(step));
+        Ok(())
+    })?;
+    clean(inner, open)
+}
+
+/// Removes the hidden LV of a move that ended.  The caller holds the VG's lock.
+pub(crate) fn clean(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
+    let Some(hidden) = Hidden::of(&open.vg)?.filter(|hidden| hidden.pieces.is_empty()) else {
+        return Ok(());
+    };
+    let name = hidden.lv.name().to_string();
+    let layer = hidden.layer(&open.vg)?;
+    let is_there = layer.info(inner)?.is_some();
+    open.change(inner, &format!("remove {name}"), |change| {
+        if is_there {
+            change.step(layer.remove());
+            change.step(Step::Settle);
+        }
+        change.edit().remove_move(&name).map_err(Error::Meta)?;
+        change.step(Step::Commit);
+        Ok(())
+    })
+}
+
+fn sectors(open: &OpenVg, extent: u32) -> u64 {
+    open.vg.extent_size().to_sectors(Extents::new(extent)).get()
+}
+
+/// The name that LVM would give: that of the first number that is free.
+fn free_name(vg: &Vg) -> Result<LvName, Error> {
+    let mut names = (0u32..).map(|number| format!("{NAME}{number}"));
+    let name = names.find(|name| vg.lv(name).is_none());
+    Ok(LvName::parse(&name.unwrap_or_default())?)
+}

@@ -1,0 +1,256 @@
+//! Emptying a disk, replacing one.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use lvm_meta::{LvId, PvId};
+
+use super::StoragePool;
+use crate::error::DiskProblem;
+use crate::evacuate::{Hidden, check_target, mend, plan, steps};
+use crate::info::PoolInfo;
+use crate::open_vg::OpenVg;
+use crate::{Error, host};
+
+/// How far a move is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MoveProgress {
+    /// What is at its new place.
+    pub moved: u64,
+    /// All that is moved.
+    pub total: u64,
+}
+
+/// Longest wait between two reports of progress; the end of a piece is an event of the kernel's.
+const REPORT: Duration = Duration::from_secs(1);
+/// Longest time without progress.
+const STANDSTILL: Duration = Duration::from_secs(120);
+
+/// How often a disk is emptied on which others put something meanwhile.
+const ROUNDS: u32 = 8;
+
+/// What a look at the pool found.
+enum Found {
+    /// Nothing is on the disk.
+    Empty,
+    /// Something is to be done under the VG's lock.
+    Due(Option<LvId>),
+    /// The kernel copies.
+    Copying(LvId, MoveProgress),
+}
+
+impl StoragePool {
+    /// Moves what a disk holds to the others, while it is used, and removes the disk.  Durable when this returns.
+    ///
+    /// As [`StoragePool::remove_disk`]; `tell` is told how far it is about once a second.  The VG's lock is taken for the
+    /// steps alone, so that other replicas can be changed meanwhile; those that are moved cannot.  A call that was cut is
+    /// continued by the next one: no piece is copied twice.  The real `pvmove` continues it, too, and `pvmove --abort`
+    /// undoes it.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Unsupported`] for LVs that cannot be moved, [`Error::NoMirrorTarget`],
+    /// [`Error::MoveUnderWay`]: nothing was changed.  [`Error::MoveFailed`] when a disk fails under the copying, nothing is
+    /// copied for two minutes, or somebody aborts the move; what was moved stays so.
+    pub fn evacuate_disk(&self, path: &Path, tell: &mut dyn FnMut(MoveProgress)) -> Result<PoolInfo, Error> {
+        self.empty_and_take_out(path, None, tell)
+    }
+
+    /// Adds a disk, moves what another one holds to it as far as it has room, and removes that: all as
+    /// [`StoragePool::add_disks`] and [`StoragePool::evacuate_disk`] do.
+    ///
+    /// A call that was cut is continued by the next one.
+    ///
+    /// # Errors
+    /// As those; when nothing could be moved, the new disk is none of the pool's again.
+    pub fn replace_disk(
+        &self,
+        old: &Path,
+        new: &Path,
+        force: bool,
+        tell: &mut dyn FnMut(MoveProgress),
+    ) -> Result<PoolInfo, Error> {
+        if host::same_device(old, new).unwrap_or(false) {
+            return Err(Error::Disk {
+                disk: new.into(),
+                why: DiskProblem::GivenTwice,
+            });
+        }
+        let pv_of = |path: &Path| -> Result<Option<PvId>, Error> { Ok(pv(&*self.fresh()?, path)) };
+        if let Some(from) = pv_of(old)? {
+            // What cannot be moved at all is refused before the new disk is taken.
+            let open = self.fresh()?;
+            self.check_changeable(&open)?;
+            if Hidden::of(&open.vg)?.is_none() && open.vg.pv_used(from).get() > 0 {
+                check_target(&self.inner)?;
+                match plan::plan(&open, from, None) {
+                    Err(Error::NoSpace { .. }) | Ok(_) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let is_added = pv_of(new)?.is_none();
+        // Without the old one there is nothing left to replace, but to finish taking it out.
+        if is_added && pv_of(old)?.is_some() {
+            self.add_disks(&[new.into()], force)?;
+        }
+        let first = pv_of(new)?;
+        let replaced = self.empty_and_take_out(old, first, tell);
+        if is_added && matches!(replaced, Err(Error::NoSpace { .. })) {
+            self.take_disk_out(new)?;
+        }
+        replaced
+    }
+
+    fn empty_and_take_out(
+        &self,
+        path: &Path,
+        first: Option<PvId>,
+        tell: &mut dyn FnMut(MoveProgress),
+    ) -> Result<PoolInfo, Error> {
+        let mut rounds = ROUNDS;
+        loop {
+            self.empty_disk(path, first, tell)?;
+            rounds -= 1;
+            match self.take_disk_out(path) {
+                // Somebody put something on it in between.
+                Err(Error::Disk {
+                    why: DiskProblem::Used(_),
+                    ..
+                }) if rounds > 0 => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Moves what a disk holds until it holds nothing.
+    fn empty_disk(
+        &self,
+        path: &Path,
+        first: Option<PvId>,
+        tell: &mut dyn FnMut(MoveProgress),
+    ) -> Result<(), Error> {
+        let inner = &*self.inner;
+        // Before the first look, so that nothing falls between the two.
+        let mut events = None;
+        let mut seen = None;
+        let mut last = (None, Instant::now());
+        loop {
+            let found = {
+                let open = self.fresh()?;
+                self.check_changeable(&open)?;
+                self.look(&open, path, seen)?
+            };
+            match found {
+                Found::Empty => return Ok(()),
+                Found::Due(_) => {
+                    let _lock = inner.lock_vg(self.name())?;
+                    let mut open = self.changeable()?;
+                    mend::ensure_active(inner, &open)?;
+                    // Whoever had the lock may have done it.
+                    match self.look(&open, path, seen)? {
+                        Found::Empty => return Ok(()),
+                        Found::Copying(..) => {}
+                        Found::Due(Some(_)) => {
+                            steps::advance(inner, &mut open)?;
+                            seen = None;
+                        }
+                        Found::Due(None) => {
+                            let Some(from) = pv(&open, path) else {
+                                return Ok(());
+                            };
+                            check_target(inner)?;
+                            let pieces = plan::plan(&open, from, first)?;
+                            let description = format!("move what is on {}", path.display());
+                            steps::begin(inner, &mut open, &pieces, &description)?;
+                        }
+                    }
+                }
+                Found::Copying(id, progress) => {
+                    seen = Some(id);
+                    if last.0 != Some(progress) {
+                        last = (Some(progress), Instant::now());
+                        tell(progress);
+                    } else if last.1.elapsed() > STANDSTILL {
+                        return Err(failed(path, "nothing is copied any more"));
+                    }
+                    match &mut events {
+                        None => events = Some(inner.mapper.events().map_err(Error::Dm)?),
+                        Some(events) => drop(events.wait(REPORT).map_err(Error::Dm)?),
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is to be done; `seen` is the move that was copying at the last look.
+    fn look(&self, open: &OpenVg, path: &Path, seen: Option<LvId>) -> Result<Found, Error> {
+        let Some(from) = pv(open, path) else {
+            return Ok(Found::Empty);
+        };
+        let Some(hidden) = Hidden::of(&open.vg)? else {
+            if open.vg.pv_used(from).get() == 0 {
+                return Ok(Found::Empty);
+            }
+            if seen.is_some() {
+                return Err(failed(path, "the move was aborted"));
+            }
+            if open.vg.pvs().len() == 1 {
+                return Err(Error::Disk {
+                    disk: path.into(),
+                    why: DiskProblem::Last,
+                });
+            }
+            return Ok(Found::Due(None));
+        };
+        if let Some(other) = hidden.from().filter(|other| *other != from) {
+            let disk = open.disks.iter().find(|disk| disk.pv == other);
+            return Err(Error::MoveUnderWay {
+                pool: open.vg.name().into(),
+                lv: hidden.lv.name().into(),
+                disk: Some(disk.map_or_else(|| other.to_string(), |disk| disk.path.display().to_string())),
+            });
+        }
+        let id = hidden.lv.id();
+        let (Some(piece), Some(status)) = (hidden.current(), hidden.status(&self.inner, open)?) else {
+            // All is copied, or the device is not there.
+            return Ok(Found::Due(Some(id)));
+        };
+        if !status.is_healthy() {
+            return Err(failed(
+                path,
+                &format!("the kernel says {:?} of the two disks", status.health),
+            ));
+        }
+        if status.is_in_sync() {
+            return Ok(Found::Due(Some(id)));
+        }
+        let bytes = |extents| open.vg.extent_size().to_bytes(extents).unwrap_or(u64::MAX);
+        let done = hidden.pieces.iter().filter(|piece| piece.is_done());
+        let part =
+            u128::from(bytes(piece.extents)) * u128::from(status.in_sync) / u128::from(status.regions.max(1));
+        Ok(Found::Copying(
+            id,
+            MoveProgress {
+                moved: done.fold(u64::try_from(part).unwrap_or(u64::MAX), |sum, piece| {
+                    sum.saturating_add(bytes(piece.extents))
+                }),
+                total: bytes(hidden.lv.extent_count()),
+            },
+        ))
+    }
+}
+
+/// The PV of a disk of the pool.
+fn pv(open: &OpenVg, path: &Path) -> Option<PvId> {
+    let mut disks = open.disks.iter();
+    let disk = disks.find(|disk| host::same_device(&disk.path, path).unwrap_or(false));
+    disk.map(|disk| disk.pv)
+}
+
+fn failed(path: &Path, why: &str) -> Error {
+    Error::MoveFailed {
+        disk: path.display().to_string(),
+        why: why.into(),
+    }
+}
