@@ -215,11 +215,7 @@ impl<'s> Run<'_, 's> {
                 uuid,
                 table,
                 read_only,
-            } => {
-                mapper
-                    .load(DeviceId::Uuid(uuid), table, *read_only)
-                    .map_err(Error::Dm)?;
-            }
+            } => self.load(uuid, table, *read_only)?,
             Step::Replace {
                 uuid,
                 table,
@@ -237,22 +233,12 @@ impl<'s> Run<'_, 's> {
                 uuid,
                 table,
                 read_only,
-            } => {
-                let table = table.table(mapper)?;
-                mapper
-                    .load(DeviceId::Uuid(uuid), &table, *read_only)
-                    .map_err(Error::Dm)?;
-            }
+            } => self.load(uuid, &table.table(mapper)?, *read_only)?,
             Step::LoadOver {
                 uuid,
                 table,
                 read_only,
-            } => {
-                let table = table.table(mapper)?;
-                mapper
-                    .load(DeviceId::Uuid(uuid), &table, *read_only)
-                    .map_err(Error::Dm)?;
-            }
+            } => self.load(uuid, &table.table(mapper)?, *read_only)?,
             Step::InSync { uuid, start } => {
                 let lines = mapper.status(DeviceId::Uuid(uuid), true).map_err(Error::Dm)?;
                 let line = lines.iter().find(|line| line.start == *start);
@@ -304,6 +290,11 @@ impl<'s> Run<'_, 's> {
             return Err(Error::Dm(error));
         }
         Ok(())
+    }
+
+    fn load(&self, uuid: &DmUuid, table: &Table, read_only: bool) -> Result<(), Error> {
+        let loaded = self.kernel.mapper.load(DeviceId::Uuid(uuid), table, read_only);
+        loaded.map(drop).map_err(Error::Dm)
     }
 
     fn cookie(&mut self) -> Result<&mut Cookie, Error> {
