@@ -70,8 +70,8 @@ pub mod config {
 }
 
 pub use alloc::{
-    AllocError, AllocPolicy, AllocRequest, Layout, MoveError, MovePiece, MoveRequest, PvFilter, allocate,
-    plan_move,
+    AllocError, AllocPolicy, AllocRequest, Layout, LegPlan, LegsRequest, MoveError, MovePiece, MoveRequest,
+    PvFilter, allocate, allocate_legs, plan_move,
 };
 pub use assemble::{Ambiguity, Assembly, CopyState, FoundPv, FoundVg, Place, Problem, Severity, assemble};
 pub use backup::backup_text;
@@ -83,9 +83,9 @@ pub use head::TextHead;
 pub use id::{IdError, LvId, PvId, VgId};
 pub use mda_set::{MdaSet, Precommitted, Written};
 pub use model::{
-    Area, ChangeError, LastPrint, Lv, LvChanges, LvFlags, LvRole, LvStatus, LvWatch, Moving, NewLv, NewPv,
-    NewVg, Opaque, Provenance, Pv, PvFlags, PvStatus, Refusal, Segment, SegmentKind, SegmentPlan, Striped,
-    Tags, TextProblem, Vg, VgFlags, VgStatus,
+    Area, ChangeError, LastPrint, Lv, LvChanges, LvFlags, LvRole, LvStatus, LvWatch, Moving, NewLeg, NewLv,
+    NewPv, NewVg, Opaque, Provenance, Pv, PvFlags, PvStatus, Refusal, Segment, SegmentKind, SegmentPlan,
+    Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
 };
 pub use name::{LvName, NameError, Tag, VgName};
 pub use pv::{blank_area, erase_pv, is_blankable, make_pv, orphan_pv, set_pv_size, set_pv_used};

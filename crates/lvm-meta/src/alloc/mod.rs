@@ -1,5 +1,8 @@
 //! Finding free extents for an LV: LVM's allocation policies as pure functions.
 
+mod legs;
+#[cfg(test)]
+mod legs_tests;
 mod linear;
 #[cfg(test)]
 mod properties;
@@ -9,6 +12,7 @@ mod striped;
 #[cfg(test)]
 mod tests;
 
+pub use legs::{LegPlan, LegsRequest, allocate_legs};
 pub use relocate::{MoveError, MovePiece, MoveRequest, plan_move};
 use space::Space;
 
@@ -107,6 +111,16 @@ pub enum AllocError {
         /// Stripes asked for.
         stripes: u32,
         /// PVs that may be used and have a free extent.
+        pvs: usize,
+    },
+    /// Fewer PVs have room for a whole leg of an array than it has legs.
+    #[error("{legs} images of {extents} with their metadata need as many PVs with that room, found {pvs}")]
+    TooFewLegs {
+        /// Legs asked for.
+        legs: usize,
+        /// Extents of each leg, its metadata included.
+        extents: Extents,
+        /// PVs that may be used and have that many free.
         pvs: usize,
     },
     /// No extents, no stripes, too many stripes, or more extents than 32 bits count.

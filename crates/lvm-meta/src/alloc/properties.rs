@@ -10,12 +10,12 @@ use crate::{Lv, Segment};
 
 /// One PV: its extents, each in use or free, and whether new ones may be taken from it.
 #[derive(Clone, Debug)]
-struct PvMap {
-    used: Vec<bool>,
-    is_allocatable: bool,
+pub(super) struct PvMap {
+    pub(super) used: Vec<bool>,
+    pub(super) is_allocatable: bool,
 }
 
-fn pv_map() -> impl Strategy<Value = PvMap> {
+pub(super) fn pv_map() -> impl Strategy<Value = PvMap> {
     // Runs of some length, used and free in turn.
     let runs = prop::collection::vec(1usize..12, 1..8);
     (runs, any::<bool>(), prop::bool::weighted(0.9)).prop_map(|(runs, first, is_allocatable)| {
@@ -31,7 +31,7 @@ fn pv_map() -> impl Strategy<Value = PvMap> {
 }
 
 /// A VG with these maps; each run in use is an LV.
-fn build(maps: &[PvMap]) -> Vg {
+pub(super) fn build(maps: &[PvMap]) -> Vg {
     let sizes: Vec<u32> = maps.iter().map(|map| map.used.len() as u32).collect();
     let mut vg = vg(&sizes);
     for (pv, map) in (0u8..).zip(maps) {

@@ -6,6 +6,7 @@ mod change_detail;
 mod change_lv;
 mod change_move;
 mod change_pv;
+mod change_raid;
 pub(crate) mod detail;
 mod error;
 mod export;
@@ -39,6 +40,7 @@ mod watch;
 pub use change::NewLv;
 pub use change_move::Moving;
 pub use change_pv::NewPv;
+pub use change_raid::NewLeg;
 #[cfg(feature = "serde")]
 pub(crate) use detail::RaidLayout;
 pub use error::{ChangeError, TextProblem};

@@ -17,6 +17,7 @@ mod numbers;
 mod printer;
 mod properties;
 mod pvck;
+mod raid;
 mod round_trip;
 mod rules;
 #[cfg(feature = "serde")]

@@ -128,7 +128,20 @@ pub struct RaidLeg {
 const META: &str = "_rmeta_";
 
 impl RaidLayout {
-    pub(crate) fn is_striped_only(self) -> bool {
+    /// Of how many images data is told apart, out of `images`: all but those for parity and second copies.
+    ///
+    /// 1 for level 1; 0 for too few images, and for level 10 with `copies` that do not divide them.
+    pub fn data_images(self, images: usize, copies: usize) -> usize {
+        match self {
+            Self::Raid1 => images.min(1),
+            Self::Raid10 | Self::Raid10Near if images.checked_rem(copies) != Some(0) => 0,
+            Self::Raid10 | Self::Raid10Near => images.checked_div(copies).unwrap_or(0),
+            _ => images.saturating_sub(self.parity_images()),
+        }
+    }
+
+    /// Level 0, with metadata or without: nothing is kept twice.
+    pub fn is_striped_only(self) -> bool {
         matches!(self, Self::Raid0 | Self::Raid0Meta)
     }
 
@@ -154,6 +167,17 @@ impl RaidLayout {
 }
 
 impl Raid {
+    /// As [`RaidLayout::data_images`], of this array.
+    pub fn data_images(&self) -> usize {
+        let copies = usize::try_from(self.copies()).unwrap_or(usize::MAX);
+        self.layout.data_images(self.legs.len(), copies)
+    }
+
+    /// How often level 10 keeps data: twice unless it says otherwise.
+    pub fn copies(&self) -> u64 {
+        self.data_copies.unwrap_or(2)
+    }
+
     pub(super) fn read(layout: RaidLayout, fields: &Fields<'_>) -> Result<Self, DetailError> {
         let (list, count) = (layout.list_key(), layout.count_key());
         fields.none(layout.other_count_key(), count)?;
