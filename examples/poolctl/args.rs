@@ -159,12 +159,15 @@ pub(crate) enum ReplicaCommand {
         /// Take space of the pool's thin pool as it is written.
         #[arg(long)]
         thin: bool,
-        /// linear, or striped:N[:STRIPE].
+        /// linear, striped:N[:STRIPE], raid1:IMAGES, or raidLEVEL:N[:STRIPE] with N images of data.
         #[arg(long, default_value = "linear")]
         layout: String,
         /// What is zeroed before the replica is handed out.
         #[arg(long, default_value = "head")]
         zero: Zero,
+        /// Take an array to be in sync from the start.
+        #[arg(long)]
+        nosync: bool,
     },
     /// Make many replicas in one metadata commit.
     CreateMany {
@@ -198,7 +201,12 @@ pub(crate) enum ReplicaCommand {
         name: Option<String>,
     },
     /// Make the device.
-    Activate { uuid: String },
+    Activate {
+        uuid: String,
+        /// With disks missing: an array without the images on them, if it has all data without them.
+        #[arg(long)]
+        degraded: bool,
+    },
     /// Remove the device; the data stays.
     Deactivate { uuid: String },
     /// Copy bytes of the replica to standard output.

@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal, Read, Write};
 
 use lvm_native::pool::{
-    CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, System, Zeroing,
-    parse_size, parse_uuid,
+    ArrayInfo, CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, System,
+    Zeroing, parse_size, parse_uuid,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -27,12 +27,14 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
             thin,
             layout,
             zero,
+            nosync,
         } => {
             let mut request = CreateReplica::new(parse_uuid(uuid)?, parse_size(size)?);
             request.name = name.clone();
             request.entity_id = entity_id.clone();
             request.thin = *thin;
             request.layout = layout.parse()?;
+            request.nosync = *nosync;
             request.zeroing = match zero {
                 Zero::None => Zeroing::None,
                 Zero::Head => Zeroing::Head,
@@ -101,9 +103,13 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
             };
             system.pool_of_replica(uuid)?.set_replica(uuid, &change)?
         }
-        ReplicaCommand::Activate { uuid } => {
+        ReplicaCommand::Activate { uuid, degraded } => {
             let uuid = parse_uuid(uuid)?;
-            system.pool_of_replica(uuid)?.activate_replica(uuid)?
+            let pool = system.pool_of_replica(uuid)?;
+            match degraded {
+                true => pool.activate_replica_degraded(uuid)?,
+                false => pool.activate_replica(uuid)?,
+            }
         }
         ReplicaCommand::Deactivate { uuid } => {
             let uuid = parse_uuid(uuid)?;
@@ -201,7 +207,23 @@ pub(crate) fn to_json(replica: &ReplicaInfo) -> Value {
         "is_clone": replica.snapshot_uuid.is_some(),
         "snapshot_uuid": replica.snapshot_uuid,
         "share": {"protocol": replica.share_protocol(), "uri": null, "allowed_hosts": replica.allowed_hosts},
-        "health": {"state": replica.state.as_str(), "images": [], "sync": null},
+        "health": health_json(replica),
+    })
+}
+
+fn health_json(replica: &ReplicaInfo) -> Value {
+    let array = replica.array.as_ref();
+    let images = array.map_or(&[][..], |array| &array.images);
+    let images: Vec<Value> = images
+        .iter()
+        .map(|image| json!({"state": image.as_str()}))
+        .collect();
+    json!({
+        "state": replica.state.as_str(),
+        "images": images,
+        "sync": array.and_then(ArrayInfo::sync),
+        "action": array.and_then(|array| array.action.as_deref()),
+        "mismatches": array.and_then(|array| array.mismatches),
     })
 }
 

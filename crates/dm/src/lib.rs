@@ -40,8 +40,8 @@ pub use snapshot_store::SnapshotStore;
 pub use stratis::Stratis;
 pub use table::{Table, TargetLine};
 pub use target::{
-    Mirror, MirrorLog, MirrorStatus, Raid, RaidImage, Snapshot, SnapshotStatus, Target, Thin, ThinPool,
-    ThinPoolMode, ThinPoolStatus, ThinStatus,
+    Mirror, MirrorLog, MirrorStatus, Raid, RaidHealth, RaidImage, RaidStatus, Snapshot, SnapshotStatus,
+    Target, Thin, ThinPool, ThinPoolMode, ThinPoolStatus, ThinStatus,
 };
 pub use thin_metadata::{ThinDevice, ThinMetadata, ThinMetadataProblem};
 pub use udev::{Cookie, UdevFlags};

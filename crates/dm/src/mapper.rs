@@ -82,6 +82,13 @@ pub trait DeviceMapper: Send + Sync {
         Ok(self.targets()?.iter().any(|target| target.name == name))
     }
 
+    /// Tells whether arrays of a level can be mapped where there is a target for them; `level` is the table's word.
+    fn takes_raid(&self, level: &str) -> bool {
+        // What a kernel takes shows when it loads the level's module, with the table.
+        let _ = level;
+        true
+    }
+
     /// The number by which tables name the device or image at `path`.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use crate::cow::Group;
 use crate::error::Refusal;
 use crate::layer::HIDDEN;
 use crate::open_vg::OpenVg;
+use crate::raid::{Array, Degraded, First};
 use crate::system::Inner;
 use crate::thin::{PoolLv, stack};
 use crate::{Error, evacuate, naming, thin};
@@ -37,19 +38,34 @@ pub(crate) fn activate(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Vec<Step
         check_allowed(inner, open, lv)?;
         return group.activate(inner, open);
     }
-    let (create, resume) = (create(inner, open, lv)?, resume(open, lv, UdevFlags::empty())?);
-    Ok(vec![create, resume])
+    let mut steps = create(inner, open, lv, First::No)?;
+    steps.push(resume(open, lv, UdevFlags::empty())?);
+    Ok(steps)
 }
 
-/// Makes the device and loads its table.
-pub(crate) fn create(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Step, Error> {
+/// As [`activate`], an array without those of its images whose disks are missing, if it has all data without them.
+pub(crate) fn activate_degraded(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Vec<Step>, Error> {
+    let Some(array) = Array::of(&open.vg, lv) else {
+        return activate(inner, open, lv);
+    };
     check_allowed(inner, open, lv)?;
-    Ok(Step::Create {
+    let mut steps = array.create(inner, open, First::No, Degraded::Allow)?;
+    steps.push(resume(open, lv, UdevFlags::empty())?);
+    Ok(steps)
+}
+
+/// Makes the device and loads its table, after those of its images.
+pub(crate) fn create(inner: &Inner, open: &OpenVg, lv: &Lv, first: First) -> Result<Vec<Step>, Error> {
+    check_allowed(inner, open, lv)?;
+    if let Some(array) = Array::of(&open.vg, lv) {
+        return array.create(inner, open, first, Degraded::Refuse);
+    }
+    Ok(vec![Step::Create {
         name: naming::dm_name(open.vg.name(), lv.name())?,
         uuid: naming::dm_uuid(&open.vg.id(), &lv.id()),
         table: open.table(inner, lv)?,
         read_only: !lv.is_writable(),
-    })
+    }])
 }
 
 /// Refuses an LV that metadata or host do not let us map.
@@ -129,19 +145,27 @@ pub(crate) fn reload(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<[Step; 2],
     ])
 }
 
-/// Takes the device away; refused while somebody has it open.
+/// Takes the device away, and those of its images; refused while somebody has it open.
 ///
 /// # Errors
 /// [`Error::Busy`]; [`Error::Unsupported`] for what this crate does not map.
-pub(crate) fn deactivate(inner: &Inner, open: &OpenVg, lv: &Lv, device: &DeviceInfo) -> Result<Step, Error> {
+pub(crate) fn deactivate(
+    inner: &Inner,
+    open: &OpenVg,
+    lv: &Lv,
+    device: &DeviceInfo,
+) -> Result<Vec<Step>, Error> {
     check_unused(inner, lv, device)?;
     open.check_mappable(lv)?;
-    let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
-    Ok(Step::Remove {
-        uuid,
+    let mut steps = vec![Step::Remove {
+        uuid: naming::dm_uuid(&open.vg.id(), &lv.id()),
         flags: UdevFlags::empty(),
         link: Some(open.link(lv)?),
-    })
+    }];
+    if let Some(array) = Array::of(&open.vg, lv) {
+        steps.extend(array.remove_parts(inner)?);
+    }
+    Ok(steps)
 }
 
 /// As [`deactivate`]; the snapshots of an origin go with it.  No steps for what has no device.
@@ -149,11 +173,10 @@ pub(crate) fn deactivate_with_snapshots(inner: &Inner, open: &OpenVg, lv: &Lv) -
     if let Some(group) = Group::of(&open.vg, lv) {
         return group.deactivate(inner, open);
     }
-    let device = open.kernel_device(inner, lv)?;
-    device
-        .map(|device| deactivate(inner, open, lv, &device))
-        .into_iter()
-        .collect()
+    match open.kernel_device(inner, lv)? {
+        Some(device) => deactivate(inner, open, lv, &device),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Refuses a device that somebody has open.

@@ -256,6 +256,9 @@ pub enum Error {
     /// The kernel has no classic snapshots.
     #[error("this kernel has no target \"snapshot\": its module dm-snapshot is missing")]
     NoSnapshotTarget,
+    /// The kernel has no RAID.
+    #[error("this kernel has no target \"raid\": its module dm-raid is missing")]
+    NoRaidTarget,
     /// The snapshot's store was full, or failed: what it holds is not what the replica was.
     #[error("snapshot {0:?} is lost: its store was full, or failed")]
     SnapshotLost(String),
@@ -436,6 +439,7 @@ impl Error {
             Self::NotThin { .. } => "NotThin",
             Self::HasSnapshots { .. } => "HasSnapshots",
             Self::NoSnapshotTarget => "NoSnapshotTarget",
+            Self::NoRaidTarget => "NoRaidTarget",
             Self::SnapshotLost(_) => "SnapshotLost",
             Self::Unsound { .. } => "Unsound",
             Self::Unsupported(_) => "Unsupported",
@@ -473,6 +477,7 @@ impl Error {
             | Self::NoThinTarget
             | Self::NoSnapshotTarget
             | Self::NoMirrorTarget
+            | Self::NoRaidTarget
             | Self::NotThin { .. } => libc::ENOTSUP,
             _ => match self.class() {
                 Class::NotFound => libc::ENOENT,
@@ -524,6 +529,7 @@ impl Error {
             | Self::NotThin { .. }
             | Self::HasSnapshots { .. }
             | Self::NoSnapshotTarget
+            | Self::NoRaidTarget
             | Self::SnapshotLost(_)
             | Self::NotActive(_) => Class::Precondition,
             Self::Unsupported(_) => Class::Unsupported,

@@ -146,6 +146,61 @@ pub struct SnapshotInfo {
     pub pool_uuid: Uuid,
 }
 
+/// The state of one image of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ImageState {
+    /// There, and in sync as far as the kernel tells.
+    Online,
+    /// There, and not in sync yet.
+    Syncing,
+    /// The kernel uses it no more after an error.
+    Failed,
+    /// Its disk is not there.
+    Missing,
+    /// Its disk is there; nobody tells more while the replica is not active.
+    Unknown,
+}
+
+impl ImageState {
+    /// The word for it: `online`, `syncing`, `failed`, `missing` or `unknown`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Syncing => "syncing",
+            Self::Failed => "failed",
+            Self::Missing => "missing",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What is told of a replica that is an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ArrayInfo {
+    /// The state of each image, in their order.
+    pub images: Vec<ImageState>,
+    /// Sectors of each image that are in sync; `None` for level 0, and while it is not active.
+    pub in_sync: Option<u64>,
+    /// Sectors of each image.
+    pub in_sync_of: Option<u64>,
+    /// What the kernel does about it now, in its words: `idle`, `resync`, `recover`, `check`, ...
+    pub action: Option<String>,
+    /// Sectors that the last check found to differ.
+    pub mismatches: Option<u64>,
+}
+
+impl ArrayInfo {
+    /// How much is in sync, from 0 to 1.
+    pub fn sync(&self) -> Option<f64> {
+        match (self.in_sync?, self.in_sync_of?) {
+            (_, 0) => None,
+            (part, all) => Some(part as f64 / all as f64),
+        }
+    }
+}
+
 /// A replica's properties, as of one sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -185,6 +240,8 @@ pub struct ReplicaInfo {
     pub allowed_hosts: Vec<String>,
     /// Whether it serves.
     pub state: State,
+    /// Its images, if it is an array.
+    pub array: Option<ArrayInfo>,
 }
 
 impl ReplicaInfo {

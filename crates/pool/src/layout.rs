@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use lvm_meta::Sectors;
+use lvm_meta::detail::RaidLayout;
 
 use crate::Error;
 
@@ -28,7 +29,84 @@ pub enum Layout {
         /// Length of one stripe: a power of two of at least 4 KiB, at most an extent.
         stripe_size: Sectors,
     },
+    /// An array by the kernel's RAID target, each image on a disk of its own.
+    Raid {
+        /// What is kept twice, and how.
+        level: RaidLevel,
+        /// For level 1 the number of images, for others the number of images that hold data apart from each other:
+        /// as `lvcreate` counts stripes.
+        count: u32,
+        /// Length of one stripe; nothing for level 1.
+        stripe_size: Sectors,
+    },
 }
+
+/// A level of RAID, in the layout that LVM takes by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RaidLevel {
+    /// Stripes: nothing is kept twice.
+    Raid0,
+    /// Copies.
+    Raid1,
+    /// Stripes, and parity on one image.
+    Raid4,
+    /// Stripes, and parity on all images in turns.
+    Raid5,
+    /// As level 5, with two parities.
+    Raid6,
+    /// Stripes of two copies each.
+    Raid10,
+}
+
+impl RaidLevel {
+    const ALL: [Self; 6] = [
+        Self::Raid0,
+        Self::Raid1,
+        Self::Raid4,
+        Self::Raid5,
+        Self::Raid6,
+        Self::Raid10,
+    ];
+
+    /// LVM's word for it.
+    pub fn as_str(self) -> &'static str {
+        self.lvm().as_str()
+    }
+
+    /// The layout as the metadata spell it.
+    pub(crate) fn lvm(self) -> RaidLayout {
+        match self {
+            Self::Raid0 => RaidLayout::Raid0,
+            Self::Raid1 => RaidLayout::Raid1,
+            Self::Raid4 => RaidLayout::Raid4,
+            Self::Raid5 => RaidLayout::Raid5,
+            Self::Raid6 => RaidLayout::Raid6,
+            Self::Raid10 => RaidLayout::Raid10,
+        }
+    }
+
+    /// Images for this many of data.
+    pub(crate) fn images(self, count: u32) -> u32 {
+        match self {
+            Self::Raid10 => count.saturating_mul(2),
+            Self::Raid4 | Self::Raid5 => count.saturating_add(1),
+            Self::Raid6 => count.saturating_add(2),
+            Self::Raid0 | Self::Raid1 => count,
+        }
+    }
+
+    /// Fewest that `lvcreate` takes.
+    fn least(self) -> u32 {
+        match self {
+            Self::Raid6 => 3,
+            _ => 2,
+        }
+    }
+}
+
+/// Most images that the kernel takes.
+const MOST_IMAGES: u32 = 64;
 
 /// As [`Layout::from_str`] reads it.
 impl fmt::Display for Layout {
@@ -38,11 +116,22 @@ impl fmt::Display for Layout {
             Self::Striped { stripes, stripe_size } => {
                 write!(f, "striped:{stripes}:{}K", stripe_size.get() / 2)
             }
+            Self::Raid {
+                level,
+                count,
+                stripe_size,
+            } => {
+                write!(f, "{}:{count}", level.as_str())?;
+                match *level == RaidLevel::Raid1 || *stripe_size == DEFAULT_STRIPE_SIZE {
+                    true => Ok(()),
+                    false => write!(f, ":{}K", stripe_size.get() / 2),
+                }
+            }
         }
     }
 }
 
-/// Reads `linear` or `striped:N[:STRIPE]`, the stripe a size as [`parse_size`] takes it.
+/// Reads `linear`, `striped:N[:STRIPE]`, `raid1:N` or, for the levels 0, 4, 5, 6 and 10, `raidLEVEL:N[:STRIPE]`, the stripe a size as [`parse_size`] takes it.
 impl FromStr for Layout {
     type Err = Error;
 
@@ -55,21 +144,28 @@ impl FromStr for Layout {
         let mut parts = text.split(':');
         let layout = match parts.next() {
             Some("linear") => Self::Linear,
-            Some("striped") => {
-                let stripes = parts
+            Some(word) => {
+                let level = RaidLevel::ALL.into_iter().find(|level| level.as_str() == word);
+                if level.is_none() && word != "striped" {
+                    return Err(refuse("known are linear, striped:N[:STRIPE] and raidLEVEL:N"));
+                }
+                let count = parts
                     .next()
                     .and_then(|n| n.parse().ok())
-                    .ok_or_else(|| refuse("striped:N needs a number"))?;
-                let stripe_size = match parts.next() {
-                    Some(size) => parse_size(size)?,
-                    None => DEFAULT_STRIPE_SIZE.get() * Sectors::SIZE,
+                    .ok_or_else(|| refuse("a number follows, as in striped:2 or raid1:2"))?;
+                let stripe_size = match level {
+                    Some(RaidLevel::Raid1) => 0,
+                    _ => match parts.next() {
+                        Some(size) => parse_size(size)?,
+                        None => DEFAULT_STRIPE_SIZE.get() * Sectors::SIZE,
+                    },
                 };
-                Self::striped(stripes, stripe_size)?
+                match level {
+                    Some(level) => Self::raid(level, count, stripe_size)?,
+                    None => Self::striped(count, stripe_size)?,
+                }
             }
-            Some("raid0" | "raid1" | "raid4" | "raid5" | "raid6" | "raid10") => {
-                return Err(Error::Unsupported(format!("layout {text:?}")));
-            }
-            _ => return Err(refuse("known are linear and striped:N[:STRIPE]")),
+            None => return Err(refuse("it is empty")),
         };
         if parts.next().is_some() {
             Err(refuse("too many parts"))
@@ -93,19 +189,79 @@ impl Layout {
                 why,
             });
         }
-        if !stripe_size.is_power_of_two() || stripe_size < LEAST_STRIPE_SIZE {
-            let why = "a stripe is a power of two of at least 4096 bytes".into();
+        Ok(Self::Striped {
+            stripes,
+            stripe_size: checked_stripe_size(stripe_size)?,
+        })
+    }
+
+    /// An array; `count` as in [`Layout::Raid`], `stripe_size` in bytes and 0 for level 1.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for numbers that LVM or the kernel refuse.
+    pub fn raid(level: RaidLevel, count: u32, stripe_size: u64) -> Result<Self, Error> {
+        if count < level.least() || level.images(count) > MOST_IMAGES {
+            let least = level.least();
+            let most = (least..=MOST_IMAGES).take_while(|count| level.images(*count) <= MOST_IMAGES);
+            let why = format!(
+                "{} takes {least} to {}",
+                level.as_str(),
+                most.last().unwrap_or(least)
+            );
             return Err(Error::InvalidArgument {
-                what: "stripe size",
-                given: stripe_size.to_string(),
+                what: "image count",
+                given: count.to_string(),
                 why,
             });
         }
-        Ok(Self::Striped {
-            stripes,
-            stripe_size: Sectors::from_bytes_floor(stripe_size),
+        let stripe_size = match level {
+            RaidLevel::Raid1 if stripe_size == 0 => Sectors::default(),
+            RaidLevel::Raid1 => {
+                return Err(Error::InvalidArgument {
+                    what: "stripe size",
+                    given: stripe_size.to_string(),
+                    why: "raid1 has no stripes".into(),
+                });
+            }
+            _ => checked_stripe_size(stripe_size)?,
+        };
+        Ok(Self::Raid {
+            level,
+            count,
+            stripe_size,
         })
     }
+
+    /// Refuses stripes that are longer than an extent, as LVM does.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`].
+    pub(crate) fn check_stripe(self, extent_size: lvm_meta::ExtentSize) -> Result<(), Error> {
+        let (Self::Striped { stripe_size, .. } | Self::Raid { stripe_size, .. }) = self else {
+            return Ok(());
+        };
+        if stripe_size.get() <= u64::from(extent_size.sectors()) {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument {
+            what: "layout",
+            given: self.to_string(),
+            why: "its stripes are longer than an extent".into(),
+        })
+    }
+}
+
+/// # Errors
+/// [`Error::InvalidArgument`].
+fn checked_stripe_size(bytes: u64) -> Result<Sectors, Error> {
+    if bytes.is_power_of_two() && bytes >= LEAST_STRIPE_SIZE {
+        return Ok(Sectors::from_bytes_floor(bytes));
+    }
+    Err(Error::InvalidArgument {
+        what: "stripe size",
+        given: bytes.to_string(),
+        why: "a stripe is a power of two of at least 4096 bytes".into(),
+    })
 }
 
 /// Reads a size in bytes: a number with an optional binary unit, `K M G T` or `KiB MiB GiB TiB` in either case.
@@ -170,7 +326,18 @@ mod tests {
 
     #[test]
     fn layouts_read_back_as_they_print() {
-        for text in ["linear", "striped:3:64K", "striped:128:4K"] {
+        for text in [
+            "linear",
+            "striped:3:64K",
+            "striped:128:4K",
+            "raid0:2",
+            "raid1:2",
+            "raid1:64",
+            "raid4:3:128K",
+            "raid5:63",
+            "raid6:3:4K",
+            "raid10:32",
+        ] {
             assert_eq!(text.parse::<Layout>().unwrap().to_string(), text);
         }
         assert_eq!(
@@ -192,6 +359,20 @@ mod tests {
             "striped:2:100K",
             "striped:2:2K",
             "striped:2:4K:9",
+            "raid1",
+            "raid1:1",
+            "raid1:65",
+            "raid1:2:64K",
+            "raid0:1",
+            "raid4:1",
+            "raid5:64",
+            "raid6:2",
+            "raid6:63",
+            "raid10:1",
+            "raid10:33",
+            "raid5:3:3K",
+            "raid5:3:2K",
+            "raid7:2",
         ] {
             assert_eq!(
                 bad.parse::<Layout>().unwrap_err().kind(),
@@ -199,6 +380,5 @@ mod tests {
                 "{bad}"
             );
         }
-        assert_eq!("raid1:2".parse::<Layout>().unwrap_err().kind(), "Unsupported");
     }
 }

@@ -34,6 +34,7 @@ mod new_disk;
 mod new_disks;
 mod nodes;
 mod open_vg;
+mod raid;
 mod recover;
 mod replica;
 mod request;
@@ -50,8 +51,10 @@ mod thin;
 pub use error::{Class, DiskProblem, Error, Refusal};
 pub use host::IoStats;
 pub use identity::{parse_uuid, pool_uuid};
-pub use info::{PoolInfo, ReplicaInfo, SnapshotInfo, SnapshotKind, State, ThinPoolInfo};
-pub use layout::{Layout, parse_size};
+pub use info::{
+    ArrayInfo, ImageState, PoolInfo, ReplicaInfo, SnapshotInfo, SnapshotKind, State, ThinPoolInfo,
+};
+pub use layout::{Layout, RaidLevel, parse_size};
 pub use request::{
     CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, Discards, RestorePool,
     SetReplica, Shrink, Zeroing,

@@ -15,6 +15,7 @@ use crate::apply::{Link, NewText, Step};
 use crate::cow::Group;
 use crate::display_names::DisplayNames;
 use crate::error::Refusal;
+use crate::raid::Array;
 use crate::recover::recover_open;
 use crate::scan::Scan;
 use crate::system::Inner;
@@ -211,6 +212,9 @@ impl OpenVg {
         if let Some(group) = Group::of(&self.vg, lv) {
             return group.check(self);
         }
+        if let Some(array) = Array::of(&self.vg, lv) {
+            return array.check();
+        }
         let any = DeviceNumber { major: 0, minor: 0 };
         self.table_with(lv, &|_| Ok(any)).map(drop)
     }
@@ -279,15 +283,25 @@ impl OpenVg {
 
     /// Refuses a VG that we must not change.
     pub(crate) fn check_writable(&self, inner: &Inner) -> Result<(), Error> {
+        let missing = self.vg.pvs().iter().find(|pv| self.device(pv.id()).is_none());
+        self.check_ours(inner)?;
+        missing.map_or(Ok(()), |pv| {
+            Err(Error::Refused {
+                vg: self.vg.name().into(),
+                why: Refusal::Metadata {
+                    kind: "MissingPv",
+                    text: format!("PV {} is missing", pv.id()),
+                },
+            })
+        })
+    }
+
+    /// As [`OpenVg::check_writable`], for what changes devices and no metadata: disks may be missing.
+    pub(crate) fn check_ours(&self, inner: &Inner) -> Result<(), Error> {
         let why = if let Some(what) = &self.ambiguous {
             Refusal::Ambiguous(what.to_string())
         } else if let Some(refusal) = self.vg.refusal() {
             Refusal::of_metadata(&refusal)
-        } else if let Some(pv) = self.vg.pvs().iter().find(|pv| self.device(pv.id()).is_none()) {
-            Refusal::Metadata {
-                kind: "MissingPv",
-                text: format!("PV {} is missing", pv.id()),
-            }
         } else if let Some(refusal) = inner.host_refusal(&self.vg) {
             refusal
         } else {
@@ -407,6 +421,23 @@ impl Change<'_> {
     pub(crate) fn edit(&mut self) -> &mut Vg {
         self.edited = true;
         &mut self.open.vg
+    }
+
+    /// Removes an LV with the images of the array that it may be.
+    ///
+    /// # Errors
+    /// [`Error::Meta`].
+    pub(crate) fn remove_lv(&mut self, name: &str) -> Result<(), Error> {
+        let vg = &self.open.vg;
+        let array = vg.lv(name).and_then(|lv| Array::of(vg, lv));
+        let parts: Vec<String> = array
+            .iter()
+            .flat_map(Array::parts)
+            .map(|part| part.name().to_string())
+            .collect();
+        let vg = self.edit();
+        let mut names = [name].into_iter().chain(parts.iter().map(String::as_str));
+        names.try_for_each(|name| vg.remove_lv(name).map(drop).map_err(Error::Meta))
     }
 
     /// Refuses a display name that an LV other than the one named `except` has.

@@ -16,10 +16,11 @@ use lvm_meta::Lv;
 use crate::apply::{Link, Step};
 use crate::cow::{self, Group};
 use crate::open_vg::OpenVg;
+use crate::raid::Array;
 use crate::system::Inner;
 use crate::tags::LvTags;
 use crate::thin::PoolLv;
-use crate::{Error, StoragePool, activate, evacuate, naming, thin};
+use crate::{Error, StoragePool, activate, evacuate, naming, raid, thin};
 
 /// A device that a cut change left, and what is to be done about it.
 struct Cut {
@@ -52,6 +53,7 @@ impl StoragePool {
             !cut_devices(&self.inner, &open, &devices)?.is_empty()
                 || evacuate::mend::is_needed(&self.inner, &open, &devices)?
                 || cow::mend::is_needed(&self.inner, &open, &devices)?
+                || raid::mend::is_needed(&self.inner, &open, &devices)?
                 || has_cut_pool(&self.inner, &open)?
                 || cut_lvs(&self.inner, &open).next().is_some()
                 || !open.mdas.agrees()
@@ -81,6 +83,7 @@ pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error
         thin::mend::mend(inner, open, pool)?;
     }
     cow::mend::mend(inner, open)?;
+    raid::mend::mend(inner, open)?;
     let devices = inner.mapper.list().map_err(Error::Dm)?;
     let cut = cut_devices(inner, open, &devices)?;
     open.change(inner, "", |change| {
@@ -112,20 +115,21 @@ pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error
             match open.kernel_device(inner, lv)? {
                 // Its creator lives and is zeroing it.
                 Some(device) if device.open_count > 0 => continue,
-                Some(device) => steps.push(activate::deactivate(inner, open, lv, &device)?),
+                Some(device) => steps.extend(activate::deactivate(inner, open, lv, &device)?),
                 None => {}
             }
             // The store of a snapshot on its way out has a layer, too.
             steps.extend(cow::mend::remove_cow(inner, open, lv)?);
             steps.push(Step::Settle);
             steps.into_iter().for_each(|step| change.step(step));
-            change.edit().remove_lv(name).map_err(Error::Meta)?;
+            change.remove_lv(name)?;
         }
         change.step(Step::Commit);
         Ok(())
     })?;
     cow::mend::sweep(inner, open, &devices)?;
     evacuate::mend::sweep(inner, open, &devices)?;
+    raid::mend::sweep(inner, open, &devices)?;
     open.mark_disks()
 }
 
@@ -219,6 +223,8 @@ fn diagnose(open: &OpenVg, lv: Option<&Lv>, device: &DeviceInfo) -> Option<Mend>
         None => Some(Mend::Remove),
         // Origins and snapshots are mended as a group.
         Some(lv) if Group::of(&open.vg, lv).is_some() => None,
+        // So are arrays with their images.
+        Some(lv) if Array::of(&open.vg, lv).is_some() => None,
         // LVs that this crate does not map are LVM's to mend.
         Some(lv) if open.check_mappable(lv).is_err() => None,
         Some(_) if device.suspended || !device.live_table => Some(Mend::Resume),

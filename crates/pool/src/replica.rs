@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use lvm_meta::detail::Detail;
 use lvm_meta::{Area, Lv, SegmentKind};
 use uuid::Uuid;
 
@@ -10,6 +11,8 @@ use crate::cow::fill::{Fill, fill};
 use crate::info::{ReplicaInfo, State};
 use crate::naming::Ids;
 use crate::open_vg::OpenVg;
+use crate::raid::Array;
+use crate::raid::plan::layout_word;
 use crate::system::Inner;
 use crate::tags::LvTags;
 use crate::thin::usage::{self, Usage};
@@ -82,9 +85,10 @@ impl ActiveDevices {
         self.0.contains(&naming::ids(&open.vg.id(), &lv.id()))
     }
 
-    /// As [`ActiveDevices::list`], if the VG has snapshots, of which it is asked; else none without a question.
+    /// As [`ActiveDevices::list`], if the VG has snapshots or arrays, of which it is asked; else none without a question.
     pub(crate) fn list_if(inner: &Inner, open: &OpenVg) -> Self {
-        match open.vg.lvs().any(|lv| snapshot::snapshot_of(lv).is_some()) {
+        let is_asked = |lv: &Lv| snapshot::snapshot_of(lv).is_some() || Array::of(&open.vg, lv).is_some();
+        match open.vg.lvs().any(is_asked) {
             true => Self::list(inner),
             false => Self::default(),
         }
@@ -198,6 +202,34 @@ impl<'a> View<'a> {
         fill(self.inner, self.open, member, self.is_active(member.store))
     }
 
+    /// What is wrong with replicas: the worst state of arrays while disks are there, and a line for each replica.
+    pub(crate) fn harmed(&self, disks_are_missing: bool) -> (State, Vec<String>) {
+        let mut worst = State::Online;
+        let mut lines = Vec::new();
+        for lv in self.open.vg.lvs() {
+            let Some((uuid, tags)) = replica_with_tags(lv) else {
+                continue;
+            };
+            let is_array = Array::of(&self.open.vg, lv).is_some();
+            if !is_array && !disks_are_missing {
+                continue;
+            }
+            let state = self.replica(lv, uuid, tags).state;
+            if is_array && state != State::Online {
+                // Others are served whatever becomes of one replica.
+                worst = State::Degraded;
+            }
+            if state != State::Online {
+                let what = match state {
+                    State::Degraded => "degraded",
+                    _ => "lost: it lacks data",
+                };
+                lines.push(format!("the replica {uuid} is {what}"));
+            }
+        }
+        (worst, lines)
+    }
+
     fn replica(&self, lv: &Lv, uuid: Uuid, tags: LvTags<'_>) -> ReplicaInfo {
         let Self { inner, open, .. } = self;
         let vg = &open.vg;
@@ -221,6 +253,8 @@ impl<'a> View<'a> {
                 .and_then(|pool| pool.parts(vg))
                 .is_ok_and(|parts| parts.into_iter().all(lies_on_all)),
         };
+        let array = Array::of(vg, lv).map(|array| array.health(inner, open, active));
+        let (array_state, array) = array.unzip();
         ReplicaInfo {
             uuid,
             name: tags.name.unwrap_or_default().into(),
@@ -240,7 +274,9 @@ impl<'a> View<'a> {
             snapshot_uuid: tags.snapshot_uuid.map(Into::into),
             shared: tags.shared,
             allowed_hosts: tags.allowed_hosts.into_iter().map(Into::into).collect(),
+            array,
             state: match &thin {
+                _ if array_state.is_some() => array_state.unwrap_or(State::Online),
                 _ if !whole => State::Faulted,
                 Some(thin) if active => self.usage.health(thin),
                 _ => State::Online,
@@ -261,6 +297,10 @@ fn layout(lv: &Lv) -> String {
                 striped.stripe_size().get() / 2
             )
         }
+        SegmentKind::Other(other) => match other.detail() {
+            Ok(Some(Detail::Raid(raid))) => layout_word(&raid),
+            _ => segment.type_name().to_string(),
+        },
         _ => segment.type_name().to_string(),
     };
     let first = segments.next().map(word).unwrap_or_default();

@@ -1,6 +1,8 @@
 //! Tables of devices on other mapped devices, whose numbers are not known before those are made.
 
-use lvm_dm::{DeviceId, DeviceMapper, DeviceNumber, DmUuid, Snapshot, Table, Target, TargetLine};
+use lvm_dm::{
+    DeviceId, DeviceMapper, DeviceNumber, DmUuid, Raid, RaidImage, Snapshot, Table, Target, TargetLine,
+};
 
 use crate::Error;
 
@@ -12,7 +14,7 @@ pub(crate) struct TableOn {
     pub(crate) target: TargetOn,
 }
 
-/// The targets of copy-on-write snapshots.
+/// The targets of copy-on-write snapshots and of arrays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TargetOn {
     /// What is written here is copied for the snapshots first.
@@ -23,6 +25,16 @@ pub(crate) enum TargetOn {
         store: DmUuid,
         /// Sectors copied at a time.
         chunk: u64,
+    },
+    /// An array.
+    Raid {
+        /// The kernel's word for level and layout.
+        level: String,
+        /// Sectors of one stripe; 0 for level 1.
+        chunk: u64,
+        params: Vec<String>,
+        /// Metadata and data of each image; `None` for one that is missing.
+        images: Vec<Option<(Option<DmUuid>, DmUuid)>>,
     },
 }
 
@@ -87,6 +99,26 @@ impl TableOn {
                 chunk: *chunk,
                 features: Vec::new(),
             }),
+            TargetOn::Raid {
+                level,
+                chunk,
+                params,
+                images,
+            } => {
+                let image = |image: &Option<(Option<DmUuid>, DmUuid)>| -> Result<RaidImage, Error> {
+                    let (meta, data) = match image {
+                        Some((meta, data)) => (meta.as_ref().map(number).transpose()?, Some(number(data)?)),
+                        None => (None, None),
+                    };
+                    Ok(RaidImage { meta, data })
+                };
+                Target::Raid(Raid {
+                    level: level.clone(),
+                    chunk: *chunk,
+                    params: params.clone(),
+                    images: images.iter().map(image).collect::<Result<_, _>>()?,
+                })
+            }
         };
         Ok(Table::new(vec![TargetLine {
             start: 0,

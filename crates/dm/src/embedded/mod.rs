@@ -267,6 +267,10 @@ impl DeviceMapper for Embedded {
         })
     }
 
+    fn takes_raid(&self, level: &str) -> bool {
+        level == "raid1"
+    }
+
     fn targets(&self) -> Result<Vec<TargetVersion>, Error> {
         let version = Version {
             major: 1,

@@ -6,7 +6,7 @@ mod snapshot;
 mod thin;
 
 pub use mirror::{Mirror, MirrorLog, MirrorStatus};
-pub use raid::{Raid, RaidImage};
+pub use raid::{Raid, RaidHealth, RaidImage, RaidStatus};
 pub use snapshot::{Snapshot, SnapshotStatus};
 pub use thin::{Thin, ThinPool, ThinPoolMode, ThinPoolStatus, ThinStatus};
 

@@ -66,3 +66,121 @@ impl Raid {
         })
     }
 }
+
+/// What the kernel tells of an array: `TYPE #DEVICES HEALTH DONE/ALL [ACTION MISMATCHES [DATA_OFFSET [JOURNAL]]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RaidStatus {
+    /// `raid1`, `raid5_ls` and so on.
+    pub level: String,
+    /// The health of each image; the kernel may tell of fewer than the table has.
+    pub images: Vec<RaidHealth>,
+    /// Sectors of each image that are in sync, of [`RaidStatus::all`].
+    pub done: u64,
+    /// Sectors of each image.
+    pub all: u64,
+    /// `idle`, `frozen`, `resync`, `recover`, `check`, `repair`, `reshape`; `None` from kernels that do not tell.
+    pub action: Option<String>,
+    /// Sectors that the last check found to differ, if the kernel tells.
+    pub mismatches: Option<u64>,
+}
+
+/// The health of one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RaidHealth {
+    /// In sync.
+    InSync,
+    /// Alive, and not in sync.
+    Behind,
+    /// Failed.
+    Dead,
+    /// Not there.
+    Missing,
+}
+
+impl RaidStatus {
+    /// Reads the words of a status; `None` for what is none.
+    pub fn parse(status: &str) -> Option<Self> {
+        let mut words = status.split_ascii_whitespace();
+        let level = words.next()?.to_string();
+        words.next()?.parse::<u64>().ok()?;
+        let health = |letter| match letter {
+            'A' => Some(RaidHealth::InSync),
+            'a' => Some(RaidHealth::Behind),
+            'D' => Some(RaidHealth::Dead),
+            '-' => Some(RaidHealth::Missing),
+            _ => None,
+        };
+        let images = words.next()?.chars().map(health).collect::<Option<Vec<_>>>()?;
+        let (done, all) = words.next()?.split_once('/')?;
+        let (done, all) = (done.parse().ok()?, all.parse().ok()?);
+        let action = words.next().map(Into::into);
+        let mismatches = match words.next() {
+            Some(count) => Some(count.parse().ok()?),
+            None => None,
+        };
+        (done <= all).then_some(Self {
+            level,
+            images,
+            done,
+            all,
+            action,
+            mismatches,
+        })
+    }
+
+    /// Sectors in sync, of [`RaidStatus::all`], without the moments in which the kernel tells of all though an image is
+    /// behind: before a synchronisation has begun, and after it was cut.
+    pub fn in_sync(&self) -> u64 {
+        let is_behind = self.images.contains(&RaidHealth::Behind);
+        let is_quiet = self
+            .action
+            .as_deref()
+            .is_none_or(|action| action == "idle" || action == "recover");
+        match self.done == self.all && is_behind && is_quiet {
+            true => self.done.saturating_sub(1),
+            false => self.done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_tells_health_progress_and_action() {
+        let status = RaidStatus::parse("raid1 3 AaD 128/49152 recover 0 0 -").unwrap();
+        let images = [RaidHealth::InSync, RaidHealth::Behind, RaidHealth::Dead];
+        assert_eq!(status.images, images);
+        assert_eq!((status.in_sync(), status.all), (128, 49152));
+        assert_eq!(status.action.as_deref(), Some("recover"));
+        assert_eq!(status.mismatches, Some(0));
+        let old = RaidStatus::parse("raid5_ls 3 AA- 8/8").unwrap();
+        assert_eq!((old.action, old.mismatches), (None, None));
+    }
+
+    #[test]
+    fn an_image_that_is_behind_keeps_the_array_from_being_in_sync() {
+        let in_sync = |text| RaidStatus::parse(text).unwrap().in_sync();
+        assert_eq!(in_sync("raid1 2 Aa 64/64 idle 0 0 -"), 63);
+        assert_eq!(in_sync("raid1 2 Aa 64/64 recover 0 0 -"), 63);
+        assert_eq!(in_sync("raid1 2 AA 64/64 idle 0 0 -"), 64);
+    }
+
+    #[test]
+    fn what_is_no_status_is_refused() {
+        for bad in [
+            "",
+            "raid1",
+            "raid1 2",
+            "raid1 x AA 1/1",
+            "raid1 2 AX 1/1",
+            "raid1 2 AA 1",
+            "raid1 2 AA 2/1",
+            "raid1 2 AA 1/1 idle x",
+            "raid1 2 AA 99999999999999999999/1",
+        ] {
+            assert_eq!(RaidStatus::parse(bad), None, "{bad}");
+        }
+    }
+}

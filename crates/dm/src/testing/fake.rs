@@ -234,6 +234,10 @@ impl<M: DeviceMapper + Clone + 'static> DeviceMapper for FakeMapper<M> {
         self.command(Call::Version, M::version)
     }
 
+    fn takes_raid(&self, level: &str) -> bool {
+        self.mapper.takes_raid(level)
+    }
+
     fn targets(&self) -> Result<Vec<TargetVersion>, Error> {
         self.command(Call::Targets, M::targets)
     }

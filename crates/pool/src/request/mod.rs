@@ -156,6 +156,8 @@ pub struct CreateReplica {
     /// It takes space of the pool's thin pool as it is written; the layout is the thin pool's then, and what was never
     /// written reads as zeroes where the thin pool zeroes its chunks.
     pub thin: bool,
+    /// An array is taken to be in sync from the start: what was never written may read differently each time.
+    pub nosync: bool,
 }
 
 impl CreateReplica {
@@ -169,6 +171,7 @@ impl CreateReplica {
             layout: Layout::Linear,
             zeroing: Zeroing::default(),
             thin: false,
+            nosync: false,
         }
     }
 

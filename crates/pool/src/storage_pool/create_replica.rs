@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 
 use lvm_dm::UdevFlags;
-use lvm_meta::{AllocPolicy, AllocRequest, LvId, LvName, NewLv, PvFilter, Tag};
+use lvm_meta::{AllocPolicy, AllocRequest, LvId, LvName, LvStatus, NewLv, PvFilter, Tag};
 
 use super::StoragePool;
 use crate::apply::{Step, zero_with};
 use crate::info::ReplicaInfo;
 use crate::open_vg::Change;
+use crate::raid::First;
 use crate::request::{CreateReplica, Zeroing};
-use crate::{Error, Layout, activate, identity, naming, replica, tags};
+use crate::{Error, Layout, RaidLevel, activate, identity, naming, replica, tags};
 
 impl StoragePool {
     /// Makes a replica and activates it.  Durable when this returns.
@@ -51,28 +52,21 @@ impl StoragePool {
                 .extent_size()
                 .to_bytes(lv.extent_count())
                 .unwrap_or(u64::MAX);
-            let create = activate::create(&self.inner, open, lv)?;
+            let mut steps = activate::create(&self.inner, open, lv, First::Yes)?;
             let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
             // What must not be read is zeroed before the LV exists for anybody: one commit does.  Until then udev
             // must not look into it.
-            let steps = match request.zeroing.length(size) {
+            steps.extend(match request.zeroing.length(size) {
                 0 => vec![
-                    create,
                     Step::Commit,
                     activate::resume(open, lv, UdevFlags::empty())?,
                     Step::Settle,
                 ],
                 length => {
                     let resume = activate::resume(open, lv, UdevFlags::NOSCAN)?;
-                    vec![
-                        create,
-                        resume,
-                        Step::Settle,
-                        Step::Zero { uuid, length },
-                        Step::Commit,
-                    ]
+                    vec![resume, Step::Settle, Step::Zero { uuid, length }, Step::Commit]
                 }
-            };
+            });
             steps.into_iter().for_each(|step| change.step(step));
             Ok(Some(true))
         })
@@ -141,9 +135,9 @@ impl StoragePool {
             for request in requests {
                 let open = change.open();
                 let lv = replica::find(open, request.uuid)?;
-                let create = activate::create(&self.inner, open, lv)?;
+                let create = activate::create(&self.inner, open, lv, First::Yes)?;
                 resumes.push(activate::resume(open, lv, UdevFlags::empty())?);
-                change.step(create);
+                create.into_iter().for_each(|step| change.step(step));
             }
             change.step(Step::Commit);
             resumes.into_iter().for_each(|step| change.step(step));
@@ -182,10 +176,11 @@ impl StoragePool {
                 .to_bytes(lv.extent_count())
                 .unwrap_or(u64::MAX);
             let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
-            let create = activate::create(&self.inner, open, lv)?;
+            let create = activate::create(&self.inner, open, lv, First::Yes)?;
             let resume = activate::resume(open, lv, UdevFlags::NOSCAN)?;
-            [create, Step::Commit, resume, Step::Settle]
+            create
                 .into_iter()
+                .chain([Step::Commit, resume, Step::Settle])
                 .for_each(|step| change.step(step));
             Ok((size, uuid))
         });
@@ -230,17 +225,26 @@ impl StoragePool {
             });
         }
         let id = self.lv_id(change, request);
-        let (layout, extents) = super::resize_replica::extents(vg, request.layout, request.size)?;
-        if let Layout::Striped { stripes, stripe_size } = request.layout
-            && stripe_size.get() > u64::from(vg.extent_size().sectors())
+        request.layout.check_stripe(vg.extent_size())?;
+        let (creation_time, creation_host) = self.inner.creation();
+        let mut new = NewLv {
+            tags,
+            creation: Some((creation_time, creation_host)),
+            ..NewLv::new(name, id, Vec::new())
+        };
+        check_nosync(request)?;
+        if let Layout::Raid {
+            level,
+            count,
+            stripe_size,
+        } = request.layout
         {
-            let why = format!("{stripes} stripes of more than an extent each");
-            return Err(Error::InvalidArgument {
-                what: "layout",
-                given: request.layout.to_string(),
-                why,
-            });
+            if request.nosync {
+                new.status |= LvStatus::NOTSYNCED;
+            }
+            return super::raid_replicas::add(change, new, level, count, stripe_size, request.size);
         }
+        let (layout, extents) = super::resize_replica::extents(vg, request.layout, request.size)?;
         let plan = lvm_meta::allocate(
             vg,
             &AllocRequest {
@@ -252,13 +256,7 @@ impl StoragePool {
                 max_per_pv: None,
             },
         );
-        let segments = plan.map_err(|error| super::resize_replica::alloc_error(vg, request.size, error))?;
-        let (creation_time, creation_host) = self.inner.creation();
-        let new = NewLv {
-            tags,
-            creation: Some((creation_time, creation_host)),
-            ..NewLv::new(name, id, segments)
-        };
+        new.segments = plan.map_err(|error| super::resize_replica::alloc_error(vg, request.size, error))?;
         change.edit().add_lv(new).map_err(Error::Meta)
     }
 
@@ -270,5 +268,19 @@ impl StoragePool {
         } else {
             LvId::from_random(identity::random())
         }
+    }
+}
+
+/// As LVM: only what has copies or one parity may be taken for in sync.
+fn check_nosync(request: &CreateReplica) -> Result<(), Error> {
+    use RaidLevel::{Raid0, Raid6};
+    let takes = matches!(request.layout, Layout::Raid { level, .. } if !matches!(level, Raid0 | Raid6));
+    match request.nosync && !takes {
+        true => Err(Error::InvalidArgument {
+            what: "nosync",
+            given: request.layout.to_string(),
+            why: "only levels 1, 4, 5 and 10 may be taken to be in sync".into(),
+        }),
+        false => Ok(()),
     }
 }

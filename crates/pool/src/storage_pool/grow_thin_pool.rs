@@ -260,6 +260,6 @@ pub(super) fn whole_stripes(lv: &Lv, extents: Extents) -> Result<Extents, Error>
             let rest = extents.get().checked_rem(stripes).unwrap_or(0);
             Extents::new(extents.get().saturating_sub(rest))
         }
-        Layout::Linear => extents,
+        Layout::Linear | Layout::Raid { .. } => extents,
     })
 }

@@ -5,6 +5,7 @@ mod create_replica;
 mod disks;
 mod evacuate;
 mod grow_thin_pool;
+mod raid_replicas;
 mod repair;
 mod replicas;
 mod resize_replica;
@@ -144,8 +145,31 @@ impl StoragePool {
         uuid: Uuid,
         plan: impl FnOnce(&mut Change<'_>) -> Result<Option<bool>, Error>,
     ) -> Result<ReplicaInfo, Error> {
+        self.change_and_tell(description, uuid, true, plan)
+    }
+
+    /// As [`StoragePool::change_replica`], for a plan that changes no metadata: disks may be missing.
+    pub(crate) fn change_devices(
+        &self,
+        uuid: Uuid,
+        plan: impl FnOnce(&mut Change<'_>) -> Result<Option<bool>, Error>,
+    ) -> Result<ReplicaInfo, Error> {
+        self.change_and_tell("", uuid, false, plan)
+    }
+
+    fn change_and_tell(
+        &self,
+        description: &str,
+        uuid: Uuid,
+        needs_all_disks: bool,
+        plan: impl FnOnce(&mut Change<'_>) -> Result<Option<bool>, Error>,
+    ) -> Result<ReplicaInfo, Error> {
         let lock = self.inner.lock_vg(&self.name)?;
-        let mut open = self.changeable()?;
+        let mut open = self.fresh()?;
+        if needs_all_disks {
+            open.check_writable(&self.inner)?;
+        }
+        self.check_ours(&open)?;
         let is_active = open.change(&self.inner, description, plan)?;
         drop(lock);
         let Some(is_active) = is_active else {
@@ -169,6 +193,11 @@ impl StoragePool {
 
     fn check_changeable(&self, open: &OpenVg) -> Result<(), Error> {
         open.check_writable(&self.inner)?;
+        self.check_ours(open)
+    }
+
+    fn check_ours(&self, open: &OpenVg) -> Result<(), Error> {
+        open.check_ours(&self.inner)?;
         // The lock is on the name that this handle knows.
         if is_pool(open) && open.vg.name() == self.name() {
             Ok(())
@@ -239,6 +268,8 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
             0
         }
     });
+    let (arrays_state, of_arrays) = view.harmed(missing > 0);
+    reasons.extend(of_arrays);
     // Of the pool alone.
     let usage = Usage::new(inner, open, 0..=0);
     let thin_pool = usage.pool_info();
@@ -273,7 +304,7 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
         name: vg.name().into(),
         uuid: identity::pool_uuid(&vg.id()),
         vg_id: vg.id(),
-        state: disks_state.max(thin_state),
+        state: disks_state.max(thin_state).max(arrays_state),
         reasons,
         disks: disks.collect(),
         capacity: vg.extent_count().saturating_mul(extent_size),

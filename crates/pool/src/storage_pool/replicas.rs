@@ -97,12 +97,35 @@ impl StoragePool {
         })
     }
 
+    /// As [`StoragePool::activate_replica`], with disks missing: an array comes without the images on them, if it has all
+    /// data without them.
+    ///
+    /// What is written then is written to the images that are left: the others are behind when they come back.
+    ///
+    /// # Errors
+    /// As [`StoragePool::activate_replica`]; [`Error::MissingDisk`] for a replica that lacks data.
+    pub fn activate_replica_degraded(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
+        self.change_devices(uuid, |change| {
+            let open = change.open();
+            let lv = replica::find(open, uuid)?;
+            if let Some(device) = open.kernel_device(&self.inner, lv)? {
+                return Ok(Some(device.live_table));
+            }
+            activate::prepare(&self.inner, open, lv)?;
+            activate::activate_degraded(&self.inner, open, lv)?
+                .into_iter()
+                .chain([Step::Settle])
+                .for_each(|step| change.step(step));
+            Ok(Some(true))
+        })
+    }
+
     /// Removes the replica's device, and those of its classic snapshots; success if there is none.
     ///
     /// # Errors
     /// [`Error::Busy`] while somebody has it or one of them open.
     pub fn deactivate_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
-        self.change_replica("", uuid, |change| {
+        self.change_devices(uuid, |change| {
             let open = change.open();
             let lv = replica::find(open, uuid)?;
             if open.kernel_device(&self.inner, lv)?.is_some() {
@@ -163,12 +186,12 @@ impl StoragePool {
             .lv(name)
             .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
         if let Some(device) = open.kernel_device(&self.inner, lv)? {
-            let remove = activate::deactivate(&self.inner, open, lv, &device)?;
-            [remove, Step::Settle]
+            activate::deactivate(&self.inner, open, lv, &device)?
                 .into_iter()
+                .chain([Step::Settle])
                 .for_each(|step| change.step(step));
         }
-        change.edit().remove_lv(name).map_err(Error::Meta)?;
+        change.remove_lv(name)?;
         change.step(Step::Commit);
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::StoragePool;
 use crate::apply::Step;
 use crate::cow::Group;
 use crate::info::ReplicaInfo;
+use crate::raid::Array;
 use crate::request::{Shrink, check_size};
 use crate::{Error, Layout, activate, replica, thin};
 
@@ -27,6 +28,11 @@ impl StoragePool {
                 let open = change.open();
                 let lv = replica::find(open, uuid)?;
                 let (name, now) = (lv.name().to_string(), lv.extent_count());
+                if Array::of(&open.vg, lv).is_some() {
+                    check_shrink(&open.vg, lv, size, shrink)?;
+                    super::raid_replicas::resize(change, &self.inner, &name, size)?;
+                    return Ok(None);
+                }
                 let thin = thin::thin(lv);
                 let layout = match thin {
                     Some(_) => Layout::Linear,
@@ -39,14 +45,7 @@ impl StoragePool {
                 let active = open.kernel_device(&self.inner, lv)?.is_some();
                 check_origin(&open.vg, lv, wanted, active)?;
                 if wanted < now {
-                    let size_now = open.vg.extent_size().to_bytes(now).unwrap_or(u64::MAX);
-                    if shrink == Shrink::Refuse {
-                        return Err(Error::ShrinkRefused {
-                            replica: name,
-                            size: size_now,
-                            asked: size,
-                        });
-                    }
+                    check_shrink(&open.vg, lv, size, shrink)?;
                     if thin.is_none() {
                         change.edit().reduce_lv(&name, wanted).map_err(Error::Meta)?;
                     }
@@ -91,6 +90,27 @@ impl StoragePool {
                 Ok(Some(active))
             },
         )
+    }
+}
+
+/// Refuses what would cut data off, unless that was asked for.
+///
+/// # Errors
+/// [`Error::ShrinkRefused`].
+fn check_shrink(vg: &Vg, lv: &Lv, asked: u64, shrink: Shrink) -> Result<(), Error> {
+    let wanted = vg.extent_size().extents_ceil(asked);
+    let data = Array::of(vg, lv).map_or(1, |array| array.detail.data_images().max(1));
+    let data = u32::try_from(data).unwrap_or(1);
+    let is_less = wanted
+        .and_then(|wanted| wanted.get().checked_next_multiple_of(data))
+        .is_some_and(|wanted| wanted < lv.extent_count().get());
+    match shrink == Shrink::Refuse && is_less {
+        true => Err(Error::ShrinkRefused {
+            replica: lv.name().into(),
+            size: vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX),
+            asked,
+        }),
+        false => Ok(()),
     }
 }
 
@@ -144,6 +164,7 @@ pub(super) fn extents(vg: &Vg, layout: Layout, size: u64) -> Result<(lvm_meta::L
                 Extents::new(whole),
             ))
         }
+        Layout::Raid { .. } => Err(Error::Unsupported("an array here".into())),
     }
 }
 

@@ -10,6 +10,7 @@ use lvm_meta::{Extents, NewLv};
 use super::StoragePool;
 use crate::apply::Step;
 use crate::open_vg::{Change, OpenVg};
+use crate::raid::First;
 use crate::system::Inner;
 use crate::thin::{self, PoolLv, protocol, stack, usage};
 use crate::{Error, activate, naming};
@@ -99,7 +100,7 @@ impl StoragePool {
             None,
             |change| {
                 if let Some(removal) = removal {
-                    change.step(removal);
+                    removal.into_iter().for_each(|step| change.step(step));
                     change.step(Step::Settle);
                 }
                 protocol::remove_lv(change, name)?;
@@ -140,10 +141,11 @@ pub(super) fn activate_zeroed(
         return activate_new(inner, change, name);
     }
     let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
-    let create = activate::create(inner, open, lv)?;
+    let create = activate::create(inner, open, lv, First::Yes)?;
     let resume = activate::resume(open, lv, UdevFlags::NOSCAN)?;
-    [create, resume, Step::Settle, Step::Zero { uuid, length }]
+    create
         .into_iter()
+        .chain([resume, Step::Settle, Step::Zero { uuid, length }])
         .for_each(|step| change.step(step));
     Ok(())
 }

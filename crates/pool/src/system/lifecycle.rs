@@ -77,7 +77,12 @@ impl System {
                 }
                 match activate::prepare(inner, open, lv).and_then(|()| activate::activate(inner, open, lv)) {
                     Ok(activate) => steps.extend(activate),
-                    Err(Error::Unsupported(_) | Error::Refused { .. } | Error::NoSnapshotTarget) => {}
+                    Err(
+                        Error::Unsupported(_)
+                        | Error::Refused { .. }
+                        | Error::NoSnapshotTarget
+                        | Error::NoRaidTarget,
+                    ) => {}
                     Err(error) => return Err(error),
                 }
             }

@@ -34,6 +34,14 @@ const OPERATIONS: &[Operation] = &[
         },
     },
     Operation {
+        name: "create an array, head zeroed",
+        run: |system| create_array(system, Zeroing::Head),
+    },
+    Operation {
+        name: "create an array, all zeroed",
+        run: |system| create_array(system, Zeroing::Full),
+    },
+    Operation {
         name: "grow a replica",
         run: |system| resize(system, 40 * UNIT),
     },
@@ -95,6 +103,13 @@ type DiskOperation = fn(&Lab, &System) -> Result<(), lvm_pool::Error>;
 fn create(system: &System, zeroing: Zeroing) -> Result<(), lvm_pool::Error> {
     let mut request = CreateReplica::new(uuid(2), 12 * UNIT);
     request.zeroing = zeroing;
+    system.open_pool(POOL)?.create_replica(&request).map(drop)
+}
+
+fn create_array(system: &System, zeroing: Zeroing) -> Result<(), lvm_pool::Error> {
+    let mut request = CreateReplica::new(uuid(2), 12 * UNIT);
+    request.zeroing = zeroing;
+    request.layout = "raid1:2".parse()?;
     system.open_pool(POOL)?.create_replica(&request).map(drop)
 }
 

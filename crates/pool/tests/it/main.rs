@@ -10,6 +10,7 @@ mod evacuate;
 mod fault;
 mod lab;
 mod order;
+mod raid;
 mod refusals;
 mod repair;
 mod restore;

@@ -1,0 +1,62 @@
+//! What the kernel and the disks tell of an array.
+
+use lvm_dm::{DeviceId, RaidHealth, RaidStatus};
+
+use super::Array;
+use crate::info::{ArrayInfo, ImageState, State};
+use crate::naming;
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+
+impl Array<'_> {
+    /// Its state, and that of its images; the kernel is asked if it is active.
+    pub(crate) fn health(&self, inner: &Inner, open: &OpenVg, is_active: bool) -> (State, ArrayInfo) {
+        let present = self.present(open);
+        let status = is_active.then(|| self.status(inner)).flatten();
+        let image = |(at, present): (usize, &bool)| {
+            let told = status.as_ref().and_then(|status| status.images.get(at));
+            match (told, present) {
+                (Some(RaidHealth::Missing), _) | (_, false) => ImageState::Missing,
+                (Some(RaidHealth::Dead), _) => ImageState::Failed,
+                (Some(RaidHealth::Behind), _) => ImageState::Syncing,
+                (Some(RaidHealth::InSync), _) => ImageState::Online,
+                (None, true) => ImageState::Unknown,
+            }
+        };
+        let images: Vec<ImageState> = present.iter().enumerate().map(image).collect();
+        let alive: Vec<bool> = images
+            .iter()
+            .map(|image| !matches!(image, ImageState::Missing | ImageState::Failed))
+            .collect();
+        let action = status.as_ref().and_then(|status| status.action.clone());
+        // While the first synchronisation runs all images are written alike; one that is rebuilt lacks data.
+        let is_rebuilding = images.contains(&ImageState::Syncing) && images.contains(&ImageState::Online);
+        let state = if !self.survives(&alive) {
+            State::Faulted
+        } else if alive.contains(&false) || is_rebuilding {
+            State::Degraded
+        } else {
+            State::Online
+        };
+        let has_sync = !self.detail.layout.is_striped_only();
+        let sync = status.as_ref().filter(|_| has_sync);
+        let info = ArrayInfo {
+            images,
+            in_sync: sync.map(RaidStatus::in_sync),
+            in_sync_of: sync.map(|status| status.all),
+            action,
+            mismatches: status.and_then(|status| status.mismatches),
+        };
+        (state, info)
+    }
+
+    fn status(&self, inner: &Inner) -> Option<RaidStatus> {
+        let uuid = naming::dm_uuid(&self.vg.id(), &self.lv.id());
+        // Not flushed: who asks must not wait for what is written.
+        let lines = inner.mapper.status(DeviceId::Uuid(&uuid), true).ok()?;
+        match lines.as_slice() {
+            [line] if line.kind == super::TARGET => RaidStatus::parse(&line.status),
+            _ => None,
+        }
+    }
+}

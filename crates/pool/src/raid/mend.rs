@@ -1,0 +1,134 @@
+//! What a cut change left of arrays: devices stopped or half made, images longer than the metadata say, and parts that
+//! nothing needs any more.
+
+use lvm_dm::{DeviceEntry, DeviceId, DmUuid, UdevFlags};
+use lvm_meta::LvId;
+
+use super::{Array, check_target};
+use crate::apply::Step;
+use crate::layer::{HIDDEN, is_cut};
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+use crate::{Error, activate, naming};
+
+/// Is there anything for [`mend`] and [`sweep`] to do?
+pub(crate) fn is_needed(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<bool, Error> {
+    if inner.has_own_devices() {
+        return Ok(false);
+    }
+    for array in Array::all(&open.vg) {
+        if !steps(inner, open, &array)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(!orphans(inner, open, devices)?.is_empty())
+}
+
+/// Finishes the devices of arrays that are active, and takes away the parts of those that are not.  The caller holds the VG's
+/// lock.
+pub(crate) fn mend(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
+    if inner.has_own_devices() {
+        return Ok(());
+    }
+    for array in Array::all(&open.vg) {
+        inner.kernel().apply(None, &steps(inner, open, &array)?)?;
+    }
+    Ok(())
+}
+
+/// Takes away the devices of parts whose LVs are gone or never were; `before` are the devices that were there a moment
+/// ago.  The caller holds the VG's lock.
+pub(crate) fn sweep(inner: &Inner, open: &OpenVg, before: &[DeviceEntry]) -> Result<(), Error> {
+    if inner.has_own_devices() || orphans(inner, open, before)?.is_empty() {
+        return Ok(());
+    }
+    let devices = inner.mapper.list().map_err(Error::Dm)?;
+    let remove = |uuid| Step::Remove {
+        uuid,
+        flags: HIDDEN,
+        link: None,
+    };
+    let steps: Vec<Step> = orphans(inner, open, &devices)?.into_iter().map(remove).collect();
+    inner.kernel().apply(None, &steps)
+}
+
+fn steps(inner: &Inner, open: &OpenVg, array: &Array<'_>) -> Result<Vec<Step>, Error> {
+    // What this crate does not map is LVM's to mend.
+    if array.check().is_err() || check_target(inner, array.detail.layout).is_err() {
+        return Ok(Vec::new());
+    }
+    let mut steps = Vec::new();
+    let Some(top) = open.kernel_device(inner, array.lv)? else {
+        // An activation or deactivation that was cut; what is in use stays.
+        for part in array.parts() {
+            let layer = array.layer(part)?;
+            if layer.info(inner)?.is_some_and(|info| info.open_count == 0) {
+                steps.push(layer.remove());
+            }
+        }
+        return Ok(steps);
+    };
+    let present = inner.nodes.present(open.vg.name());
+    for part in array.parts() {
+        let layer = array.layer(part)?;
+        let Some(info) = layer.info(inner)? else {
+            continue;
+        };
+        let wanted = open.table_of_part(part)?;
+        let is_long = || layer.table(inner).map(|table| table.length() != wanted.length());
+        if info.suspended || !info.live_table || is_long()? {
+            // A growth that was cut before its commit.  The array never used more than the metadata say.
+            steps.extend([layer.load(wanted), layer.resume()]);
+        } else if info.inactive_table {
+            steps.push(Step::Clear { uuid: layer.uuid });
+        } else if present
+            .as_ref()
+            .is_some_and(|present| present.lacks(&info.name, None))
+        {
+            // Resuming what is not suspended changes nothing but that its node is made.
+            steps.push(layer.resume());
+        }
+    }
+    let uuid = naming::dm_uuid(&open.vg.id(), &array.lv.id());
+    if top.suspended || !top.live_table {
+        // One array has one table at a time: a staged one goes first.
+        if top.inactive_table {
+            steps.insert(0, Step::Clear { uuid });
+        }
+        steps.push(array.load(open)?);
+        steps.push(activate::resume(open, array.lv, UdevFlags::empty())?);
+    } else if is_cut(&top) {
+        steps.insert(0, Step::Clear { uuid });
+    }
+    if !steps.is_empty() {
+        steps.push(Step::Settle);
+    }
+    Ok(steps)
+}
+
+/// The devices of parts that no LV has, and nobody uses.
+fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<DmUuid>, Error> {
+    let mut orphans = Vec::new();
+    for entry in devices {
+        let Some(uuid) = entry.uuid.as_ref().filter(|uuid| is_orphan(open, entry, uuid)) else {
+            continue;
+        };
+        let info = inner.mapper.info(DeviceId::Uuid(uuid)).map_err(Error::Dm)?;
+        if info.is_some_and(|info| info.open_count == 0) {
+            orphans.push(uuid.clone());
+        }
+    }
+    Ok(orphans)
+}
+
+fn is_orphan(open: &OpenVg, entry: &DeviceEntry, uuid: &DmUuid) -> bool {
+    let rest = uuid.as_str().strip_prefix("LVM-");
+    let ids = rest
+        .and_then(|rest| rest.strip_prefix(open.vg.id().as_str()))
+        .and_then(|rest| rest.strip_suffix("-real"));
+    let Some(Ok(id)) = ids.map(LvId::parse) else {
+        return false;
+    };
+    let name = entry.name.as_str();
+    open.vg.lv_by_id(id).is_none() && (name.contains("_rimage_") || name.contains("_rmeta_"))
+}

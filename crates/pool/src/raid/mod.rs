@@ -1,0 +1,180 @@
+//! Arrays by the kernel's RAID target: an LV that users see, and for each image a hidden LV of data and one of metadata.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `plan` | how large the parts are, what the metadata say of them |
+//! | `steps` | how the devices are made, grown and taken away |
+//! | `mend` | what a cut change left of them |
+//! | `health` | what the kernel and the disks tell of them |
+//!
+//! | device | uuid's word | table |
+//! | --- | --- | --- |
+//! | `VG-LV_rmeta_N` | `real` | the segments of the metadata of image N |
+//! | `VG-LV_rimage_N` | `real` | the segments of its data |
+//! | `VG-LV` | | `raid` on them |
+//!
+//! Reference: LVM2 `lib/raid/raid.c`, `lib/metadata/raid_manip.c`, `lib/activate/dev_manager.c`.
+
+pub(crate) mod health;
+pub(crate) mod mend;
+pub(crate) mod plan;
+mod steps;
+
+use lvm_meta::detail::{Detail, Raid, RaidLayout};
+use lvm_meta::{Area, Lv, PvId, SegmentKind, Vg};
+
+use crate::Error;
+use crate::layer::Layer;
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+
+pub(crate) use steps::{Degraded, First};
+
+/// The kernel's target of arrays, by which a host without it is told.
+const TARGET: &str = "raid";
+
+/// An array with its parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Array<'a> {
+    vg: &'a Vg,
+    pub(crate) lv: &'a Lv,
+    pub(crate) detail: Raid,
+    pub(crate) legs: Vec<Leg<'a>>,
+}
+
+/// One image of an array.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leg<'a> {
+    /// Superblock and bitmap of the kernel's.
+    pub(crate) meta: Option<&'a Lv>,
+    pub(crate) image: &'a Lv,
+}
+
+impl<'a> Leg<'a> {
+    /// The LVs of it, the metadata first.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &'a Lv> + use<'a> {
+        self.meta.into_iter().chain([self.image])
+    }
+}
+
+impl<'a> Array<'a> {
+    /// The array that an LV is.
+    pub(crate) fn of(vg: &'a Vg, lv: &Lv) -> Option<Self> {
+        let lv = vg.lv(lv.name())?;
+        let Some(Detail::Raid(detail)) = lv.detail() else {
+            return None;
+        };
+        let leg = |leg: &lvm_meta::detail::RaidLeg| {
+            let meta = match &leg.meta {
+                Some(meta) => Some(vg.lv(meta)?),
+                None => None,
+            };
+            Some(Leg {
+                meta,
+                image: vg.lv(&leg.image)?,
+            })
+        };
+        let legs = detail.legs.iter().map(leg).collect::<Option<_>>()?;
+        Some(Self { vg, lv, detail, legs })
+    }
+
+    /// The arrays of a VG.
+    pub(crate) fn all(vg: &'a Vg) -> impl Iterator<Item = Self> {
+        vg.lvs().filter_map(|lv| Self::of(vg, lv))
+    }
+
+    /// All LVs below it.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &'a Lv> {
+        self.legs.iter().flat_map(Leg::parts)
+    }
+
+    /// Refuses an array that this crate does not map: one that is being reshaped, one on which others stand, and one over
+    /// anything but PVs.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |what: &str| {
+            let what = format!("mapping {:?}, {what},", self.lv.name());
+            Err(Error::Unsupported(what))
+        };
+        let segments = self.lv.segments();
+        if segments.iter().any(|segment| segment.type_name().contains('+')) {
+            return refuse("which is being reshaped");
+        }
+        if self.vg.users_of(self.lv.name()).next().is_some() || !self.lv.is_visible() {
+            return refuse("on which others stand");
+        }
+        for part in self.parts() {
+            let mut areas = areas(part);
+            if areas.any(|pv| pv.is_none()) {
+                return refuse("whose images do not lie on disks alone");
+            }
+            if self.vg.users_of(part.name()).count() != 1 || part.is_visible() {
+                return refuse("whose images are used by others");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether each image is there, with its metadata.
+    pub(crate) fn present(&self, open: &OpenVg) -> Vec<bool> {
+        let is_there = |pv: Option<PvId>| pv.is_some_and(|pv| open.device(pv).is_some());
+        self.legs
+            .iter()
+            .map(|leg| leg.parts().all(|part| areas(part).all(is_there)))
+            .collect()
+    }
+
+    /// Is all data there while only some of the images are?
+    pub(crate) fn survives(&self, alive: &[bool]) -> bool {
+        let lost = alive.iter().filter(|alive| !**alive).count();
+        match self.detail.layout {
+            _ if lost == 0 => true,
+            RaidLayout::Raid1 => lost < alive.len(),
+            RaidLayout::Raid10 | RaidLayout::Raid10Near => {
+                // The copies of a stripe lie on neighbours, which share the images out between them when their number
+                // does not divide that of the images.
+                let copies = usize::try_from(self.detail.copies()).unwrap_or(1).max(1);
+                match alive.len().is_multiple_of(copies) {
+                    true => alive.chunks(copies).all(|group| group.contains(&true)),
+                    false => lost < copies,
+                }
+            }
+            layout => lost <= layout.parity_images(),
+        }
+    }
+
+    /// The device of a part.
+    pub(crate) fn layer(&self, part: &Lv) -> Result<Layer, Error> {
+        Layer::of(self.vg, part, "", "real")
+    }
+}
+
+/// The PV of each area of an LV; `None` for an area, or a segment, on anything else.
+fn areas(lv: &Lv) -> impl Iterator<Item = Option<PvId>> + '_ {
+    lv.segments().iter().flat_map(|segment| match segment.kind() {
+        SegmentKind::Striped(striped) => striped
+            .areas()
+            .iter()
+            .map(|area| match area {
+                Area::Pv { pv, .. } => Some(*pv),
+                _ => None,
+            })
+            .collect(),
+        _ => vec![None],
+    })
+}
+
+/// Refuses a kernel without arrays, and a mapper without those of a level.
+///
+/// # Errors
+/// [`Error::NoRaidTarget`], [`Error::Unsupported`].
+pub(crate) fn check_target(inner: &Inner, layout: RaidLayout) -> Result<(), Error> {
+    let level = steps::kernel_word(layout);
+    match inner.mapper.has_target(TARGET).map_err(Error::Dm)? {
+        true if inner.mapper.takes_raid(level) => Ok(()),
+        true => Err(Error::Unsupported(format!("mapping {level}"))),
+        false => Err(Error::NoRaidTarget),
+    }
+}

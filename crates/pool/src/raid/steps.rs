@@ -1,0 +1,214 @@
+//! The steps that make the devices of an array, grow them, and take them away.
+//!
+//! The parts come before the array and go after it.  What the kernel finds in the metadata of an image decides what becomes
+//! of its data, so that of a new array is zeroed before the array is there, and before any text names it.
+
+use lvm_dm::{SuspendFlags, UdevFlags};
+use lvm_meta::detail::RaidLayout;
+use lvm_meta::{Lv, LvStatus, Sectors};
+
+use super::{Array, check_target};
+use crate::apply::Step;
+use crate::open_vg::OpenVg;
+use crate::system::Inner;
+use crate::table_on::{TableOn, TargetOn};
+use crate::{Error, activate, naming};
+
+/// May an array be mapped without some of its images?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Degraded {
+    Refuse,
+    /// As long as all data is there.
+    Allow,
+}
+
+/// Is it mapped for the first time?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    Yes,
+    No,
+}
+
+impl Array<'_> {
+    /// The steps that make the devices of the parts that are not there, and the array's own, not yet mapped.
+    ///
+    /// # Errors
+    /// [`Error::NoRaidTarget`], [`Error::MissingDisk`], and as [`Array::check`].
+    pub(crate) fn create(
+        &self,
+        inner: &Inner,
+        open: &OpenVg,
+        first: First,
+        degraded: Degraded,
+    ) -> Result<Vec<Step>, Error> {
+        self.check()?;
+        check_target(inner, self.detail.layout)?;
+        let present = self.allowed(open, degraded)?;
+        let (mut makes, mut zeroes, mut images) = (Vec::new(), Vec::new(), Vec::new());
+        for (leg, _) in self.legs.iter().zip(&present).filter(|(_, present)| **present) {
+            for part in leg.parts() {
+                let layer = self.layer(part)?;
+                let is_meta = leg.meta.is_some_and(|meta| meta.name() == part.name());
+                let steps = match layer.info(inner)?.is_some_and(|info| info.live_table) {
+                    true => None,
+                    false => Some(layer.activate(open.table_of_part(part)?)),
+                };
+                match is_meta {
+                    true => makes.extend(steps.into_iter().flatten()),
+                    false => images.extend(steps.into_iter().flatten()),
+                }
+                if is_meta && first == First::Yes {
+                    let size = open.vg.extent_size().to_bytes(part.extent_count());
+                    zeroes.push(Step::Zero {
+                        uuid: layer.uuid,
+                        length: self.cleared().min(size.unwrap_or(u64::MAX)),
+                    });
+                }
+            }
+        }
+        if !zeroes.is_empty() {
+            makes.push(Step::Settle);
+            makes.extend(zeroes);
+        }
+        makes.extend(images);
+        makes.push(Step::CreateOn {
+            name: naming::dm_name(self.vg.name(), self.lv.name())?,
+            uuid: naming::dm_uuid(&self.vg.id(), &self.lv.id()),
+            table: self.table(first, &present)?,
+            read_only: !self.lv.is_writable(),
+        });
+        Ok(makes)
+    }
+
+    /// Which images are there, if the others are not needed.
+    fn allowed(&self, open: &OpenVg, degraded: Degraded) -> Result<Vec<bool>, Error> {
+        let present = self.present(open);
+        let lost = present.iter().position(|present| !present);
+        let Some(leg) = lost.and_then(|at| self.legs.get(at)) else {
+            return Ok(present);
+        };
+        if degraded == Degraded::Allow && self.survives(&present) {
+            return Ok(present);
+        }
+        let mut pvs = leg.parts().flat_map(super::areas).flatten();
+        let pv = pvs.find(|pv| open.device(*pv).is_none());
+        Err(Error::MissingDisk {
+            replica: self.lv.name().into(),
+            pv: pv.map(|pv| pv.to_string()).unwrap_or_default(),
+        })
+    }
+
+    /// The table of the array.
+    fn table(&self, first: First, present: &[bool]) -> Result<TableOn, Error> {
+        let image = |(leg, present): (&super::Leg<'_>, &bool)| {
+            let uuid = |part: &Lv| self.layer(part).map(|layer| layer.uuid);
+            match present {
+                true => Ok(Some((leg.meta.map(uuid).transpose()?, uuid(leg.image)?))),
+                false => Ok(None),
+            }
+        };
+        let images = self.legs.iter().zip(present).map(image);
+        Ok(TableOn {
+            length: self.vg.extent_size().to_sectors(self.lv.extent_count()).get(),
+            target: TargetOn::Raid {
+                level: kernel_word(self.detail.layout).into(),
+                chunk: self.detail.stripe_size.map_or(0, Sectors::get),
+                params: self.params(first),
+                images: images.collect::<Result<_, Error>>()?,
+            },
+        })
+    }
+
+    /// The words behind the chunk, in LVM's order.
+    fn params(&self, first: First) -> Vec<String> {
+        let mut params = Vec::new();
+        let mut put = |key: &str, value: Option<u64>| {
+            if let Some(value) = value {
+                params.extend([key.to_string(), value.to_string()]);
+            }
+        };
+        let with = |status: LvStatus| {
+            let legs = (0_u64..).zip(&self.legs);
+            legs.filter(move |(_, leg)| leg.image.status().contains(status))
+        };
+        let detail = &self.detail;
+        for (at, _) in with(LvStatus::REBUILD) {
+            put("rebuild", Some(at));
+        }
+        put(
+            "min_recovery_rate",
+            detail.min_recovery_rate.filter(|rate| *rate > 0),
+        );
+        put(
+            "max_recovery_rate",
+            detail.max_recovery_rate.filter(|rate| *rate > 0),
+        );
+        for (at, _) in with(LvStatus::WRITEMOSTLY) {
+            put("write_mostly", Some(at));
+        }
+        put("max_write_behind", detail.write_behind.filter(|count| *count > 0));
+        put("region_size", detail.region_size.map(Sectors::get));
+        if matches!(detail.layout, RaidLayout::Raid10 | RaidLayout::Raid10Near) {
+            put("raid10_copies", Some(detail.copies()));
+        }
+        // What the kernel notes in the metadata of the images counts from then on.
+        if first == First::Yes && self.lv.status().contains(LvStatus::NOTSYNCED) {
+            params.insert(0, "nosync".into());
+        }
+        params
+    }
+
+    /// The steps that take away those of the parts' devices that are there; the array's own is gone by then.
+    pub(crate) fn remove_parts(&self, inner: &Inner) -> Result<Vec<Step>, Error> {
+        let mut steps = Vec::new();
+        for part in self.parts() {
+            let layer = self.layer(part)?;
+            if layer.info(inner)?.is_some() {
+                steps.push(layer.remove());
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Stages the table of the metadata.
+    pub(super) fn load(&self, open: &OpenVg) -> Result<Step, Error> {
+        Ok(Step::LoadOn {
+            uuid: naming::dm_uuid(&self.vg.id(), &self.lv.id()),
+            table: self.table(First::No, &self.present(open))?,
+            read_only: !self.lv.is_writable(),
+        })
+    }
+
+    /// The steps around a commit that make an array larger which is active; its parts come first, as the kernel looks how
+    /// long they are when the array's table is loaded.
+    pub(crate) fn grow(&self, inner: &Inner, open: &OpenVg) -> Result<Vec<Step>, Error> {
+        let mut steps = Vec::new();
+        for leg in &self.legs {
+            let layer = self.layer(leg.image)?;
+            let (table, old) = (open.table_of_part(leg.image)?, layer.table(inner)?);
+            steps.push(layer.replace(table, old));
+        }
+        steps.push(self.load(open)?);
+        // What udevd is told of the parts is waited for while nobody stands still.
+        steps.push(Step::Settle);
+        steps.push(Step::Suspend {
+            uuid: naming::dm_uuid(&self.vg.id(), &self.lv.id()),
+            flags: SuspendFlags::SKIP_LOCKFS,
+        });
+        steps.push(Step::Commit);
+        steps.push(activate::resume(open, self.lv, UdevFlags::empty())?);
+        steps.push(Step::Settle);
+        Ok(steps)
+    }
+}
+
+/// The kernel's word for level and layout.
+pub(super) fn kernel_word(layout: RaidLayout) -> &'static str {
+    match layout {
+        RaidLayout::Raid0Meta => "raid0",
+        RaidLayout::Raid5 => "raid5_ls",
+        RaidLayout::Raid6 => "raid6_zr",
+        RaidLayout::Raid10Near => "raid10",
+        other => other.as_str(),
+    }
+}

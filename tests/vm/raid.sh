@@ -1,0 +1,121 @@
+# on: bookworm-noudev trixie-udev
+# Replicas that are arrays, beside the real tools.
+. /opt/vm/lib.sh
+loops 6 96
+D=("${LOOPS[@]}")
+WATCH="${D[*]}"
+devices() { dmsetup ls | grep -c '^p-'; }
+in_sync() { # UUID
+    local i
+    for i in {1..300}; do
+        [ "$(field lvs sync_percent "p/$1" | tr -d ' ')" = 100.00 ] && return
+        sleep 0.2
+    done
+    no "in sync" "$1 is at $(field lvs sync_percent "p/$1")"
+}
+# What the kernel has of an array and its parts, but for numbers of devices, names and ids.
+form() {
+    local lv=$1 layer
+    for layer in "$lv" $(dmsetup ls | cut -f1 | grep "^${lv}_" | sort); do
+        dmsetup table "$layer" | sed -E 's/ nosync//; s/raid ([a-z0-9_]+) [0-9]+/raid \1 N/; s/[0-9]+:[0-9]+( [0-9]+)?/DEV/g'
+        dmsetup info -c --noheadings -o uuid,attr,segments "$layer" | sed -E 's/LVM-.{64}//'
+    done
+}
+good "a pool" pool create p "${D[@]}"
+
+n=0
+for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid10:2; do
+    n=$((n + 1)); U=$(uuid $((0xa0 + n)))
+    case $layout in
+        raid0:2) theirs="--type raid0 -i 2" ;; raid1:2) theirs="--type raid1 -m 1" ;; raid1:3) theirs="--type raid1 -m 2" ;;
+        raid4:2) theirs="--type raid4 -i 2" ;; raid5:3) theirs="--type raid5 -i 3" ;; raid5:2:128K) theirs="--type raid5 -i 2 -I 128k" ;;
+        raid6:3) theirs="--type raid6 -i 3" ;; raid10:2) theirs="--type raid10 -i 2 -m 1" ;;
+    esac
+    good "$layout" replica create p "$U" 24M --layout "$layout"
+    that "$layout is what was asked for" "d['layout'] == '$layout' and d['size'] == d['committed'] == 24 << 20 and d['active'] and d['health']['state'] == 'online'"
+    lvm_ok "$layout is sound to LVM" p
+    fill "/dev/p/$U" "s$n" 24; s=$(sum "/dev/p/$U" 24)
+    [ $layout = raid0:2 ] || { in_sync "$U"; good "$layout is shown" replica show "$U"; that "$layout is in sync" "d['health']['sync'] == 1 and {i['state'] for i in d['health']['images']} == {'online'} and d['health']['action'] == 'idle'"; }
+    is "$layout is well to LVM" "$(field lvs lv_health_status "p/$U")" ""
+    runs "LVM makes another like $layout" lvcreate -q -y -Wn -Zn -n theirs -L 24m $theirs p
+    is "$layout has devices as LVM's" "$(form "$(dmname p "$U")")" "$(form p-theirs)"
+    is "$layout has LVM's face" "$(field lvs lv_layout,segtype,stripes,stripesize,regionsize,data_stripes,lv_size "p/$U")" "$(field lvs lv_layout,segtype,stripes,stripesize,regionsize,data_stripes,lv_size p/theirs)"
+    runs "LVM removes its own" lvremove -q -y p/theirs
+    good "$layout grows" replica resize "$U" 36M
+    that "$layout is that long" "d['size'] == 36 << 20 and d['health']['state'] == 'online'"
+    is "$layout keeps its data" "$(sum "/dev/p/$U" 24)" "$s"
+    [ $layout = raid0:2 ] || in_sync "$U"
+    bad "$layout does not shrink by accident" ShrinkRefused/EINVAL replica resize "$U" 8M
+    bad "$layout does not shrink" Unsupported/ENOTSUP replica resize "$U" 8M --allow-shrink
+    good "$layout is deactivated" replica deactivate "$U"
+    is "$layout leaves no device" "$(devices)" 0
+    runs "LVM activates $layout" lvchange -q -ay "p/$U"
+    is "$layout has its data under LVM" "$(sum "/dev/p/$U" 24)" "$s"
+    runs "LVM grows $layout" lvextend -q -L 48m "p/$U"
+    good "what LVM grew is seen" replica show "$U"
+    that "with its size" "d['size'] == 48 << 20 and d['layout'] == '$layout'"
+    runs "LVM deactivates $layout" lvchange -q -an "p/$U"
+    good "$layout is activated" replica activate "$U"
+    is "$layout has its data still" "$(sum "/dev/p/$U" 24)" "$s"
+    if [ $layout != raid0:2 ]; then
+        in_sync "$U"
+        runs "LVM scrubs $layout" lvchange -q --syncaction check "p/$U"
+        in_sync "$U"
+        is "and finds no mismatch" "$(field lvs raid_mismatch_count "p/$U")" 0
+    fi
+    lvm_ok "$layout is sound to LVM at the end" p
+    good "$layout is destroyed" replica destroy "$U"
+    is "nothing is left of $layout" "$(devices) $(lvs --noheadings p | wc -l)" "0 0"
+done
+
+A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc)
+bad "more images than disks" NoSpace/ENOSPC replica create p "$A" 8M --layout raid1:7
+bad "more than fits on a disk" NoSpace/ENOSPC replica create p "$A" 100M --layout raid1:2
+bad "too few" InvalidArgument/EINVAL replica create p "$A" 8M --layout raid6:2
+bad "nosync of raid6" InvalidArgument/EINVAL replica create p "$A" 8M --layout raid6:3 --nosync
+good "nosync" replica create p "$A" 24M --layout raid1:2 --nosync
+that "is in sync at once" "d['health']['sync'] == 1"
+is "LVM knows that" "$(field lvs lv_attr "p/$A" | cut -c1)" R
+fill "/dev/p/$A" nosync 24; s=$(sum "/dev/p/$A" 24)
+runs "LVM adds an image" lvconvert -q -y -m+1 "p/$A"
+in_sync "$A"
+good "we see three" replica show "$A"
+that "in the layout" "d['layout'] == 'raid1:3' and len(d['health']['images']) == 3"
+good "and grow them" replica resize "$A" 32M
+lvm_ok "LVM finds that sound" p
+is "the data is there" "$(sum "/dev/p/$A" 24)" "$s"
+runs "LVM makes one of another kind" lvcreate -q -y -Wn -Zn -n "$B" --addtag mayastor --addtag mayastor.lv.name=b --type raid5_n -i 2 -L 16m p
+good "we show it" replica show "$B"
+that "by LVM's word" "d['layout'] == 'raid5_n:2'"
+in_sync "$B"
+fill "/dev/p/$B" raid5n 16; b=$(sum "/dev/p/$B" 16)
+good "grow it" replica resize "$B" 24M
+good "deactivate it" replica deactivate "$B"
+good "activate it" replica activate "$B"
+is "and keep its data" "$(sum "/dev/p/$B" 16)" "$b"
+in_sync "$B"
+good "one that is zeroed whole" replica create p "$C" 8M --layout raid1:2 --zero full
+is "is zeroes" "$(sum "/dev/p/$C" 8)" "$(head -c 8M /dev/zero | sum /dev/stdin 8)"
+good "it goes" replica destroy "$C"
+good "all are in the pool" pool export p
+is "no device is left" "$(devices)" 0
+
+# A disk is lost.
+good "the pool comes back" pool import p "${D[@]}"
+good "arrays, too" replica list p
+that "all active" "all(r['active'] for r in d) and len(d) == 2"
+good "a linear one on the last room" replica create p "$C" 8M
+good "the first is deactivated" replica deactivate "$A"
+good "and the second" replica deactivate "$B"
+gone=$(pvs --noheadings -o pv_name -S "lv_name=~${A}_rimage_0" | tr -d ' ' | head -n 1)
+[ -n "$gone" ] || gone=$(lvs -a --noheadings -o devices "p/${A}_rimage_0" | tr -d ' ' | sed 's/(.*//; q')
+quiet losetup -d "$gone"; settle
+good "the pool" pool show p
+that "says that it is degraded and what is" "d['state'] == 'degraded' and any('$A is degraded' in r for r in d['reasons'])"
+bad "the array is not activated like that" MissingPv/EBUSY replica activate "$A"
+good "but when asked to" replica activate "$A" --degraded
+that "without an image" "d['active'] and d['health']['state'] == 'degraded' and [i['state'] for i in d['health']['images']].count('missing') == 1"
+is "its data is there" "$(sum "/dev/p/$A" 24)" "$s"
+good "and goes again" replica deactivate "$A"
+runs "LVM agrees" lvchange -q -ay --activationmode degraded "p/$A"
+runs "in that, too" lvchange -q -an "p/$A"
