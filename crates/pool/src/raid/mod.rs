@@ -7,11 +7,11 @@
 //! | `mend` | what a cut change left of them |
 //! | `health` | what the kernel and the disks tell of them |
 //!
-//! | device | uuid's word | table |
-//! | --- | --- | --- |
-//! | `VG-LV_rmeta_N` | `real` | the segments of the metadata of image N |
-//! | `VG-LV_rimage_N` | `real` | the segments of its data |
-//! | `VG-LV` | | `raid` on them |
+//! | device | table |
+//! | --- | --- |
+//! | `VG-LV_rmeta_N` | the segments of the metadata of image N |
+//! | `VG-LV_rimage_N` | the segments of its data |
+//! | `VG-LV` | `raid` on them |
 //!
 //! Reference: LVM2 `lib/raid/raid.c`, `lib/metadata/raid_manip.c`, `lib/activate/dev_manager.c`.
 
@@ -145,9 +145,9 @@ impl<'a> Array<'a> {
         }
     }
 
-    /// The device of a part.
+    /// The device of a part.  Its uuid has no word behind the ids: LVM gave it one (`real`) only after 2.03.31.
     pub(crate) fn layer(&self, part: &Lv) -> Result<Layer, Error> {
-        Layer::of(self.vg, part, "", "real")
+        Layer::plain(self.vg, part)
     }
 }
 
