@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `plan` | how large the parts are, what the metadata say of them |
 //! | `steps` | how the devices are made, grown and taken away |
+//! | `swap` | how images are replaced, added and dropped |
 //! | `mend` | what a cut change left of them |
 //! | `health` | what the kernel and the disks tell of them |
 //!
@@ -19,14 +20,16 @@ pub(crate) mod health;
 pub(crate) mod mend;
 pub(crate) mod plan;
 mod steps;
+pub(crate) mod swap;
 
+use lvm_dm::{DmUuid, RaidStatus};
 use lvm_meta::detail::{Detail, Raid, RaidLayout};
 use lvm_meta::{Area, Lv, PvId, SegmentKind, Vg};
 
-use crate::Error;
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
+use crate::{Error, naming};
 
 pub(crate) use steps::{Degraded, First};
 
@@ -55,6 +58,11 @@ impl<'a> Leg<'a> {
     pub(crate) fn parts(&self) -> impl Iterator<Item = &'a Lv> + use<'a> {
         self.meta.into_iter().chain([self.image])
     }
+
+    /// Is a part of it its metadata?
+    fn is_meta(&self, part: &Lv) -> bool {
+        self.meta.is_some_and(|meta| meta.id() == part.id())
+    }
 }
 
 impl<'a> Array<'a> {
@@ -76,6 +84,11 @@ impl<'a> Array<'a> {
         };
         let legs = detail.legs.iter().map(leg).collect::<Option<_>>()?;
         Some(Self { vg, lv, detail, legs })
+    }
+
+    /// The array of a name.
+    pub(crate) fn named(vg: &'a Vg, name: &str) -> Option<Self> {
+        Self::of(vg, vg.lv(name)?)
     }
 
     /// The arrays of a VG.
@@ -145,6 +158,32 @@ impl<'a> Array<'a> {
         }
     }
 
+    /// Level 1: each image has all data.
+    pub(crate) fn is_copies(&self) -> bool {
+        self.detail.layout == RaidLayout::Raid1
+    }
+
+    /// Can the disks of an image be read where its parts begin?
+    pub(crate) fn answers(&self, open: &OpenVg, at: usize) -> bool {
+        let mut parts = self.legs.get(at).into_iter().flat_map(Leg::parts);
+        let answers = |part: &Lv| open.read_first(part).is_ok_and(|block| block.is_some());
+        parts.all(answers)
+    }
+
+    /// The error of a change that images stand in the way of which are being filled.
+    pub(crate) fn not_in_sync(&self, status: &RaidStatus) -> Error {
+        Error::NotInSync {
+            replica: self.lv.name().into(),
+            done: status.in_sync(),
+            all: status.all,
+        }
+    }
+
+    /// The uuid of its device.
+    pub(crate) fn uuid(&self) -> DmUuid {
+        naming::dm_uuid(&self.vg.id(), &self.lv.id())
+    }
+
     /// The device of a part.  Its uuid has no word behind the ids: LVM gave it one (`real`) only after 2.03.31.
     pub(crate) fn layer(&self, part: &Lv) -> Result<Layer, Error> {
         Layer::plain(self.vg, part)
@@ -152,7 +191,7 @@ impl<'a> Array<'a> {
 }
 
 /// The PV of each area of an LV; `None` for an area, or a segment, on anything else.
-fn areas(lv: &Lv) -> impl Iterator<Item = Option<PvId>> + '_ {
+pub(crate) fn areas(lv: &Lv) -> impl Iterator<Item = Option<PvId>> + '_ {
     lv.segments().iter().flat_map(|segment| match segment.kind() {
         SegmentKind::Striped(striped) => striped
             .areas()
