@@ -64,6 +64,13 @@ for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid1
         runs "LVM scrubs $layout" lvchange -q --syncaction check "p/$U"
         in_sync "$U"
         is "and finds no mismatch" "$(field lvs raid_mismatch_count "p/$U")" 0
+        parts=("/dev/mapper/$(dmname p "$U")_rimage_"?)
+        size=$(blockdev --getsize64 "${parts[0]}")
+        case $layout in
+            raid1:*) is "its copies are the same on the disks" "$(for part in "${parts[@]}"; do sum "$part" $((size >> 20)); done | sort -u | wc -l)" 1 ;;
+            *) chunk=65536; [ $layout != raid5:2:128K ] || chunk=131072
+                runs "its stripes are right on the disks" python3 /opt/vm/parity.py "${layout%%:*}" $chunk "$size" "${parts[@]}" ;;
+        esac
     fi
     lvm_ok "$layout is sound to LVM at the end" p
     good "$layout is destroyed" replica destroy "$U"
