@@ -4,7 +4,6 @@ use lvm_dm::{DeviceId, RaidHealth, RaidStatus};
 
 use super::Array;
 use crate::info::{ArrayInfo, ImageState, State};
-use crate::naming;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 
@@ -50,10 +49,11 @@ impl Array<'_> {
         (state, info)
     }
 
-    fn status(&self, inner: &Inner) -> Option<RaidStatus> {
-        let uuid = naming::dm_uuid(&self.vg.id(), &self.lv.id());
+    /// What the kernel says of an array that is active.
+    pub(super) fn status(&self, inner: &Inner) -> Option<RaidStatus> {
+        let device = self.device().ok()?;
         // Not flushed: who asks must not wait for what is written.
-        let lines = inner.mapper.status(DeviceId::Uuid(&uuid), true).ok()?;
+        let lines = inner.mapper.status(DeviceId::Uuid(&device.uuid), true).ok()?;
         match lines.as_slice() {
             [line] if line.kind == super::TARGET => RaidStatus::parse(&line.status),
             _ => None,
