@@ -85,6 +85,9 @@ pub(crate) enum PoolCommand {
         /// Make a thin pool of this size in it.
         #[arg(long, value_name = "SIZE")]
         thin_pool: Option<String>,
+        /// How the data of the thin pool lie: linear, raid1:IMAGES or raid10:N[:STRIPE].
+        #[arg(long, value_name = "LAYOUT", requires = "thin_pool", default_value_t)]
+        thin_layout: Layout,
         /// Wipe the signatures that disks carry.
         #[arg(long)]
         force: bool,

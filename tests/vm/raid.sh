@@ -41,8 +41,8 @@ for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid1
     is "$layout has devices as LVM's" "$(form "$(dmname p "$U")")" "$(form p-theirs)"
     is "$layout has LVM's face" "$(field lvs lv_layout,segtype,stripes,stripesize,regionsize,data_stripes,lv_size "p/$U")" "$(field lvs lv_layout,segtype,stripes,stripesize,regionsize,data_stripes,lv_size p/theirs)"
     runs "LVM removes its own" lvremove -q -y p/theirs
-    good "$layout grows" replica resize "$U" 36M
-    that "$layout is that long" "d['size'] == 36 << 20 and d['health']['state'] == 'online'"
+    good "$layout grows" replica resize "$U" 48M
+    that "$layout is that long" "d['size'] == 48 << 20 and d['health']['state'] == 'online'"
     is "$layout keeps its data" "$(sum "/dev/p/$U" 24)" "$s"
     [ $layout = raid0:2 ] || in_sync "$U"
     bad "$layout does not shrink by accident" ShrinkRefused/EINVAL replica resize "$U" 8M
@@ -51,9 +51,9 @@ for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid1
     is "$layout leaves no device" "$(devices)" 0
     runs "LVM activates $layout" lvchange -q -ay "p/$U"
     is "$layout has its data under LVM" "$(sum "/dev/p/$U" 24)" "$s"
-    runs "LVM grows $layout" lvextend -q -L 48m "p/$U"
+    runs "LVM grows $layout" lvextend -q -L 72m "p/$U"
     good "what LVM grew is seen" replica show "$U"
-    that "with its size" "d['size'] == 48 << 20 and d['layout'] == '$layout'"
+    that "with its size" "d['size'] == 72 << 20 and d['layout'] == '$layout'"
     runs "LVM deactivates $layout" lvchange -q -an "p/$U"
     good "$layout is activated" replica activate "$U"
     is "$layout has its data still" "$(sum "/dev/p/$U" 24)" "$s"

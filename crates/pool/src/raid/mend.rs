@@ -133,8 +133,7 @@ fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<
 fn is_orphan(open: &OpenVg, entry: &DeviceEntry, uuid: &DmUuid) -> bool {
     let rest = uuid.as_str().strip_prefix("LVM-");
     let ids = rest
-        .and_then(|rest| rest.strip_prefix(open.vg.id().as_str()))
-        .and_then(|rest| rest.strip_suffix("-real"));
+        .and_then(|rest| rest.strip_prefix(open.vg.id().as_str()));
     let Some(Ok(id)) = ids.map(LvId::parse) else {
         return false;
     };

@@ -1,4 +1,5 @@
-//! Arrays by the kernel's RAID target: an LV that users see, or data or metadata of a thin pool, and for each image a hidden LV of data and one of metadata.
+//! Arrays by the kernel's RAID target: an LV that users see, or data or metadata of a thin pool, and for each image a hidden
+//! LV of data and one of metadata.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -8,11 +9,11 @@
 //! | `health` | what the kernel and the disks tell of them |
 //! | `fresh` | an image that holds what was written last |
 //!
-//! | device | uuid's word | table |
-//! | --- | --- | --- |
-//! | `VG-LV_rmeta_N` | `real` | the segments of the metadata of image N |
-//! | `VG-LV_rimage_N` | `real` | the segments of its data |
-//! | `VG-LV` | none; `tdata` and `tmeta` of parts of a thin pool | `raid` on them |
+//! | device | table |
+//! | --- | --- |
+//! | `VG-LV_rmeta_N` | the segments of the metadata of image N |
+//! | `VG-LV_rimage_N` | the segments of its data |
+//! | `VG-LV`; its uuid ends in `tdata` or `tmeta` if it is a part of a thin pool | `raid` on them |
 //!
 //! Reference: LVM2 `lib/raid/raid.c`, `lib/metadata/raid_manip.c`, `lib/activate/dev_manager.c`.
 
@@ -170,6 +171,7 @@ impl<'a> Array<'a> {
         }
     }
 
+<<<<<<< HEAD
     /// The device of the array itself.
     pub(crate) fn device(&self) -> Result<Layer, Error> {
         match self.pool_part() {
@@ -187,8 +189,11 @@ impl<'a> Array<'a> {
     }
 
     /// The device of a part.
+=======
+    /// The device of a part.  Its uuid has no word behind the ids: LVM gave it one (`real`) only after 2.03.31.
+>>>>>>> 92c1afc
     pub(crate) fn layer(&self, part: &Lv) -> Result<Layer, Error> {
-        Layer::of(self.vg, part, "", "real")
+        Layer::plain(self.vg, part)
     }
 }
 

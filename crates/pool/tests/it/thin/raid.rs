@@ -70,7 +70,7 @@ fn a_thin_pool_of_copies_has_lvms_names_and_serves() {
                 let id = vg.lv(lv).unwrap().id();
                 let info = lab.fake.info(DeviceId::Name(&DmName::new(&name).unwrap())).unwrap();
                 let uuid = info.unwrap().uuid.unwrap().to_string();
-                assert_eq!(uuid, format!("LVM-{}{}-real", vg.id().as_str(), id.as_str()));
+                assert_eq!(uuid, format!("LVM-{}{}", vg.id().as_str(), id.as_str()));
             }
         }
         let name = format!("pool--1-mayastor--thinpool_{part}");
