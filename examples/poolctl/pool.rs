@@ -35,9 +35,10 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
             request.extent_size = extent_size.as_deref().map(parse_size).transpose()?;
             request.metadata_size = metadata_size.as_deref().map(parse_size).transpose()?;
             let thin_pool = thin_pool.as_deref().map(parse_size).transpose()?;
+            let layout = thin_layout.parse()?;
             request.thin_pool = thin_pool.map(|size| {
                 let mut request = CreateThinPool::new(size);
-                request.layout = *thin_layout;
+                request.layout = layout;
                 request
             });
             request.force = *force;

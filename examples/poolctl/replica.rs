@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Read, Write};
 
 use lvm_native::pool::{
-    ArrayInfo, CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, System,
+    ArrayInfo, CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, State, System,
     Zeroing, parse_size, parse_uuid,
 };
 use serde_json::{Value, json};

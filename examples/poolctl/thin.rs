@@ -34,7 +34,7 @@ pub(crate) fn run(system: &System, command: &ThinCommand, json: bool) -> Result<
                 DiscardWord::Ignore => Discards::Ignore,
             };
             request.error_if_no_space = *error_if_no_space;
-            request.layout = *layout;
+            request.layout = layout.parse()?;
             system.open_pool(pool)?.create_thin_pool(&request)?
         }
         ThinCommand::Status { pool } => system.pool_info(pool)?,

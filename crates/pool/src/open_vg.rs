@@ -134,8 +134,8 @@ impl OpenVg {
         let mut steps = Vec::new();
         for lv in self.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
             if self.kernel_device(inner, lv)?.is_none()
-                && let Ok(activate) =
-                    activate::prepare(inner, self, lv, Degraded::Refuse).and_then(|()| activate::activate(inner, self, lv))
+                && let Ok(activate) = activate::prepare(inner, self, lv, Degraded::Refuse)
+                    .and_then(|()| activate::activate(inner, self, lv))
             {
                 steps.extend(activate);
             }

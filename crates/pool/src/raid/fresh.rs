@@ -33,7 +33,13 @@ impl<'a> Array<'a> {
         let first = images.next()?;
         // One that is written last, and may lag behind, only if there is no other.
         let lags = |image: &&Lv| image.status().contains(LvStatus::WRITEMOSTLY);
-        Some([first].into_iter().chain(images).find(|image| !lags(image)).unwrap_or(first))
+        Some(
+            [first]
+                .into_iter()
+                .chain(images)
+                .find(|image| !lags(image))
+                .unwrap_or(first),
+        )
     }
 
     /// Which images are the newest by what the kernel noted on them; all of an array that it never mapped.
@@ -43,7 +49,9 @@ impl<'a> Array<'a> {
             return vec![true; noted.len()];
         };
         let is_fresh = |(at, noted): (usize, &Option<RaidSuperblock>)| {
-            let is_failed = u32::try_from(at).ok().and_then(|at| newest.failed.checked_shr(at));
+            let is_failed = u32::try_from(at)
+                .ok()
+                .and_then(|at| newest.failed.checked_shr(at));
             let is_failed = is_failed.is_some_and(|failed| failed & 1 == 1);
             let is_newest = |noted: &RaidSuperblock| noted.events == newest.events && noted.is_recovered;
             !is_failed && noted.as_ref().is_some_and(is_newest)

@@ -77,7 +77,11 @@ pub(crate) fn steps(inner: &Inner, open: &OpenVg, array: &Array<'_>) -> Result<V
     }
     let present = inner.nodes.present(open.vg.name());
     // Those of a disk that is missing stay as they are.
-    let legs = array.legs.iter().zip(array.present(open)).filter(|(_, is_there)| *is_there);
+    let legs = array
+        .legs
+        .iter()
+        .zip(array.present(open))
+        .filter(|(_, is_there)| *is_there);
     for part in legs.flat_map(|(leg, _)| leg.parts()) {
         let layer = array.layer(part)?;
         let Some(info) = layer.info(inner)? else {
@@ -132,8 +136,7 @@ fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<
 
 fn is_orphan(open: &OpenVg, entry: &DeviceEntry, uuid: &DmUuid) -> bool {
     let rest = uuid.as_str().strip_prefix("LVM-");
-    let ids = rest
-        .and_then(|rest| rest.strip_prefix(open.vg.id().as_str()));
+    let ids = rest.and_then(|rest| rest.strip_prefix(open.vg.id().as_str()));
     let Some(Ok(id)) = ids.map(LvId::parse) else {
         return false;
     };

@@ -171,7 +171,6 @@ impl<'a> Array<'a> {
         }
     }
 
-<<<<<<< HEAD
     /// The device of the array itself.
     pub(crate) fn device(&self) -> Result<Layer, Error> {
         match self.pool_part() {
@@ -188,10 +187,7 @@ impl<'a> Array<'a> {
         }
     }
 
-    /// The device of a part.
-=======
     /// The device of a part.  Its uuid has no word behind the ids: LVM gave it one (`real`) only after 2.03.31.
->>>>>>> 92c1afc
     pub(crate) fn layer(&self, part: &Lv) -> Result<Layer, Error> {
         Layer::plain(self.vg, part)
     }

@@ -5,8 +5,8 @@ use lvm_meta::{
     AllocRequest, Extents, Lv, LvFlags, LvId, LvName, LvStatus, NewLv, PvFilter, PvId, Sectors, Vg,
 };
 
-use super::{StoragePool, raid_replicas};
 use super::resize_replica::{alloc_error, no_space};
+use super::{StoragePool, raid_replicas};
 use crate::apply::Step;
 use crate::info::PoolInfo;
 use crate::open_vg::Change;
@@ -109,7 +109,11 @@ impl StoragePool {
 pub(crate) fn check_thin_pool_fits(vg: &Vg, request: &CreateThinPool) -> Result<(), Error> {
     let new = |part: &str| {
         let name = LvName::parse(&format!("{POOL_NAME}_{part}"))?;
-        Ok::<_, Error>(NewLv::new(name, LvId::from_random(identity::random()), Vec::new()))
+        Ok::<_, Error>(NewLv::new(
+            name,
+            LvId::from_random(identity::random()),
+            Vec::new(),
+        ))
     };
     let new = [new("tdata")?, new("tmeta")?];
     add_parts(&mut vg.clone(), new, request, Sizes::of(request)?)

@@ -9,8 +9,8 @@ use crate::apply::Step;
 use crate::cow::Group;
 use crate::disk::same_disks;
 use crate::open_vg::{Change, OpenVg};
-use crate::recover::recover_open;
 use crate::raid::Degraded;
+use crate::recover::recover_open;
 use crate::replica::{self, ActiveDevices};
 use crate::system::System;
 use crate::tags::{self, LvTags};
@@ -76,7 +76,9 @@ impl System {
                 if devices.has(open, lv) {
                     continue;
                 }
-                match activate::prepare(inner, open, lv, Degraded::Refuse).and_then(|()| activate::activate(inner, open, lv)) {
+                match activate::prepare(inner, open, lv, Degraded::Refuse)
+                    .and_then(|()| activate::activate(inner, open, lv))
+                {
                     Ok(activate) => steps.extend(activate),
                     Err(
                         Error::Unsupported(_)

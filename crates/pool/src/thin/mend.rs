@@ -101,7 +101,8 @@ impl<'a> Stack<'a> {
             Some(array) => array.check().is_ok(),
             None => open.table_of_part(lv).is_ok(),
         };
-        cut.map(|(part, lv)| (part, *lv)).filter(move |(_, lv)| is_ours(lv))
+        cut.map(|(part, lv)| (part, *lv))
+            .filter(move |(_, lv)| is_ours(lv))
     }
 
     fn is_pool_cut(&self) -> bool {

@@ -84,7 +84,10 @@ impl Layers {
 }
 
 /// The arrays among data and metadata of a pool.
-pub(crate) fn arrays<'a>(open: &'a OpenVg, pool: &PoolLv<'a>) -> Result<impl Iterator<Item = Array<'a>>, Error> {
+pub(crate) fn arrays<'a>(
+    open: &'a OpenVg,
+    pool: &PoolLv<'a>,
+) -> Result<impl Iterator<Item = Array<'a>>, Error> {
     let parts = pool.parts(&open.vg)?.into_iter();
     Ok(parts.filter_map(|part| Array::of(&open.vg, part)))
 }
@@ -101,7 +104,9 @@ pub(crate) fn replace_part(
             array.check()?;
             array.replace(inner, open)
         }
-        None => Ok(vec![layer.replace(open.table_of_part(part)?, layer.table(inner)?)]),
+        None => Ok(vec![
+            layer.replace(open.table_of_part(part)?, layer.table(inner)?),
+        ]),
     }
 }
 

@@ -130,7 +130,9 @@ impl<'a> Usage<'a> {
     fn metadata(&self) -> Option<&ThinMetadata> {
         let read = || {
             let pool = self.pool()?;
-            metadata(self.inner, self.open, pool, self.devices.clone()).ok().flatten()
+            metadata(self.inner, self.open, pool, self.devices.clone())
+                .ok()
+                .flatten()
         };
         self.metadata.get_or_init(read).as_ref()
     }

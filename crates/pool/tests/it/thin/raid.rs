@@ -68,13 +68,19 @@ fn a_thin_pool_of_copies_has_lvms_names_and_serves() {
             for lv in [&leg.image, leg.meta.as_ref().unwrap()] {
                 let name = format!("pool--1-{}", lv.replace('-', "--"));
                 let id = vg.lv(lv).unwrap().id();
-                let info = lab.fake.info(DeviceId::Name(&DmName::new(&name).unwrap())).unwrap();
+                let info = lab
+                    .fake
+                    .info(DeviceId::Name(&DmName::new(&name).unwrap()))
+                    .unwrap();
                 let uuid = info.unwrap().uuid.unwrap().to_string();
                 assert_eq!(uuid, format!("LVM-{}{}", vg.id().as_str(), id.as_str()));
             }
         }
         let name = format!("pool--1-mayastor--thinpool_{part}");
-        let info = lab.fake.info(DeviceId::Name(&DmName::new(&name).unwrap())).unwrap();
+        let info = lab
+            .fake
+            .info(DeviceId::Name(&DmName::new(&name).unwrap()))
+            .unwrap();
         let uuid = info.unwrap().uuid.unwrap().to_string();
         assert!(uuid.ends_with(&format!("{}-{word}", lv.id().as_str())), "{uuid}");
     }
@@ -141,10 +147,16 @@ fn a_repeated_request_is_success_for_the_same_layout_and_for_none() {
     pool.create_thin_pool(&thin_pool()).unwrap();
     let mut other = copies();
     other.layout = "raid1:3".parse().unwrap();
-    assert_eq!(pool.create_thin_pool(&other).unwrap_err().kind(), "InvalidArgument");
+    assert_eq!(
+        pool.create_thin_pool(&other).unwrap_err().kind(),
+        "InvalidArgument"
+    );
     assert!(lab.bytes() == before);
     let linear = lab_as(3, "linear");
-    assert_eq!(linear.pool().create_thin_pool(&copies()).unwrap_err().kind(), "InvalidArgument");
+    assert_eq!(
+        linear.pool().create_thin_pool(&copies()).unwrap_err().kind(),
+        "InvalidArgument"
+    );
 }
 
 #[test]
@@ -167,9 +179,16 @@ fn a_pool_without_a_disk_comes_only_when_asked_for() {
     assert_eq!(info.state, State::Degraded);
     let degraded = format!("the replica {} is degraded", uuid(1));
     let lies = "the thin pool \"mayastor-thinpool\" lies on a degraded array".to_string();
-    assert!(info.reasons.contains(&degraded) && info.reasons.contains(&lies), "{:?}", info.reasons);
+    assert!(
+        info.reasons.contains(&degraded) && info.reasons.contains(&lies),
+        "{:?}",
+        info.reasons
+    );
     assert_eq!(info.thin_pool.unwrap().health, State::Degraded);
-    assert!(matches!(pool.activate_replica(uuid(1)), Err(Error::Refused { .. })));
+    assert!(matches!(
+        pool.activate_replica(uuid(1)),
+        Err(Error::Refused { .. })
+    ));
     assert_eq!(lab.fake.list().unwrap(), []);
     let found = pool.activate_replica_degraded(uuid(1)).unwrap();
     assert_eq!((found.state, found.active), (State::Degraded, true));
@@ -256,7 +275,10 @@ fn the_monitor_takes_what_the_disks_have_left_for_each_copy() {
         matches!(&actions[..], [ThinAction::Extended { from, to, .. }] if *from == CHUNKS * CHUNK && *to == info.thin_pool.as_ref().unwrap().data_size),
         "{actions:?}"
     );
-    assert_eq!(info.capacity - info.used, info.thin_pool.unwrap().data_size - (CHUNKS - 2) * CHUNK);
+    assert_eq!(
+        info.capacity - info.used,
+        info.thin_pool.unwrap().data_size - (CHUNKS - 2) * CHUNK
+    );
     check_at_rest(&lab, "grown");
 }
 
@@ -328,7 +350,10 @@ fn death_and_failure_while_a_thin_pool_of_copies_grows_leave_the_old_size_or_the
                 check_at_rest(&lab, &context);
                 assert!(!is_anything_suspended(&lab), "{context}");
                 let (found, new) = (pool_sizes(&lab, &pool), wanted_sizes(old, part));
-                assert!(found == new || found == old && result.is_err(), "{context}: {found:?}");
+                assert!(
+                    found == new || found == old && result.is_err(),
+                    "{context}: {found:?}"
+                );
                 grow(&pool, part).unwrap();
                 assert_eq!(pool_sizes(&lab, &pool), new, "{context}");
                 check_content(&pool, 1, &[Some(7)], &context);
@@ -355,7 +380,10 @@ fn death_while_the_devices_of_a_thin_pool_of_copies_come_and_go_is_mended() {
         let done = system.import_pool(POOL, &lab.images, None).is_ok();
         let context = format!("death at {place:?}");
         let pool = lab.system().import_pool(POOL, &lab.images, None).unwrap();
-        assert!(pool.replicas().unwrap().iter().all(|replica| replica.active), "{context}");
+        assert!(
+            pool.replicas().unwrap().iter().all(|replica| replica.active),
+            "{context}"
+        );
         check_at_rest(&lab, &context);
         done
     });
