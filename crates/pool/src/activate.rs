@@ -20,12 +20,12 @@ use crate::{Error, evacuate, naming, thin};
 ///
 /// # Errors
 /// As [`stack::ensure_active`].
-pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<(), Error> {
+pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv, degraded: Degraded) -> Result<(), Error> {
     if lv.is_locked() {
         evacuate::mend::ensure_active(inner, open)?;
     }
     match thin::thin(lv) {
-        Some(thin) => stack::ensure_active(inner, open, &PoolLv::of(&open.vg, &thin)?).map(drop),
+        Some(thin) => stack::ensure_active(inner, open, &PoolLv::of(&open.vg, &thin)?, degraded).map(drop),
         None => Ok(()),
     }
 }

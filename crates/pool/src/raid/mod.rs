@@ -1,4 +1,5 @@
-//! Arrays by the kernel's RAID target: an LV that users see, and for each image a hidden LV of data and one of metadata.
+//! Arrays by the kernel's RAID target: an LV that users see, or data or metadata of a thin pool, and for each image a hidden
+//! LV of data and one of metadata.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -7,29 +8,33 @@
 //! | `swap` | how images are replaced, added and dropped |
 //! | `mend` | what a cut change left of them |
 //! | `health` | what the kernel and the disks tell of them |
+//! | `fresh` | an image that holds what was written last |
 //!
 //! | device | table |
 //! | --- | --- |
 //! | `VG-LV_rmeta_N` | the segments of the metadata of image N |
 //! | `VG-LV_rimage_N` | the segments of its data |
-//! | `VG-LV` | `raid` on them |
+//! | `VG-LV`; its uuid ends in `tdata` or `tmeta` if it is a part of a thin pool | `raid` on them |
 //!
 //! Reference: LVM2 `lib/raid/raid.c`, `lib/metadata/raid_manip.c`, `lib/activate/dev_manager.c`.
 
+mod fresh;
 pub(crate) mod health;
 pub(crate) mod mend;
 pub(crate) mod plan;
 mod steps;
 pub(crate) mod swap;
 
-use lvm_dm::{DmUuid, RaidStatus};
+use lvm_dm::{RaidStatus, UdevFlags};
 use lvm_meta::detail::{Detail, Raid, RaidLayout};
-use lvm_meta::{Area, Lv, PvId, SegmentKind, Vg};
+use lvm_meta::{Area, Lv, LvRole, PvId, SegmentKind, Vg};
 
+use crate::apply::Step;
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
-use crate::{Error, naming};
+use crate::thin::PoolLv;
+use crate::{Error, activate};
 
 pub(crate) use steps::{Degraded, First};
 
@@ -101,8 +106,23 @@ impl<'a> Array<'a> {
         self.legs.iter().flat_map(Leg::parts)
     }
 
-    /// Refuses an array that this crate does not map: one that is being reshaped, one on which others stand, and one over
-    /// anything but PVs.
+    /// The PVs of its images.
+    pub(crate) fn pvs(&self) -> impl Iterator<Item = PvId> {
+        self.legs.iter().flat_map(|leg| areas(leg.image)).flatten()
+    }
+
+    /// The word for the part of a thin pool that the array is.
+    fn pool_part(&self) -> Option<&'static str> {
+        let is_thin = |of: &str| PoolLv::named(self.vg, of).is_some();
+        match self.vg.role(self.lv) {
+            LvRole::PoolData { of } if is_thin(of) => Some("tdata"),
+            LvRole::PoolMetadata { of } if is_thin(of) => Some("tmeta"),
+            _ => None,
+        }
+    }
+
+    /// Refuses an array that this crate does not map: one that is being reshaped, one on which others than a thin pool
+    /// stand, and one over anything but PVs.
     ///
     /// # Errors
     /// [`Error::Unsupported`].
@@ -115,7 +135,12 @@ impl<'a> Array<'a> {
         if segments.iter().any(|segment| segment.type_name().contains('+')) {
             return refuse("which is being reshaped");
         }
-        if self.vg.users_of(self.lv.name()).next().is_some() || !self.lv.is_visible() {
+        let (users, is_visible) = (self.vg.users_of(self.lv.name()).count(), self.lv.is_visible());
+        let is_alone = match self.pool_part() {
+            Some(_) => users == 1 && !is_visible,
+            None => users == 0 && is_visible,
+        };
+        if !is_alone {
             return refuse("on which others stand");
         }
         for part in self.parts() {
@@ -179,9 +204,20 @@ impl<'a> Array<'a> {
         }
     }
 
-    /// The uuid of its device.
-    pub(crate) fn uuid(&self) -> DmUuid {
-        naming::dm_uuid(&self.vg.id(), &self.lv.id())
+    /// The device of the array itself.
+    pub(crate) fn device(&self) -> Result<Layer, Error> {
+        match self.pool_part() {
+            Some(word) => Layer::of(self.vg, self.lv, "", word),
+            None => Layer::plain(self.vg, self.lv),
+        }
+    }
+
+    /// Maps what is staged of the array and lets I/O go on.
+    pub(crate) fn resume(&self, open: &OpenVg) -> Result<Step, Error> {
+        match self.pool_part() {
+            Some(_) => Ok(self.device()?.resume()),
+            None => activate::resume(open, self.lv, UdevFlags::empty()),
+        }
     }
 
     /// The device of a part.  Its uuid has no word behind the ids: LVM gave it one (`real`) only after 2.03.31.

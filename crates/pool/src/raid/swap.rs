@@ -133,10 +133,10 @@ impl Array<'_> {
         }
         let cycle = [
             Step::Suspend {
-                uuid: self.uuid(),
+                uuid: self.device()?.uuid,
                 flags: SuspendFlags::SKIP_LOCKFS,
             },
-            activate::resume(open, self.lv, UdevFlags::empty())?,
+            self.resume(open)?,
         ];
         if !steps.is_empty() {
             // The table did not name them.

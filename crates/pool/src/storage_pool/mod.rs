@@ -287,8 +287,8 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
     let thin_pool = usage.pool_info();
     let mut thin_state = State::Online;
     if let Some(pool) = &thin_pool {
-        thin_state = usage::health(pool.state);
-        if thin_state != State::Online {
+        thin_state = pool.health;
+        if usage::health(pool.state) != State::Online {
             reasons.push(format!("the thin pool {:?} is {}", pool.name, pool.state));
         } else if usage::is_short_of_metadata(
             pool.metadata_used / usage::METADATA_BLOCK,
@@ -298,6 +298,13 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
                 "the thin pool {:?} is short of metadata: nothing can be added to it",
                 pool.name
             ));
+        }
+        if let Some((state, _)) = usage.arrays().filter(|(state, _)| *state != State::Online) {
+            let what = match state {
+                State::Degraded => "lies on a degraded array",
+                _ => "is lost: it lacks data",
+            };
+            reasons.push(format!("the thin pool {:?} {what}", pool.name));
         }
         // Thick replicas are served whatever becomes of it.
         let is_thick = |lv: &lvm_meta::Lv| replica::replica_of(lv).is_some() && thin::thin(lv).is_none();
