@@ -1,6 +1,7 @@
 //! The crate's error: a kind, a stable errno, and a class that maps to a gRPC status.
 
 mod kinds;
+mod why;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,8 @@ use lvm_meta::NameError;
 
 use self::kinds::{dm_kind, host_kind, meta_kind};
 use crate::host;
+
+pub use why::{DiskProblem, Refusal};
 
 /// Why an operation on a pool or a replica failed.
 ///
@@ -259,6 +262,30 @@ pub enum Error {
     /// The kernel has no RAID.
     #[error("this kernel has no target \"raid\": its module dm-raid is missing")]
     NoRaidTarget,
+    /// The operation needs an array.
+    #[error("{replica:?} is no array with redundancy: it cannot be {what}")]
+    NotArray {
+        /// The replica.
+        replica: String,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// The array is in a state in which what was asked for has to wait.
+    #[error("the array {replica:?} is {state}")]
+    ArrayState {
+        /// The replica.
+        replica: String,
+        /// `degraded`, `syncing`, or what the kernel does about it, in its words.
+        state: String,
+    },
+    /// An array's images could not be compared to their end.  The call may be repeated.
+    #[error("comparing the images of {replica:?}: {why}")]
+    ScrubFailed {
+        /// The replica.
+        replica: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The snapshot's store was full, or failed: what it holds is not what the replica was.
     #[error("snapshot {0:?} is lost: its store was full, or failed")]
     SnapshotLost(String),
@@ -303,78 +330,6 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
-}
-
-/// Why a VG must not be changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// It belongs to another host.
-    #[error("it belongs to the system id {owner:?}, this host is {ours:?}")]
-    Foreign {
-        /// The VG's system id.
-        owner: String,
-        /// This host's, if it has one.
-        ours: Option<String>,
-    },
-    /// The metadata says so; the text tells what it says.
-    #[error("{text}")]
-    Metadata {
-        /// The class of the reason: `Exported`, `Shared`, `ReadOnly`, `MissingPv` or `Unsupported`.
-        kind: &'static str,
-        /// The reason.
-        text: String,
-    },
-    /// Copies of the metadata differ, or a PV is on several devices: nobody knows which is right.
-    #[error("{0}")]
-    Ambiguous(String),
-    /// `volume_list` or the host's tags in lvm.conf do not allow it to be activated here.
-    #[error("lvm.conf does not allow {0:?} to be activated on this host")]
-    NotActivated(String),
-    /// `metadata_read_only` is set in lvm.conf.
-    #[error("metadata_read_only is set in lvm.conf")]
-    ReadOnlyHost,
-}
-
-/// What is wrong with a disk.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DiskProblem {
-    /// It does not exist, or the kernel lists no such block device.
-    #[error("is missing")]
-    Missing,
-    /// The caller named it twice.
-    #[error("was given twice")]
-    GivenTwice,
-    /// It is a PV of a VG already.
-    #[error("is a PV of volume group {0:?}")]
-    InVg(String),
-    /// It is used or carries something; each reason.
-    #[error("is in use: {}", .0.join("; "))]
-    InUse(Vec<String>),
-    /// It cannot hold a PV.
-    #[error("of {size} bytes is too small: a PV needs {needed}")]
-    TooSmall {
-        /// Its size.
-        size: u64,
-        /// The least.
-        needed: u64,
-    },
-    /// It is not one of the pool's.
-    #[error("is not a disk of pool {0:?}")]
-    NotInPool(String),
-    /// The text that is to be restored has another PV on it, or has this one elsewhere.
-    #[error("{0}")]
-    OtherPv(String),
-    /// Extents of it are allocated.
-    #[error("still holds {0} used extents")]
-    Used(u32),
-    /// A VG needs one PV.
-    #[error("is the last disk of the pool")]
-    Last,
-    /// LVM's devices file or filters exclude it.
-    #[error("is excluded by LVM's configuration: {0}")]
-    Excluded(String),
 }
 
 /// What a caller can do about an error; maps to a gRPC status.
@@ -440,6 +395,9 @@ impl Error {
             Self::HasSnapshots { .. } => "HasSnapshots",
             Self::NoSnapshotTarget => "NoSnapshotTarget",
             Self::NoRaidTarget => "NoRaidTarget",
+            Self::NotArray { .. } => "NotArray",
+            Self::ArrayState { .. } => "ArrayState",
+            Self::ScrubFailed { .. } => "ScrubFailed",
             Self::SnapshotLost(_) => "SnapshotLost",
             Self::Unsound { .. } => "Unsound",
             Self::Unsupported(_) => "Unsupported",
@@ -478,6 +436,7 @@ impl Error {
             | Self::NoSnapshotTarget
             | Self::NoMirrorTarget
             | Self::NoRaidTarget
+            | Self::NotArray { .. }
             | Self::NotThin { .. } => libc::ENOTSUP,
             _ => match self.class() {
                 Class::NotFound => libc::ENOENT,
@@ -530,11 +489,13 @@ impl Error {
             | Self::HasSnapshots { .. }
             | Self::NoSnapshotTarget
             | Self::NoRaidTarget
+            | Self::NotArray { .. }
+            | Self::ArrayState { .. }
             | Self::SnapshotLost(_)
             | Self::NotActive(_) => Class::Precondition,
             Self::Unsupported(_) => Class::Unsupported,
             Self::Unreadable { .. } | Self::BadBackup { .. } => Class::Corrupt,
-            Self::Unsound { .. } | Self::MoveFailed { .. } => Class::Internal,
+            Self::Unsound { .. } | Self::MoveFailed { .. } | Self::ScrubFailed { .. } => Class::Internal,
             Self::Meta(error) => meta_kind(error).1,
             Self::Dm(error) => dm_kind(error).1,
             Self::Host(error) => host_kind(error).1,
@@ -556,46 +517,6 @@ impl Error {
             "EOPNOTSUPP" => "ENOTSUP".into(),
             text if text.starts_with('E') => name,
             _ => "EIO".into(),
-        }
-    }
-}
-
-impl Refusal {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Foreign { .. } => "Foreign",
-            Self::Metadata { kind, .. } => kind,
-            Self::Ambiguous(_) => "DuplicatePv",
-            Self::NotActivated(_) => "NotActivated",
-            Self::ReadOnlyHost => "ReadOnly",
-        }
-    }
-
-    /// The refusal of the metadata itself.
-    pub(crate) fn of_metadata(refusal: &lvm_meta::Refusal) -> Self {
-        use lvm_meta::Refusal as R;
-        let kind = match refusal {
-            R::Exported => "Exported",
-            R::Shared(_) | R::Clustered => "Shared",
-            R::ReadOnly => "ReadOnly",
-            R::MissingPv(_) => "MissingPv",
-            _ => "Unsupported",
-        };
-        Self::Metadata {
-            kind,
-            text: refusal.to_string(),
-        }
-    }
-}
-
-impl DiskProblem {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Missing => "DiskNotFound",
-            Self::InVg(_) | Self::InUse(_) => "DiskInUse",
-            Self::TooSmall { .. } => "DiskTooSmall",
-            Self::Used(_) | Self::Last => "DiskNotEmpty",
-            Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",
         }
     }
 }

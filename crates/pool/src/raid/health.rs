@@ -50,7 +50,8 @@ impl Array<'_> {
         (state, info)
     }
 
-    fn status(&self, inner: &Inner) -> Option<RaidStatus> {
+    /// What the kernel tells of it; `None` while it is not active.
+    pub(crate) fn status(&self, inner: &Inner) -> Option<RaidStatus> {
         let uuid = naming::dm_uuid(&self.vg.id(), &self.lv.id());
         // Not flushed: who asks must not wait for what is written.
         let lines = inner.mapper.status(DeviceId::Uuid(&uuid), true).ok()?;
