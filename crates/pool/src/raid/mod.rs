@@ -23,10 +23,10 @@ mod steps;
 use lvm_meta::detail::{Detail, Raid, RaidLayout};
 use lvm_meta::{Area, Lv, PvId, SegmentKind, Vg};
 
-use crate::Error;
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
+use crate::{Error, evacuate};
 
 pub(crate) use steps::{Degraded, First};
 
@@ -106,8 +106,8 @@ impl<'a> Array<'a> {
             return refuse("on which others stand");
         }
         for part in self.parts() {
-            let mut areas = areas(part);
-            if areas.any(|pv| pv.is_none()) {
+            let mut areas = areas(self.vg, part);
+            if areas.any(|pv| pv.is_none()) || !evacuate::is_on_disks_or_ours(self.vg, part) {
                 return refuse("whose images do not lie on disks alone");
             }
             if self.vg.users_of(part.name()).count() != 1 || part.is_visible() {
@@ -122,7 +122,7 @@ impl<'a> Array<'a> {
         let is_there = |pv: Option<PvId>| pv.is_some_and(|pv| open.device(pv).is_some());
         self.legs
             .iter()
-            .map(|leg| leg.parts().all(|part| areas(part).all(is_there)))
+            .map(|leg| leg.parts().all(|part| areas(self.vg, part).all(is_there)))
             .collect()
     }
 
@@ -151,19 +151,25 @@ impl<'a> Array<'a> {
     }
 }
 
-/// The PV of each area of an LV; `None` for an area, or a segment, on anything else.
-fn areas(lv: &Lv) -> impl Iterator<Item = Option<PvId>> + '_ {
-    lv.segments().iter().flat_map(|segment| match segment.kind() {
-        SegmentKind::Striped(striped) => striped
-            .areas()
-            .iter()
-            .map(|area| match area {
-                Area::Pv { pv, .. } => Some(*pv),
-                _ => None,
-            })
-            .collect(),
-        _ => vec![None],
-    })
+/// The PV of each area of an LV, for one that is being moved those of all that is moved with it; `None` for an area, or a
+/// segment, on anything else.
+fn areas<'a>(vg: &'a Vg, lv: &'a Lv) -> impl Iterator<Item = Option<PvId>> + 'a {
+    let of_area = |area: &Area| match area {
+        Area::Pv { pv, .. } => vec![Some(*pv)],
+        Area::Lv { name, .. } => match vg.lv(name).and_then(Lv::moving) {
+            Some(pieces) => pieces
+                .iter()
+                .flat_map(|piece| [Some(piece.from.0), Some(piece.to.0)])
+                .collect(),
+            None => vec![None],
+        },
+    };
+    lv.segments()
+        .iter()
+        .flat_map(move |segment| match segment.kind() {
+            SegmentKind::Striped(striped) => striped.areas().iter().flat_map(of_area).collect(),
+            _ => vec![None],
+        })
 }
 
 /// Refuses a kernel without arrays, and a mapper without those of a level.

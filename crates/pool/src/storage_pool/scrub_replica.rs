@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lvm_dm::{DeviceId, EventSource, RaidHealth, RaidStatus};
+use lvm_dm::{DeviceId, EventSource, RaidHealth, RaidStatus, Table};
 use uuid::Uuid;
 
 use super::StoragePool;
@@ -51,6 +51,8 @@ struct Begun {
     what: &'static str,
     /// The device's event counter before.
     event_nr: u32,
+    /// The array's table.
+    table: Table,
     /// Did it do anything?  Of what it is told while it ends something else it may do nothing.
     is_certain: bool,
 }
@@ -100,8 +102,9 @@ impl StoragePool {
     ///
     /// # Errors
     /// [`Error::NotArray`] for other replicas, level 0 included; [`Error::NotActive`]; [`Error::ArrayState`] while it is
-    /// degraded or not in sync.  [`Error::ScrubFailed`] when an image fails meanwhile, somebody stops the kernel, as each
-    /// change of the array does, or nothing is compared for two minutes.
+    /// degraded or not in sync.  [`Error::ScrubFailed`] when an image fails meanwhile, the array is changed, or nothing is
+    /// compared for two minutes.  Of somebody who stops the kernel otherwise, as a reload of the same table by the tools
+    /// does, the kernel does not tell: what differs is then counted up to there.
     pub fn scrub_replica(
         &self,
         uuid: Uuid,
@@ -117,7 +120,7 @@ impl StoragePool {
             if begun.what != wanted || !has_begun {
                 continue;
             }
-            if status.done < status.all {
+            if status.done < status.all || self.mapped_array(uuid)? != begun.table {
                 return Err(failed(uuid, "it was stopped before its end"));
             }
             return Ok(ScrubbedReplica {
@@ -139,21 +142,26 @@ impl StoragePool {
         let open = self.fresh()?;
         self.check_ours(&open)?;
         let seen = self.seen(&open, uuid)?;
+        let id = naming::dm_uuid(&open.vg.id(), &replica::find(&open, uuid)?.id());
+        let table = inner
+            .mapper
+            .table(DeviceId::Uuid(&id), false)
+            .map_err(Error::Dm)?;
         if let Doing::Scrub(what) = seen.doing(&uuid.to_string())? {
             return Ok(Begun {
                 what,
                 event_nr: seen.event_nr,
+                table,
                 is_certain: true,
             });
         }
-        let lv = replica::find(&open, uuid)?;
-        let id = naming::dm_uuid(&open.vg.id(), &lv.id());
         let sent = inner.mapper.message(DeviceId::Uuid(&id), 0, wanted);
         sent.map_err(Error::Dm)?;
         let now = self.seen(&open, uuid)?;
         Ok(Begun {
             what: wanted,
             event_nr: seen.event_nr,
+            table,
             is_certain: !now.is_idle() || now.event_nr != seen.event_nr,
         })
     }
@@ -193,6 +201,14 @@ impl StoragePool {
             }
             events.wait(REPORT).map_err(Error::Dm)?;
         }
+    }
+
+    /// The table that is mapped.
+    fn mapped_array(&self, uuid: Uuid) -> Result<Table, Error> {
+        let open = self.fresh()?;
+        let id = naming::dm_uuid(&open.vg.id(), &replica::find(&open, uuid)?.id());
+        let mapped = self.inner.mapper.table(DeviceId::Uuid(&id), false);
+        mapped.map_err(Error::Dm)
     }
 
     fn seen(&self, open: &OpenVg, uuid: Uuid) -> Result<Seen, Error> {
