@@ -21,9 +21,9 @@ pub(crate) struct Args {
     /// Folder of the lock files, in place of LVM's.
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) lock_dir: Option<PathBuf>,
-    /// Longest wait for a lock or for udev.
-    #[arg(long, global = true, default_value = "30", value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) timeout: Duration,
+    /// Longest wait for a lock or for udev, 30 otherwise; for `replica events`, how long it watches.
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -231,6 +231,20 @@ pub(crate) enum ReplicaCommand {
     Write { uuid: String, offset: String },
     /// Show the I/O counters since activation.
     Stats { uuid: String },
+    /// Compare the images of an array, and count the sectors that differ.
+    Scrub {
+        uuid: String,
+        /// Make them equal.
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Watch the arrays of a pool, or of all pools, until killed; each change of health is a line.
+    Events {
+        pool: Option<String>,
+        /// End after the first change.
+        #[arg(long)]
+        once: bool,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]

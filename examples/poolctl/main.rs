@@ -9,9 +9,11 @@
 
 mod answer;
 mod args;
+mod lines;
 mod pool;
 mod progress;
 mod replica;
+mod replica_events;
 mod snapshot;
 mod thin;
 mod thin_monitor;
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let answer = system(&args).and_then(|system| match &args.command {
         Command::Pool(command) => pool::run(&system, command),
-        Command::Replica(command) => replica::run(&system, command),
+        Command::Replica(command) => replica::run(&system, command, &args),
         Command::Snapshot(command) => snapshot::run(&system, command),
         Command::Clone(command) => snapshot::run_clone(&system, command),
         Command::Thin(command) => thin::run(&system, command, args.json),
@@ -61,7 +63,9 @@ fn system(args: &Args) -> Result<System, Error> {
         Mapper::Kernel => System::kernel().keep_backups(),
         Mapper::Embedded => System::embedded(),
     };
-    builder = builder.timeout(args.timeout);
+    if let Some(timeout) = args.timeout {
+        builder = builder.timeout(timeout);
+    }
     if !args.devices.is_empty() {
         builder = builder.devices(args.devices.clone());
     }

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::answer::Answer;
-use crate::args::{ReplicaCommand, Zero};
-use crate::progress;
+use crate::args::{Args, ReplicaCommand, Zero};
+use crate::{progress, replica_events};
 
 /// What a list shows to people.
 pub(crate) const COLUMNS: &[&str] = &["uuid", "name", "pool", "size", "layout", "active", "device"];
 
-pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, Error> {
+pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Result<Answer, Error> {
     let info = match command {
         ReplicaCommand::Create {
             pool,
@@ -138,6 +138,25 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand) -> Result<Answer, E
             return Ok(Answer::One(stats_json(
                 &system.pool_of_replica(uuid)?.replica_stats(uuid)?,
             )));
+        }
+        ReplicaCommand::Scrub { uuid, repair } => {
+            let uuid = parse_uuid(uuid)?;
+            let bar = progress::bar(0, "comparing", true);
+            let scrubbed = system
+                .pool_of_replica(uuid)?
+                .scrub_replica(uuid, *repair, &mut |progress| {
+                    bar.set_length(progress.total);
+                    bar.set_position(progress.done);
+                });
+            bar.finish_and_clear();
+            let scrubbed = scrubbed?;
+            let mut object = to_json(&scrubbed.replica);
+            object["mismatches"] = scrubbed.mismatches.into();
+            return Ok(Answer::One(object));
+        }
+        ReplicaCommand::Events { pool, once } => {
+            replica_events::run(system, pool.as_deref(), *once, args)?;
+            return Ok(Answer::Copied);
         }
     };
     Ok(Answer::One(to_json(&info)))

@@ -1,6 +1,5 @@
 //! `poolctl thin monitor`: a line for each action.
 
-use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -11,13 +10,14 @@ use serde_json::{Value, json};
 
 use crate::args::PolicyArgs;
 use crate::error_json;
+use crate::lines::Out;
 
 /// Between a failure and the next try: what failed may have been what woke us.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Watches the pool; for ever unless `once`, or until nobody reads on or the pool is gone.
 pub(crate) fn run(pool: &StoragePool, args: &PolicyArgs, once: bool, json: bool) -> Result<(), Error> {
-    let mut out = Out { json, failed: None };
+    let mut out = Out::new(json);
     let mut monitor = pool.monitor_thin_pool(policy(args)?)?;
     if let Some(other) = pool.other_thin_monitor() {
         let (pid, threshold) = (other.pid, other.threshold);
@@ -37,7 +37,7 @@ pub(crate) fn run(pool: &StoragePool, args: &PolicyArgs, once: bool, json: bool)
             Ok(()) if once => return out.result(),
             Ok(()) => {}
         }
-        if out.failed.is_some() {
+        if out.has_failed() {
             return out.result();
         }
         monitor.wait(ThinMonitor::RECHECK)?;
@@ -69,43 +69,6 @@ fn policy(args: &PolicyArgs) -> Result<ThinPolicy, Error> {
         args.metadata_max.as_deref(),
     )?;
     Ok(policy)
-}
-
-/// Standard output, a line at a time.
-struct Out {
-    json: bool,
-    failed: Option<io::Error>,
-}
-
-impl Out {
-    fn line(&mut self, line: &Value) {
-        let text = match (self.json, line) {
-            (false, Value::Object(fields)) => {
-                let words = fields.iter().map(|(name, value)| match value {
-                    Value::String(text) => format!("{name}={text}"),
-                    value => format!("{name}={value}"),
-                });
-                words.collect::<Vec<_>>().join(" ")
-            }
-            _ => line.to_string(),
-        };
-        let mut out = io::stdout().lock();
-        if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
-            self.failed = Some(error);
-        }
-    }
-
-    fn result(&mut self) -> Result<(), Error> {
-        match self.failed.take() {
-            // The reader has what it wanted.
-            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Io {
-                what: "write",
-                path: "standard output".into(),
-                source: error,
-            }),
-            _ => Ok(()),
-        }
-    }
 }
 
 fn to_json(action: &ThinAction) -> Value {

@@ -100,8 +100,7 @@ good "activate it" replica activate "$B"
 is "and keep its data" "$(sum "/dev/p/$B" 16)" "$b"
 in_sync "$B"
 good "one that is zeroed whole" replica create p "$C" 8M --layout raid1:2 --zero full
-truncate -s 8M "$W/zeroes"
-is "is zeroes" "$(sum "/dev/p/$C" 8)" "$(sum "$W/zeroes" 8)"
+runs "is zeroes" python3 -c 'import sys; sys.exit(any(open(sys.argv[1], "rb").read(8 << 20)))' "/dev/p/$C"
 good "it goes" replica destroy "$C"
 good "all are in the pool" pool export p
 is "no device is left" "$(devices)" 0

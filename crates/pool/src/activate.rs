@@ -21,7 +21,8 @@ use crate::{Error, evacuate, naming, thin};
 /// # Errors
 /// As [`stack::ensure_active`].
 pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv, degraded: Degraded) -> Result<(), Error> {
-    if lv.is_locked() {
+    let array = Array::of(&open.vg, lv);
+    if lv.is_locked() || array.is_some_and(|array| array.parts().any(Lv::is_locked)) {
         evacuate::mend::ensure_active(inner, open)?;
     }
     match thin::thin(lv) {

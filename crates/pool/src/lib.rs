@@ -60,7 +60,8 @@ pub use request::{
     SetReplica, Shrink, Zeroing,
 };
 pub use storage_pool::{
-    MoveProgress, OtherMonitor, ReplicaDevice, StoragePool, TakenSnapshot, ThinAction, ThinMonitor,
+    ArrayMonitor, MoveProgress, OtherMonitor, ReplicaDevice, ScrubProgress, ScrubbedReplica, StoragePool,
+    TakenSnapshot, ThinAction, ThinMonitor,
 };
 pub use system::{RestoredPool, SavedMetadata, System, SystemBuilder};
 pub use thin::policy::{ThinGrowth, ThinPart, ThinPolicy, ThinStep};

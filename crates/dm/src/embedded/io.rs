@@ -312,7 +312,7 @@ impl State {
 }
 
 /// The copies that are there and have not failed.
-fn alive<'a>(
+pub(super) fn alive<'a>(
     copies: &'a [Copy],
     dead: &'a [AtomicBool],
 ) -> impl Iterator<Item = (DeviceNumber, u64, &'a AtomicBool)> {

@@ -1,6 +1,6 @@
 //! A table made ready for I/O: from a byte of the device to bytes of what lies below.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::rows::Rows;
 use super::thin::{Bytes, Handle};
@@ -14,6 +14,8 @@ pub(super) struct Map {
     pub(super) read_only: bool,
     /// For each line, the images that failed a write or read and are used no more.
     dead: Vec<Vec<AtomicBool>>,
+    /// Sectors that the last check of an array found to differ.
+    pub(super) mismatches: AtomicU64,
     /// For each line, its thin pool; empty if there is none.
     pub(super) pools: Vec<Option<Handle>>,
     /// The devices below, sorted, each once.
@@ -60,6 +62,7 @@ impl Map {
             table,
             read_only,
             dead,
+            mismatches: AtomicU64::new(0),
             pools,
             below,
         }
@@ -174,7 +177,7 @@ impl Map {
             start: line.start,
             length: line.length,
             kind: line.target.kind().into(),
-            status: status(line, dead),
+            status: status(line, dead, self.mismatches.load(Ordering::Relaxed)),
         };
         lines.map(describe).collect()
     }
@@ -217,7 +220,7 @@ fn copies(line: &TargetLine, inside: u64) -> Vec<Copy> {
     }
 }
 
-fn status(line: &TargetLine, dead: &[AtomicBool]) -> String {
+fn status(line: &TargetLine, dead: &[AtomicBool], mismatches: u64) -> String {
     let health = |missing: &dyn Fn(usize) -> bool| -> String {
         let letter = |(at, dead): (usize, &AtomicBool)| match dead.load(Ordering::Relaxed) {
             _ if missing(at) => '-',
@@ -250,7 +253,10 @@ fn status(line: &TargetLine, dead: &[AtomicBool]) -> String {
         Target::Raid(raid) => {
             let missing = |at: usize| raid.images.get(at).is_none_or(|image| image.data.is_none());
             let (count, health) = (raid.images.len(), health(&missing));
-            format!("raid1 {count} {health} {0}/{0} idle 0 0 -", line.length)
+            format!(
+                "raid1 {count} {health} {0}/{0} idle {mismatches} 0 -",
+                line.length
+            )
         }
         _ => String::new(),
     }

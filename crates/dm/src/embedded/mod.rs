@@ -8,12 +8,14 @@
 //! - A resume copies what a mirror or a raid1 with `rebuild` has to bring in line before it returns.  An image that failed
 //!   is not used again as long as its device stays in the table; a raid1's metadata devices are neither read nor written,
 //!   so this is not known any more once the device was removed.
+//! - What a raid1 is told to `check` or `repair` is compared before the message returns.
 //! - Numbers are not used again.
 
 mod devices;
 mod io;
 mod map;
 mod rows;
+mod scrub;
 #[cfg_attr(not(any(test, feature = "testing")), path = "no_thin.rs")]
 mod thin;
 
@@ -452,12 +454,20 @@ impl DeviceMapper for Embedded {
 
     fn message(&self, id: DeviceId<'_>, sector: u64, text: &str) -> Result<Option<String>, Error> {
         if text != "@cancel_deferred_remove" {
-            let obeyed = {
+            let (obeyed, is_of_array) = {
                 let state = self.0.read();
                 let (minor, _) = state.find("message", id)?;
-                state.pool_message(minor, sector, text)
+                let of_array = state.array_message(minor, sector, text);
+                let is_of_array = of_array.is_some();
+                (
+                    of_array.or_else(|| state.pool_message(minor, sector, text)),
+                    is_of_array,
+                )
             };
-            self.announce_raised();
+            match is_of_array {
+                true => self.0.announce(),
+                false => self.announce_raised(),
+            }
             let refused = || Err(Error::Unsupported(format!("the message {text:?}")));
             return obeyed.unwrap_or_else(refused).map(|()| None);
         }

@@ -199,6 +199,31 @@ fn an_image_that_is_to_be_rebuilt_is_copied_before_the_resume_returns() {
 }
 
 #[test]
+fn a_raid1_tells_where_its_images_differ_until_they_are_made_equal() {
+    let rig = Rig::new();
+    let table = rig.table("0 256 raid raid1 3 0 region_size 32 2 - A - B");
+    let array = rig.device("array", &table);
+    let message = |text| {
+        let id = DeviceId::Number(array);
+        let events = || rig.mapper.info(id).unwrap().unwrap().event_nr;
+        let before = events();
+        rig.mapper.message(id, 0, text).unwrap();
+        assert!(events() > before, "{text} is an event");
+        rig.status(array)
+    };
+    assert_eq!(message("check"), "raid1 2 AA 256/256 idle 0 0 -");
+    let mut differs = rig.contents(1);
+    differs[200 * 512] = 1;
+    fs::write(&rig.paths[1], differs).unwrap();
+    assert_eq!(message("check"), "raid1 2 AA 256/256 idle 128 0 -");
+    assert_eq!(message("repair"), "raid1 2 AA 256/256 idle 0 0 -");
+    assert_eq!(message("check"), "raid1 2 AA 256/256 idle 0 0 -");
+    assert_eq!(rig.contents(0), rig.contents(1));
+    let unknown = rig.mapper.message(DeviceId::Number(array), 0, "reshape");
+    assert!(unknown.is_err());
+}
+
+#[test]
 fn a_failing_mirror_image_fails_no_write_and_no_sync() {
     let rig = Rig::new();
     let leg = rig.device("leg", &rig.table("0 64 linear B 0"));

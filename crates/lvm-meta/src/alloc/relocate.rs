@@ -2,7 +2,8 @@
 
 use super::space::{Run, Space};
 use super::{AllocError, AllocRequest};
-use crate::{Area, Extents, Lv, PvId, Refusal, SegmentKind, Vg};
+use crate::detail::Detail;
+use crate::{Area, Extents, Lv, LvRole, PvId, Refusal, SegmentKind, Vg};
 
 /// What is to be moved, and where it may go.
 #[derive(Clone, Copy, Debug)]
@@ -73,14 +74,38 @@ struct Held<'a> {
     area: usize,
     start: u32,
     extents: u32,
-    /// The PVs of the segment's other stripes.
+    /// The PVs of the segment's other stripes, and of the other legs of an array.
     apart: Vec<PvId>,
+    /// The leg of an array that it is of.
+    leg: Option<Leg<'a>>,
+}
+
+/// A leg of an array: the array's name, and which leg.
+type Leg<'a> = (&'a str, usize);
+
+/// Where what belongs to legs was put.
+#[derive(Default)]
+struct Placed<'a>(Vec<(Leg<'a>, PvId)>);
+
+impl<'a> Placed<'a> {
+    /// Has another leg of the array been put on a PV?
+    fn has_other(&self, leg: Option<Leg<'a>>, on: PvId) -> bool {
+        let is_other = |(array, at): Leg<'a>| leg.is_some_and(|leg| leg.0 == array && leg.1 != at);
+        self.0.iter().any(|(other, pv)| *pv == on && is_other(*other))
+    }
+
+    /// The PV that the leg began to be put on.
+    fn of(&self, leg: Leg<'a>) -> Option<PvId> {
+        let mut own = self.0.iter().filter(|(other, _)| *other == leg);
+        own.next().map(|(_, pv)| *pv)
+    }
 }
 
 /// Finds places on other PVs for all that a PV holds; empty when it holds nothing.
 ///
-/// Nothing is taken: hand the pieces to [`Vg::begin_move`].  The stripes of a segment stay on distinct PVs.  They are
-/// placed before linear segments, which may go anywhere.  Missing PVs and those that are not allocatable are never used.
+/// Nothing is taken: hand the pieces to [`Vg::begin_move`].  The stripes of a segment stay on distinct PVs, and so do the
+/// legs of an array; the data of a leg goes with its metadata, as long as there is room.  They are placed before linear
+/// segments, which may go anywhere.  Missing PVs and those that are not allocatable are never used.
 ///
 /// # Errors
 /// [`MoveError`]
@@ -88,9 +113,10 @@ pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveE
     if let Some(refusal) = vg.refusal() {
         return Err(refusal.into());
     }
-    let mut held = held(vg, request.from)?;
-    held.sort_by_key(|held| held.apart.is_empty());
-    let total = held
+    let mut all = held(vg, request.from)?;
+    // What has the fewest places to choose from comes first, all of a leg together.
+    all.sort_by_key(|held| (std::cmp::Reverse(held.apart.len()), held.leg));
+    let total = all
         .iter()
         .fold(0u32, |sum, held| sum.saturating_add(held.extents));
     let mut space = Space::new(vg, &AllocRequest::new(Extents::new(total)));
@@ -101,10 +127,11 @@ pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveE
     let own = vg.pv(request.from).filter(|pv| pv.is_allocatable());
     let free = free.saturating_sub(own.map_or(0, |pv| u64::from(pv.free().get())));
     let mut pieces = Vec::new();
-    for held in &held {
+    let mut placed = Placed::default();
+    for held in &all {
         let mut done = 0;
         while done < held.extents {
-            let run = best_run(&space, request, &held.apart).ok_or_else(|| MoveError::NoSpace {
+            let run = best_run(&space, request, &all, held, &placed).ok_or_else(|| MoveError::NoSpace {
                 lv: held.lv.name().to_owned(),
                 needed: Extents::new(total),
                 free,
@@ -113,6 +140,7 @@ pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveE
             let length = run.length.min(left).min(request.max_piece.get().max(1));
             let Some(to) = space.pv_id(run.pv) else { break };
             space.take(run, length);
+            placed.0.extend(held.leg.map(|leg| (leg, to)));
             pieces.push(MovePiece {
                 lv: held.lv.name().to_owned(),
                 segment_start: held.segment_start,
@@ -150,7 +178,11 @@ fn held(vg: &Vg, from: PvId) -> Result<Vec<Held<'_>>, MoveError> {
                     });
                 }
             };
-            let mut apart = Vec::new();
+            let leg = match vg.role(lv) {
+                LvRole::RaidImage { of, leg } | LvRole::RaidMeta { of, leg } => Some((of, leg)),
+                _ => None,
+            };
+            let mut apart = leg.map(|leg| pvs_of_others(vg, leg)).unwrap_or_default();
             let mut own = None;
             for (at, area) in striped.areas().iter().enumerate() {
                 match area {
@@ -159,6 +191,8 @@ fn held(vg: &Vg, from: PvId) -> Result<Vec<Held<'_>>, MoveError> {
                     Area::Lv { .. } => {}
                 }
             }
+            apart.sort_unstable();
+            apart.dedup();
             if let Some((area, start)) = own {
                 held.push(Held {
                     lv,
@@ -167,6 +201,7 @@ fn held(vg: &Vg, from: PvId) -> Result<Vec<Held<'_>>, MoveError> {
                     start,
                     extents: striped.area_extents(segment.extent_count()).get(),
                     apart,
+                    leg,
                 });
             }
         }
@@ -174,17 +209,57 @@ fn held(vg: &Vg, from: PvId) -> Result<Vec<Held<'_>>, MoveError> {
     Ok(held)
 }
 
-/// The run to use next: the longest one of the PV that is filled first, or the longest of all.
-fn best_run(space: &Space<'_>, request: &MoveRequest, apart: &[PvId]) -> Option<Run> {
-    let id = |run: &Run| space.pv_id(run.pv);
-    let may_be_used = |run: &Run| id(run).is_some_and(|pv| pv != request.from && !apart.contains(&pv));
-    let is_first = |run: &Run| request.first.is_some() && id(run) == request.first;
-    space.runs().filter(may_be_used).reduce(|best, run| {
-        match (is_first(&run), run.length).cmp(&(is_first(&best), best.length)) {
-            std::cmp::Ordering::Greater => run,
-            _ => best,
+/// The PVs of the other legs of an array.
+fn pvs_of_others(vg: &Vg, (array, own): Leg<'_>) -> Vec<PvId> {
+    let Some(Detail::Raid(raid)) = vg.lv(array).and_then(Lv::detail) else {
+        return Vec::new();
+    };
+    let mut pvs = Vec::new();
+    let others = raid.legs.iter().enumerate().filter(|(at, _)| *at != own);
+    for name in others.flat_map(|(_, leg)| leg.meta.iter().chain([&leg.image])) {
+        let segments = vg.lv(name).map_or(&[][..], Lv::segments);
+        for segment in segments {
+            segment.each_pv_run(|pv, _, _| pvs.push(pv));
         }
-    })
+    }
+    pvs
+}
+
+/// The run to use next, the longest of a PV.  A leg goes on where it began, and begins where all of it fits, so that one disk
+/// that fails takes no more with it; then comes the PV that is filled first, then for a leg the one with the most room.
+fn best_run(
+    space: &Space<'_>,
+    request: &MoveRequest,
+    held: &[Held<'_>],
+    at: &Held<'_>,
+    placed: &Placed<'_>,
+) -> Option<Run> {
+    let may_be_used = |pv: &usize| {
+        space
+            .pv_id(*pv)
+            .is_some_and(|id| id != request.from && !at.apart.contains(&id) && !placed.has_other(at.leg, id))
+    };
+    let began = at.leg.and_then(|leg| placed.of(leg));
+    let of_leg = held.iter().filter(|held| at.leg.is_some() && held.leg == at.leg);
+    let whole: u64 = of_leg.map(|held| u64::from(held.extents)).sum();
+    let rank = |pv: usize, run: &Run| {
+        let id = space.pv_id(pv);
+        let room = match at.leg {
+            Some(_) => space.runs_of(pv).map(|run| u64::from(run.length)).sum(),
+            None => 0,
+        };
+        (
+            began.is_some() && id == began,
+            room >= whole,
+            request.first.is_some() && id == request.first,
+            room,
+            run.length,
+        )
+    };
+    let pvs = (0..space.pv_count()).filter(may_be_used);
+    let runs = pvs.filter_map(|pv| space.largest_of(pv).map(|run| (rank(pv, &run), run)));
+    let best = runs.reduce(|best, run| if run.0 > best.0 { run } else { best });
+    best.map(|(_, run)| run)
 }
 
 #[cfg(test)]
@@ -236,6 +311,87 @@ mod tests {
         assert!(pieces[1..].iter().all(|piece| piece.lv == "linear"), "{pieces:?}");
     }
 
+    /// An array of two copies with its legs on these PVs, a run of data and one extent of metadata each.
+    fn copies(vg: &mut Vg, name: &str, legs: [u8; 2], start: u32, each: u32) {
+        let legs = legs.map(|pv| {
+            let plan = |start, extents| vec![SegmentPlan::linear(pv_id(pv), start, Extents::new(extents))];
+            let id = |kind: u8| {
+                LvId::from_uuid_bytes([100 + kind * 64 + pv * 16 + u8::try_from(start).unwrap(); 16])
+            };
+            crate::NewLeg {
+                plan: crate::LegPlan {
+                    meta: plan(start, 1),
+                    image: plan(start + 1, each),
+                },
+                image: id(0),
+                meta: id(1),
+            }
+        });
+        let raid = crate::detail::Raid {
+            layout: crate::detail::RaidLayout::Raid1,
+            legs: Vec::new(),
+            data_copies: None,
+            region_size: Some(Sectors::new(4096)),
+            stripe_size: None,
+            write_behind: None,
+            min_recovery_rate: None,
+            max_recovery_rate: None,
+            data_offset: None,
+        };
+        let id = LvId::from_uuid_bytes([80 + u8::try_from(vg.lv_count()).unwrap(); 16]);
+        let new = NewLv::new(LvName::parse(name).unwrap(), id, Vec::new());
+        vg.add_raid(new, &raid, legs.into()).unwrap();
+    }
+
+    /// The PVs that the pieces of an LV go to.
+    fn to(pieces: &[MovePiece], lv: &str) -> Vec<PvId> {
+        let mut to: Vec<_> = pieces
+            .iter()
+            .filter(|piece| piece.lv == lv)
+            .map(|piece| piece.to.0)
+            .collect();
+        to.dedup();
+        to
+    }
+
+    #[test]
+    fn a_leg_goes_as_a_whole_to_a_pv_without_another_leg() {
+        // The most room is beside the other leg, and the longest run on a PV that has no room for all.
+        let mut vg = vg(&[20, 40, 9, 12]);
+        copies(&mut vg, "array", [0, 1], 0, 9);
+        hole(&mut vg, 3, 5, 1);
+        let pieces = plan_move(&vg, &request(100)).unwrap();
+        assert_eq!(to(&pieces, "array_rmeta_0"), [pv_id(3)], "{pieces:?}");
+        assert_eq!(to(&pieces, "array_rimage_0"), [pv_id(3)], "{pieces:?}");
+        // A PV that is filled first is not, if it has no room for all.
+        let first = |pv| MoveRequest {
+            first: Some(pv_id(pv)),
+            ..request(100)
+        };
+        let all = |pieces: &[MovePiece]| [to(pieces, "array_rmeta_0"), to(pieces, "array_rimage_0")].concat();
+        let pieces = plan_move(&vg, &first(2)).unwrap();
+        assert_eq!(all(&pieces), [pv_id(3); 2], "{pieces:?}");
+        let mut small = super::super::tests::vg(&[20, 40, 9, 12]);
+        copies(&mut small, "array", [0, 1], 0, 8);
+        let pieces = plan_move(&small, &first(2)).unwrap();
+        assert_eq!(all(&pieces), [pv_id(2); 2], "{pieces:?}");
+    }
+
+    #[test]
+    fn legs_of_several_arrays_each_keep_apart_from_their_own() {
+        let mut vg = vg(&[20, 20, 19]);
+        copies(&mut vg, "array", [0, 1], 0, 5);
+        copies(&mut vg, "other", [2, 0], 8, 5);
+        let pieces = plan_move(&vg, &request(3)).unwrap();
+        assert_eq!(to(&pieces, "array_rimage_0"), [pv_id(2)], "{pieces:?}");
+        assert_eq!(to(&pieces, "other_rimage_1"), [pv_id(1)], "{pieces:?}");
+        // Without a third PV there is no place apart.
+        let mut vg = super::super::tests::vg(&[20, 20]);
+        copies(&mut vg, "array", [0, 1], 0, 5);
+        let refused = plan_move(&vg, &request(100)).unwrap_err();
+        assert!(matches!(refused, MoveError::NoSpace { .. }), "{refused}");
+    }
+
     #[test]
     fn what_finds_no_place_is_refused() {
         let mut vg = vg(&[10, 10, 4]);
@@ -263,7 +419,10 @@ mod tests {
             ],
         );
         striped(&mut vg, "b", &[2, 0], 10, 6);
+        copies(&mut vg, "c", [3, 0], 16, 2);
         let sizes: Vec<_> = vg.lvs().map(Lv::extent_count).collect();
+        let used_by_all = |vg: &Vg| (0..4).map(|pv| vg.pv_used(pv_id(pv)).get()).sum::<u32>();
+        let used = used_by_all(&vg);
         let pieces = plan_move(&vg, &request(4)).unwrap();
         assert!(pieces.len() >= 5, "{pieces:?}");
         begin(&mut vg, &pieces).unwrap();
@@ -311,11 +470,7 @@ mod tests {
         assert_eq!(vg.pv_used(pv_id(0)), Extents::ZERO);
         assert_eq!(vg.lvs().map(Lv::extent_count).collect::<Vec<_>>(), sizes);
         assert!(vg.lvs().all(|lv| !lv.is_locked()));
-        let used: u32 = (0..4).map(|pv| vg.pv_used(pv_id(pv)).get()).sum();
-        assert_eq!(
-            u64::from(used),
-            sizes.iter().map(|size| u64::from(size.get())).sum::<u64>()
-        );
+        assert_eq!(used_by_all(&vg), used);
     }
 
     #[test]

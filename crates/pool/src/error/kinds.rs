@@ -40,7 +40,9 @@ impl Error {
             Self::HasSnapshots { .. } => "HasSnapshots",
             Self::NoSnapshotTarget => "NoSnapshotTarget",
             Self::NoRaidTarget => "NoRaidTarget",
-            Self::NotInSync { .. } => "NotInSync",
+            Self::NotArray { .. } => "NotArray",
+            Self::ArrayState { .. } => "ArrayState",
+            Self::ScrubFailed { .. } => "ScrubFailed",
             Self::NothingToRepair(_) => "NothingToRepair",
             Self::ArrayLost(_) => "ArrayLost",
             Self::SnapshotLost(_) => "SnapshotLost",
@@ -83,6 +85,7 @@ impl Error {
             | Self::NoSnapshotTarget
             | Self::NoMirrorTarget
             | Self::NoRaidTarget
+            | Self::NotArray { .. }
             | Self::NotThin { .. } => libc::ENOTSUP,
             _ => match self.class() {
                 Class::NotFound => libc::ENOENT,
@@ -123,7 +126,7 @@ impl Error {
                 _ => Class::InvalidArgument,
             },
             Self::NoSpace { .. } | Self::MetadataFull { .. } | Self::ThinPoolFull { .. } => Class::NoSpace,
-            Self::Busy { .. } | Self::ActiveLvs { .. } | Self::NotInSync { .. } => Class::Busy,
+            Self::Busy { .. } | Self::ActiveLvs { .. } => Class::Busy,
             Self::ForeignLvs { .. }
             | Self::Refused { .. }
             | Self::MissingDisk { .. }
@@ -138,11 +141,13 @@ impl Error {
             | Self::NoSnapshotTarget
             | Self::NoRaidTarget
             | Self::NothingToRepair(_)
+            | Self::NotArray { .. }
+            | Self::ArrayState { .. }
             | Self::SnapshotLost(_)
             | Self::NotActive(_) => Class::Precondition,
             Self::Unsupported(_) => Class::Unsupported,
             Self::Unreadable { .. } | Self::BadBackup { .. } | Self::ArrayLost(_) => Class::Corrupt,
-            Self::Unsound { .. } | Self::MoveFailed { .. } => Class::Internal,
+            Self::Unsound { .. } | Self::MoveFailed { .. } | Self::ScrubFailed { .. } => Class::Internal,
             Self::Meta(error) => meta_kind(error).1,
             Self::Dm(error) => dm_kind(error).1,
             Self::Host(error) => host_kind(error).1,
@@ -151,30 +156,6 @@ impl Error {
                 Class::Permission
             }
             Self::Io { .. } => Class::Internal,
-        }
-    }
-}
-
-impl Refusal {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Foreign { .. } => "Foreign",
-            Self::Metadata { kind, .. } => kind,
-            Self::Ambiguous(_) => "DuplicatePv",
-            Self::NotActivated(_) => "NotActivated",
-            Self::ReadOnlyHost => "ReadOnly",
-        }
-    }
-}
-
-impl DiskProblem {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Missing => "DiskNotFound",
-            Self::InVg(_) | Self::InUse(_) => "DiskInUse",
-            Self::TooSmall { .. } => "DiskTooSmall",
-            Self::Used(_) | Self::Lost(_) | Self::Last => "DiskNotEmpty",
-            Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",
         }
     }
 }

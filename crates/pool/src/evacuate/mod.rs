@@ -18,7 +18,7 @@ pub(crate) mod plan;
 pub(crate) mod steps;
 
 use lvm_dm::{DeviceId, DeviceNumber, Mirror, MirrorLog, MirrorStatus, Table, Target, TargetLine};
-use lvm_meta::{Extents, Lv, LvStatus, Moving, PvId, SegmentKind, Vg};
+use lvm_meta::{Area, Extents, Lv, LvStatus, Moving, PvId, SegmentKind, Vg};
 
 use crate::Error;
 use crate::layer::Layer;
@@ -35,6 +35,18 @@ const TARGET: &str = "mirror";
 /// Is it the hidden LV of a move of ours?
 pub(crate) fn is_hidden(lv: &Lv) -> bool {
     lv.status().contains(LvStatus::PVMOVE) && lv.tags().any(|tag| tag == OWNER)
+}
+
+/// Does an LV lie on nothing but disks, and hidden LVs of moves of ours?
+pub(crate) fn is_on_disks_or_ours(vg: &Vg, lv: &Lv) -> bool {
+    let is_fine = |area: &Area| match area {
+        Area::Pv { .. } => true,
+        Area::Lv { name, .. } => vg.lv(name).is_some_and(is_hidden),
+    };
+    lv.segments().iter().all(|segment| match segment.kind() {
+        SegmentKind::Striped(striped) => striped.areas().iter().all(is_fine),
+        _ => false,
+    })
 }
 
 /// The device of a hidden LV.  Its uuid has no word behind the ids: LVM gave it one (`real`) only after 2.03.31.

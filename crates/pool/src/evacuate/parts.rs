@@ -1,4 +1,6 @@
-//! The devices of the LVs that are moved: those that map segments, below snapshots and thin pools, too.
+//! The devices of the LVs that are moved: those that map segments, below snapshots, thin pools and arrays, too.
+//!
+//! An array goes on while its images and their metadata are moved below it: to the kernel their devices stay the same.
 
 use lvm_dm::{DeviceId, DeviceNumber, DmUuid, SuspendFlags, UdevFlags};
 use lvm_meta::{Lv, LvRole};
@@ -7,6 +9,7 @@ use crate::apply::Step;
 use crate::cow::Group;
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
+use crate::raid::Array;
 use crate::system::Inner;
 use crate::table_on::TableOver;
 use crate::thin::PoolLv;
@@ -55,6 +58,12 @@ impl Part {
             LvRole::PoolData { of } if thin_pool(of) => Ok(Some(hidden(&Layer::of(vg, lv, "", "tdata")?))),
             LvRole::PoolMetadata { of } if thin_pool(of) => {
                 Ok(Some(hidden(&Layer::of(vg, lv, "", "tmeta")?)))
+            }
+            LvRole::RaidImage { of, .. } | LvRole::RaidMeta { of, .. } => {
+                let array = vg.lv(of).and_then(|lv| Array::of(vg, lv));
+                let array = array.ok_or_else(|| Error::Unsupported(format!("moving {:?}", lv.name())))?;
+                array.check()?;
+                Ok(Some(hidden(&array.layer(lv)?)))
             }
             LvRole::PoolSpare => Ok(None),
             role => Err(Error::Unsupported(format!(

@@ -25,7 +25,7 @@ pub(crate) mod plan;
 mod steps;
 pub(crate) mod swap;
 
-use lvm_dm::{RaidStatus, UdevFlags};
+use lvm_dm::UdevFlags;
 use lvm_meta::detail::{Detail, Raid, RaidLayout};
 use lvm_meta::{Area, Lv, LvRole, PvId, SegmentKind, Vg};
 
@@ -34,7 +34,7 @@ use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::thin::PoolLv;
-use crate::{Error, activate};
+use crate::{Error, activate, evacuate};
 
 pub(crate) use steps::{Degraded, First};
 
@@ -106,9 +106,9 @@ impl<'a> Array<'a> {
         self.legs.iter().flat_map(Leg::parts)
     }
 
-    /// The PVs of its images.
+    /// The PVs of its images and their metadata.
     pub(crate) fn pvs(&self) -> impl Iterator<Item = PvId> {
-        self.legs.iter().flat_map(|leg| areas(leg.image)).flatten()
+        self.parts().flat_map(|part| areas(self.vg, part)).flatten()
     }
 
     /// The word for the part of a thin pool that the array is.
@@ -144,8 +144,8 @@ impl<'a> Array<'a> {
             return refuse("on which others stand");
         }
         for part in self.parts() {
-            let mut areas = areas(part);
-            if areas.any(|pv| pv.is_none()) {
+            let mut areas = areas(self.vg, part);
+            if areas.any(|pv| pv.is_none()) || !evacuate::is_on_disks_or_ours(self.vg, part) {
                 return refuse("whose images do not lie on disks alone");
             }
             if self.vg.users_of(part.name()).count() != 1 || part.is_visible() {
@@ -160,7 +160,7 @@ impl<'a> Array<'a> {
         let is_there = |pv: Option<PvId>| pv.is_some_and(|pv| open.device(pv).is_some());
         self.legs
             .iter()
-            .map(|leg| leg.parts().all(|part| areas(part).all(is_there)))
+            .map(|leg| leg.parts().all(|part| areas(self.vg, part).all(is_there)))
             .collect()
     }
 
@@ -195,12 +195,11 @@ impl<'a> Array<'a> {
         parts.all(answers)
     }
 
-    /// The error of a change that images stand in the way of which are being filled.
-    pub(crate) fn not_in_sync(&self, status: &RaidStatus) -> Error {
-        Error::NotInSync {
+    /// The error of a change that has to wait until images are filled.
+    pub(crate) fn is_syncing(&self) -> Error {
+        Error::ArrayState {
             replica: self.lv.name().into(),
-            done: status.in_sync(),
-            all: status.all,
+            state: "syncing".into(),
         }
     }
 
@@ -226,19 +225,25 @@ impl<'a> Array<'a> {
     }
 }
 
-/// The PV of each area of an LV; `None` for an area, or a segment, on anything else.
-pub(crate) fn areas(lv: &Lv) -> impl Iterator<Item = Option<PvId>> + '_ {
-    lv.segments().iter().flat_map(|segment| match segment.kind() {
-        SegmentKind::Striped(striped) => striped
-            .areas()
-            .iter()
-            .map(|area| match area {
-                Area::Pv { pv, .. } => Some(*pv),
-                _ => None,
-            })
-            .collect(),
-        _ => vec![None],
-    })
+/// The PV of each area of an LV, for one that is being moved those of all that is moved with it; `None` for an area, or a
+/// segment, on anything else.
+pub(crate) fn areas<'a>(vg: &'a Vg, lv: &'a Lv) -> impl Iterator<Item = Option<PvId>> + 'a {
+    let of_area = |area: &Area| match area {
+        Area::Pv { pv, .. } => vec![Some(*pv)],
+        Area::Lv { name, .. } => match vg.lv(name).and_then(Lv::moving) {
+            Some(pieces) => pieces
+                .iter()
+                .flat_map(|piece| [Some(piece.from.0), Some(piece.to.0)])
+                .collect(),
+            None => vec![None],
+        },
+    };
+    lv.segments()
+        .iter()
+        .flat_map(move |segment| match segment.kind() {
+            SegmentKind::Striped(striped) => striped.areas().iter().flat_map(of_area).collect(),
+            _ => vec![None],
+        })
 }
 
 /// Refuses a kernel without arrays, and a mapper without those of a level.

@@ -98,7 +98,7 @@ impl Array<'_> {
         if degraded == Degraded::Allow && self.survives(&present) {
             return Ok(present);
         }
-        let mut pvs = leg.parts().flat_map(super::areas).flatten();
+        let mut pvs = leg.parts().flat_map(|part| super::areas(self.vg, part)).flatten();
         let pv = pvs.find(|pv| open.device(*pv).is_none());
         Err(Error::MissingDisk {
             replica: self.lv.name().into(),

@@ -13,7 +13,8 @@ use crate::error::DiskProblem;
 use crate::info::PoolInfo;
 use crate::open_vg::OpenVg;
 use crate::raid::mend::mend_all;
-use crate::raid::{Array, areas};
+use crate::raid::{Array, Degraded, areas};
+use crate::thin::{PoolLv, stack};
 use crate::{Error, replica};
 
 /// Between two looks at what is filled.
@@ -38,11 +39,8 @@ impl StoragePool {
         let inner = &*self.inner;
         let arrays = self.check_lost(path, pv)?;
         for name in &arrays {
-            let uuid = self.fresh()?.vg.lv(name).and_then(replica::replica_of);
-            if let Some(uuid) = uuid {
-                // The kernel fills its images.
-                self.activate_replica_degraded(uuid)?;
-            }
+            // The kernel fills its images.
+            self.activate_array(name)?;
             let _lock = inner.lock_vg(self.name())?;
             let mut open = self.repairable()?;
             mend_all(inner, &mut open)?;
@@ -74,6 +72,24 @@ impl StoragePool {
         self.info()
     }
 
+    /// Maps an array without the images on missing disks, if it is not mapped.
+    fn activate_array(&self, name: &str) -> Result<(), Error> {
+        let replica = self.fresh()?.vg.lv(name).and_then(replica::replica_of);
+        if let Some(uuid) = replica {
+            return self.activate_replica_degraded(uuid).map(drop);
+        }
+        let _lock = self.inner.lock_vg(self.name())?;
+        let open = self.repairable()?;
+        let role = open.vg.lv(name).map(|lv| open.vg.role(lv));
+        let (Some(LvRole::PoolData { of }) | Some(LvRole::PoolMetadata { of })) = role else {
+            return Ok(());
+        };
+        match PoolLv::named(&open.vg, of) {
+            Some(pool) => stack::ensure_active(&self.inner, &open, &pool, Degraded::Allow).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Replaces the images on a PV that is there by ones on another, where they failed: nothing can be copied from them.
     pub(super) fn repair_arrays_on(&self, from: PvId, to: PvId) -> Result<(), Error> {
         let inner = &*self.inner;
@@ -85,7 +101,9 @@ impl StoragePool {
             legs.any(|(at, leg)| {
                 let health = status.as_ref().and_then(|status| status.images.get(at));
                 health == Some(&RaidHealth::Dead)
-                    && leg.parts().any(|part| areas(part).any(|pv| pv == Some(from)))
+                    && leg
+                        .parts()
+                        .any(|part| areas(&open.vg, part).any(|pv| pv == Some(from)))
             })
         };
         let failed = Array::all(&open.vg).filter(has_failed);
@@ -102,7 +120,11 @@ impl StoragePool {
         let open = self.fresh()?;
         self.check_ours(&open)?;
         let (mut arrays, mut lost) = (Vec::new(), Vec::new());
-        for lv in open.vg.lvs().filter(|lv| areas(lv).any(|area| area == Some(pv))) {
+        for lv in open
+            .vg
+            .lvs()
+            .filter(|lv| areas(&open.vg, lv).any(|area| area == Some(pv)))
+        {
             match open.vg.role(lv) {
                 LvRole::RaidImage { of, .. } | LvRole::RaidMeta { of, .. } => arrays.push(of.to_string()),
                 _ => lost.push(lv.name().to_string()),

@@ -1,5 +1,6 @@
 //! The handle of a pool: a VG held open, its replicas, and what can be done to them.
 
+mod array_monitor;
 mod convert;
 mod cow_snapshots;
 mod create_replica;
@@ -11,6 +12,7 @@ mod raid_replicas;
 mod repair;
 mod replicas;
 mod resize_replica;
+mod scrub_replica;
 mod snapshots;
 mod thin_monitor;
 mod thin_pool;
@@ -30,9 +32,11 @@ use crate::tags::{self, LvTags};
 use crate::thin::usage::{self, Usage};
 use crate::{Error, identity, snapshot, thin};
 
+pub use array_monitor::ArrayMonitor;
 pub use evacuate::MoveProgress;
 pub use replicas::ReplicaDevice;
 pub(crate) use resize_replica::no_space;
+pub use scrub_replica::{ScrubProgress, ScrubbedReplica};
 pub use snapshots::TakenSnapshot;
 pub use thin_monitor::{OtherMonitor, ThinAction, ThinMonitor};
 pub(crate) use thin_pool::check_thin_pool_fits;

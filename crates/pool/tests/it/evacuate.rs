@@ -3,7 +3,7 @@
 use lvm_dm::testing::Fault;
 use lvm_dm::{DeviceId, DeviceMapper};
 use lvm_meta::Sectors;
-use lvm_pool::{CreateReplica, CreateThinPool, Error, Layout, Shrink, StoragePool};
+use lvm_pool::{CreateReplica, CreateThinPool, Error, Layout, Shrink, State, StoragePool};
 
 use crate::lab::{Cut, Lab, POOL, UNIT, request as pool_request, uuid};
 
@@ -11,7 +11,8 @@ const LINEAR: u128 = 1;
 const STRIPED: u128 = 2;
 const INACTIVE: u128 = 3;
 const THIN: u128 = 4;
-const ALL: [u128; 4] = [LINEAR, STRIPED, INACTIVE, THIN];
+const ARRAY: u128 = 5;
+const ALL: [u128; 5] = [LINEAR, STRIPED, INACTIVE, THIN, ARRAY];
 /// Disks of the pool, and one that it does not have.
 const DISKS: usize = 3;
 
@@ -38,6 +39,9 @@ fn scene() -> Lab {
         .unwrap();
     pool.create_replica(&CreateReplica::new(uuid(INACTIVE), 8 * UNIT))
         .unwrap();
+    let mut array = CreateReplica::new(uuid(ARRAY), 8 * UNIT);
+    array.layout = "raid1:2".parse().unwrap();
+    pool.create_replica(&array).unwrap();
     pool.create_thin_pool(&CreateThinPool::new(24 * UNIT)).unwrap();
     pool.create_replica(&thin(THIN, 24)).unwrap();
     for n in ALL {
@@ -71,6 +75,11 @@ fn check_content(pool: &StoragePool, context: &str) {
         assert!(read == content(n), "{context}: replica {n} changed");
     }
     pool.deactivate_replica(uuid(INACTIVE)).unwrap();
+    let array = pool.replica(uuid(ARRAY)).unwrap();
+    assert_eq!(array.state, State::Online, "{context}: {array:?}");
+    // Its two images hold the same.
+    let scrubbed = pool.scrub_replica(uuid(ARRAY), false, &mut |_| {}).unwrap();
+    assert_eq!(scrubbed.mismatches, 0, "{context}");
 }
 
 /// Nothing is stopped, staged or without a table.
@@ -143,6 +152,28 @@ fn a_disk_is_replaced_by_one_that_gets_all_of_it() {
     // Nothing went to the disk that was free before.
     pool.remove_disk(&lab.images[2]).unwrap();
     check_moved(&lab, 0, "replaced");
+}
+
+#[test]
+fn images_of_an_array_never_come_to_lie_on_one_disk() {
+    let lab = Lab::sized(DISKS, 128 * UNIT);
+    let system = lab.system();
+    let pool = system.create_pool(&pool_request(POOL, &lab.images[..2])).unwrap();
+    let mut array = CreateReplica::new(uuid(ARRAY), 8 * UNIT);
+    array.layout = "raid1:2".parse().unwrap();
+    pool.create_replica(&array).unwrap();
+    let before = lab.bytes();
+    // There is room on the other disk, beside the other image.
+    let refused = pool.remove_disk(&lab.images[0]).unwrap_err();
+    assert_eq!(refused.kind(), "NoSpace", "{refused}");
+    assert!(lab.bytes() == before);
+    pool.add_disks(&lab.images[2..], false).unwrap();
+    pool.create_replica(&CreateReplica::new(uuid(LINEAR), 40 * UNIT))
+        .unwrap();
+    pool.remove_disk(&lab.images[0]).unwrap();
+    std::fs::rename(&lab.images[2], lab.images[2].with_extension("away")).unwrap();
+    let state = lab.pool().replica(uuid(ARRAY)).unwrap().state;
+    assert_eq!(state, State::Degraded);
 }
 
 #[test]
@@ -279,6 +310,9 @@ fn what_is_moved_is_locked_and_other_disks_wait_meanwhile() {
             .map(drop),
         pool.destroy_replica(uuid(LINEAR)),
         pool.destroy_replica(uuid(STRIPED)),
+        pool.resize_replica(uuid(ARRAY), 12 * UNIT, Shrink::Refuse)
+            .map(drop),
+        pool.destroy_replica(uuid(ARRAY)),
     ];
     for result in refused {
         assert_eq!(result.unwrap_err().kind(), "Busy");
