@@ -7,12 +7,13 @@ A=$(uuid 0xa) B=$(uuid 0xb)
 slow() { echo 1000 >/proc/sys/dev/raid/speed_limit_max; }
 fast() { echo 200000 >/proc/sys/dev/raid/speed_limit_max; }
 in_sync() { # UUID
-    local i
+    local i at
     for i in {1..300}; do
-        case $(dmsetup status "$(dmname p "$1")") in *[Da-]*" "*/*" "*) ;; *" idle "*) return ;; esac
+        read -r -a at < <(dmsetup status "$(dmname p "$1")")
+        case ${at[5]} in *[!A]*) ;; *) [ "${at[7]}" != idle ] || return 0 ;; esac
         sleep 0.2
     done
-    no "in sync" "$1: $(dmsetup status "$(dmname p "$1")")"
+    no "in sync" "$1: ${at[*]}"
 }
 write() { python3 /opt/vm/stamp.py sync "/dev/p/$1" 1024 "$W/seq-$1" "$2"; }
 # The number of the last write is kept on a disk of its own.

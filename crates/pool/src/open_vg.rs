@@ -171,6 +171,32 @@ impl OpenVg {
         self.refresh(inner)
     }
 
+    /// The PVs that were missing at the last change and are back.
+    pub(crate) fn returned(&self) -> Vec<PvId> {
+        let is_back = |pv: &&lvm_meta::Pv| pv.is_missing() && self.device(pv.id()).is_some();
+        let pvs = self.vg.pvs().iter().filter(is_back);
+        pvs.map(lvm_meta::Pv::id).collect()
+    }
+
+    /// Takes the mark off PVs that were missing at the last change and are back, as `vgextend --restoremissing` does.  The
+    /// caller holds the VG's lock.
+    ///
+    /// Nothing was written meanwhile to what lies on them alone, and what is old in images of arrays the kernel knows.
+    ///
+    /// # Errors
+    /// As [`OpenVg::change`].
+    pub(crate) fn take_back(&mut self, inner: &Inner) -> Result<(), Error> {
+        let back = self.returned();
+        if back.is_empty() {
+            return Ok(());
+        }
+        self.change(inner, "take back disks that were missing", |change| {
+            change.edit().mark_missing(&back, false);
+            change.step(Step::Commit);
+            Ok(())
+        })
+    }
+
     /// Brings the parsed VG up to date with the disks.
     ///
     /// # Errors

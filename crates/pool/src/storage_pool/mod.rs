@@ -172,10 +172,11 @@ impl StoragePool {
     ) -> Result<ReplicaInfo, Error> {
         let lock = self.inner.lock_vg(&self.name)?;
         let mut open = self.fresh()?;
+        self.check_ours(&open)?;
         if needs_all_disks {
+            open.take_back(&self.inner)?;
             open.check_writable(&self.inner)?;
         }
-        self.check_ours(&open)?;
         let is_active = open.change(&self.inner, description, plan)?;
         drop(lock);
         let Some(is_active) = is_active else {
@@ -192,7 +193,9 @@ impl StoragePool {
     /// [`Error::Refused`]; [`Error::PoolNotFound`] when somebody exported or renamed it.
     fn changeable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
         let mut open = self.fresh()?;
-        self.check_changeable(&open)?;
+        self.check_ours(&open)?;
+        open.take_back(&self.inner)?;
+        open.check_writable(&self.inner)?;
         open.mend_cut(&self.inner)?;
         Ok(open)
     }
@@ -201,6 +204,7 @@ impl StoragePool {
     fn repairable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
         let mut open = self.fresh()?;
         self.check_ours(&open)?;
+        open.take_back(&self.inner)?;
         if open.check_writable(&self.inner).is_ok() {
             open.mend_cut(&self.inner)?;
         }
