@@ -1,9 +1,26 @@
-//! What the kernel notes on disk of an image of an array.
+//! What the kernel keeps at the start of the metadata of an array's image.
+//!
+//! | byte | size | field             | value                                        |
+//! | ---: | ---: | ----------------- | -------------------------------------------- |
+//! |    0 |    4 | `magic`           | `DmRd` from the lowest byte up               |
+//! |    4 |    4 | `compat_features` |                                              |
+//! |    8 |    4 | `num_devices`     | images of the array                          |
+//! |   12 |    4 | `array_position`  | which of them this one is                    |
+//! |   16 |    8 | `events`          | counts what the array noted                  |
+//! |   24 |    8 | `failed_devices`  | a bit for each of the first 64 images        |
+//! |   32 |    8 | `disk_recovery_offset` | sectors of the image that are filled; all bits when all are |
+//!
+//! All integers are little-endian.  Reference: Linux `drivers/md/dm-raid.c`.
 
-/// What begins the metadata of an image: `struct dm_raid_superblock` of the kernel's `drivers/md/dm-raid.c`.
+/// The superblock of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RaidSuperblock {
-    /// Goes up with each change of the array's state: what is lower than another image's was not there then.
+    /// How many images the array has.
+    pub images: u32,
+    /// Which of them this one is.
+    pub position: u32,
+    /// Goes up with each change of the array's state: an image that has less than another was not there then.
     pub events: u64,
     /// A bit for each of the first 64 images that failed.
     pub failed: u64,
@@ -12,23 +29,21 @@ pub struct RaidSuperblock {
 }
 
 impl RaidSuperblock {
-    /// Bytes that are read for it: the kernel writes a block.
-    pub const SIZE: usize = 4096;
+    const MAGIC: u32 = u32::from_le_bytes(*b"DmRd");
 
-    const MAGIC: u32 = 0x6452_6d44;
-
-    /// Reads the beginning of an image's metadata; `None` for what the kernel never wrote.
+    /// Reads the beginning of an image's metadata; `None` if the kernel noted nothing there.  Never panics.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let magic = bytes.first_chunk().copied().map(u32::from_le_bytes)?;
-        let word = |at: usize| {
-            let bytes = bytes.get(at..)?.first_chunk().copied()?;
-            Some(u64::from_le_bytes(bytes))
-        };
-        (magic == Self::MAGIC).then_some(())?;
+        let word = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+        let long = |at: usize| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+        if word(0)? != Self::MAGIC {
+            return None;
+        }
         Some(Self {
-            events: word(16)?,
-            failed: word(24)?,
-            is_recovered: word(32)? == u64::MAX,
+            images: word(8)?,
+            position: word(12)?,
+            events: long(16)?,
+            failed: long(24)?,
+            is_recovered: long(32)? == u64::MAX,
         })
     }
 }
@@ -38,13 +53,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_tells_events_failures_and_whether_it_is_recovered() {
-        let mut bytes = [0; 64];
+    fn metadata_tell_the_place_of_their_image_and_what_it_holds_once_the_kernel_noted_it() {
+        let mut bytes = [0; 512];
         assert_eq!(RaidSuperblock::parse(&bytes), None);
         bytes[..4].copy_from_slice(b"DmRd");
-        bytes[16] = 7;
-        bytes[24] = 2;
+        bytes[8..16].copy_from_slice(&[3, 0, 0, 0, 1, 0, 0, 0]);
+        (bytes[16], bytes[24]) = (7, 2);
         let found = |is_recovered| RaidSuperblock {
+            images: 3,
+            position: 1,
             events: 7,
             failed: 2,
             is_recovered,

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use lvm_meta::NameError;
 
-use self::kinds::{dm_kind, host_kind, meta_kind};
 use crate::host;
 
 /// Why an operation on a pool or a replica failed.
@@ -290,6 +289,22 @@ pub enum Error {
     /// The host layer failed: locks, devices, configuration.
     #[error(transparent)]
     Host(host::Error),
+    /// Images of the array are being filled, and what was asked for needs them whole; or more of them.
+    #[error("replica {replica:?} has {done} of {all} sectors in sync; try again when it is")]
+    NotInSync {
+        /// The replica.
+        replica: String,
+        /// Sectors of each image that are in sync.
+        done: u64,
+        /// Sectors of each image.
+        all: u64,
+    },
+    /// No image of the array has failed.
+    #[error("nothing of replica {0:?} is to be repaired")]
+    NothingToRepair(String),
+    /// More images of the array failed than it can lose.
+    #[error("replica {0:?} lost more images than it can")]
+    ArrayLost(String),
     /// The change is in the metadata, but a disk or the kernel did not follow.
     #[error("committed, but not all of it was carried out; open the pool again to finish")]
     AfterCommit(#[source] Box<Error>),
@@ -369,6 +384,9 @@ pub enum DiskProblem {
     /// Extents of it are allocated.
     #[error("still holds {0} used extents")]
     Used(u32),
+    /// It is missing, and held what no other disk does: these LVs.
+    #[error("is missing, and held data of its own: {}", .0.join(", "))]
+    Lost(Vec<String>),
     /// A VG needs one PV.
     #[error("is the last disk of the pool")]
     Last,
@@ -404,150 +422,6 @@ pub enum Class {
 }
 
 impl Error {
-    /// The stable name of the kind of error.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::PoolNotFound(_) => "PoolNotFound",
-            Self::ReplicaNotFound(_) => "ReplicaNotFound",
-            Self::AmbiguousName { .. } => "AmbiguousName",
-            Self::Exists { .. } => "AlreadyExists",
-            Self::DisksMismatch { .. } => "DisksMismatch",
-            Self::UuidMismatch { .. } => "UuidMismatch",
-            Self::InvalidArgument { .. } => "InvalidArgument",
-            Self::Name(_) => "InvalidName",
-            Self::NoSpace { .. } => "NoSpace",
-            Self::MetadataFull { .. } => "MetadataFull",
-            Self::ShrinkRefused { .. } => "ShrinkRefused",
-            Self::Busy { .. } => "Busy",
-            Self::ForeignLvs { .. } => "ForeignLvs",
-            Self::Refused { why, .. } => why.kind(),
-            Self::Disk { why, .. } => why.kind(),
-            Self::MissingDisk { .. } => "MissingPv",
-            Self::BadBackup { .. } => "BadBackup",
-            Self::ActiveLvs { .. } => "ActiveLvs",
-            Self::NeedsForce { .. } => "NeedsForce",
-            Self::NoMirrorTarget => "NoMirrorTarget",
-            Self::MoveUnderWay { .. } => "MoveUnderWay",
-            Self::MoveFailed { .. } => "MoveFailed",
-            Self::NotActive(_) => "NotActive",
-            Self::SnapshotNotFound(_) => "SnapshotNotFound",
-            Self::NoThinPool { .. } => "NoThinPool",
-            Self::NoThinTarget => "NoThinTarget",
-            Self::ThinPoolState { .. } => "ThinPoolState",
-            Self::ThinPoolMismatch { .. } => "ThinPoolMismatch",
-            Self::ThinPoolFull { .. } => "NoSpace",
-            Self::NotThin { .. } => "NotThin",
-            Self::HasSnapshots { .. } => "HasSnapshots",
-            Self::NoSnapshotTarget => "NoSnapshotTarget",
-            Self::NoRaidTarget => "NoRaidTarget",
-            Self::SnapshotLost(_) => "SnapshotLost",
-            Self::Unsound { .. } => "Unsound",
-            Self::Unsupported(_) => "Unsupported",
-            Self::Unreadable { .. } => "Corrupt",
-            Self::Meta(error) => meta_kind(error).0,
-            Self::Dm(error) => dm_kind(error).0,
-            Self::Host(error) => host_kind(error).0,
-            Self::AfterCommit(inner) => inner.kind(),
-            Self::Io { .. } => "Io",
-        }
-    }
-
-    /// The stable positive errno, for callers that pass errors as one.
-    pub fn errno(&self) -> i32 {
-        match self {
-            Self::Io { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
-            Self::Meta(error) => meta_kind(error).2,
-            Self::Dm(error) => dm_kind(error).2,
-            Self::Host(error) => host_kind(error).2,
-            Self::Disk {
-                why: DiskProblem::Missing,
-                ..
-            } => libc::ENODEV,
-            Self::Refused {
-                why: Refusal::Foreign { .. },
-                ..
-            } => libc::EPERM,
-            Self::Refused {
-                why: Refusal::Metadata { kind: "ReadOnly", .. } | Refusal::ReadOnlyHost,
-                ..
-            } => libc::EROFS,
-            Self::AfterCommit(inner) => inner.errno(),
-            // io-engine's errno for what a pool of another kind could do.
-            Self::NoThinPool { .. }
-            | Self::NoThinTarget
-            | Self::NoSnapshotTarget
-            | Self::NoMirrorTarget
-            | Self::NoRaidTarget
-            | Self::NotThin { .. } => libc::ENOTSUP,
-            _ => match self.class() {
-                Class::NotFound => libc::ENOENT,
-                Class::AlreadyExists => libc::EEXIST,
-                Class::InvalidArgument => libc::EINVAL,
-                Class::NoSpace => libc::ENOSPC,
-                Class::Precondition | Class::Busy => libc::EBUSY,
-                Class::Permission => libc::EACCES,
-                Class::Corrupt => libc::EILSEQ,
-                Class::Unsupported => libc::ENOTSUP,
-                Class::Internal => libc::EIO,
-            },
-        }
-    }
-
-    /// What a caller can do about it.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::PoolNotFound(_) | Self::ReplicaNotFound(_) | Self::SnapshotNotFound(_) => Class::NotFound,
-            Self::Exists { .. } => Class::AlreadyExists,
-            Self::AmbiguousName { .. }
-            | Self::DisksMismatch { .. }
-            | Self::UuidMismatch { .. }
-            | Self::InvalidArgument { .. }
-            | Self::Name(_)
-            | Self::ShrinkRefused { .. }
-            | Self::NeedsForce { .. } => Class::InvalidArgument,
-            Self::Disk {
-                why: DiskProblem::Missing,
-                ..
-            } => Class::NotFound,
-            Self::Disk { why, .. } => match why {
-                DiskProblem::InVg(_) | DiskProblem::InUse(_) | DiskProblem::Used(_) | DiskProblem::Last => {
-                    Class::Precondition
-                }
-                _ => Class::InvalidArgument,
-            },
-            Self::NoSpace { .. } | Self::MetadataFull { .. } | Self::ThinPoolFull { .. } => Class::NoSpace,
-            Self::Busy { .. } | Self::ActiveLvs { .. } => Class::Busy,
-            Self::ForeignLvs { .. }
-            | Self::Refused { .. }
-            | Self::MissingDisk { .. }
-            | Self::NoThinPool { .. }
-            | Self::NoThinTarget
-            | Self::NoMirrorTarget
-            | Self::MoveUnderWay { .. }
-            | Self::ThinPoolState { .. }
-            | Self::ThinPoolMismatch { .. }
-            | Self::NotThin { .. }
-            | Self::HasSnapshots { .. }
-            | Self::NoSnapshotTarget
-            | Self::NoRaidTarget
-            | Self::SnapshotLost(_)
-            | Self::NotActive(_) => Class::Precondition,
-            Self::Unsupported(_) => Class::Unsupported,
-            Self::Unreadable { .. } | Self::BadBackup { .. } => Class::Corrupt,
-            Self::Unsound { .. } | Self::MoveFailed { .. } => Class::Internal,
-            Self::Meta(error) => meta_kind(error).1,
-            Self::Dm(error) => dm_kind(error).1,
-            Self::Host(error) => host_kind(error).1,
-            Self::AfterCommit(_) => Class::Internal,
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-                Class::Permission
-            }
-            Self::Io { .. } => Class::Internal,
-        }
-    }
-}
-
-impl Error {
     /// The errno's name, such as `ENOSPC`.
     pub fn errno_name(&self) -> String {
         let name = format!("{:?}", nix::errno::Errno::from_raw(self.errno()));
@@ -561,16 +435,6 @@ impl Error {
 }
 
 impl Refusal {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Foreign { .. } => "Foreign",
-            Self::Metadata { kind, .. } => kind,
-            Self::Ambiguous(_) => "DuplicatePv",
-            Self::NotActivated(_) => "NotActivated",
-            Self::ReadOnlyHost => "ReadOnly",
-        }
-    }
-
     /// The refusal of the metadata itself.
     pub(crate) fn of_metadata(refusal: &lvm_meta::Refusal) -> Self {
         use lvm_meta::Refusal as R;
@@ -584,18 +448,6 @@ impl Refusal {
         Self::Metadata {
             kind,
             text: refusal.to_string(),
-        }
-    }
-}
-
-impl DiskProblem {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Missing => "DiskNotFound",
-            Self::InVg(_) | Self::InUse(_) => "DiskInUse",
-            Self::TooSmall { .. } => "DiskTooSmall",
-            Self::Used(_) | Self::Last => "DiskNotEmpty",
-            Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",
         }
     }
 }

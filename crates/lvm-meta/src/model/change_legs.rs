@@ -20,11 +20,8 @@ pub enum LegSlot {
 }
 
 impl Vg {
-    /// Lets `change` do what is allowed though PVs are missing: giving up what they hold.
-    ///
-    /// # Errors
-    /// `change`'s own.
-    pub fn repairing<R>(&mut self, change: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
+    /// Lets `change` do what is allowed though PVs are missing, such as giving up what they hold; it does not see which are.
+    pub fn repairing<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
         let is_missing = |pv: &super::Pv| pv.is_missing().then_some(pv.id());
         let missing: Vec<PvId> = self.pvs.iter().filter_map(is_missing).collect();
         self.mark_missing(&missing, false);

@@ -49,11 +49,11 @@ impl Array<'_> {
         (state, info)
     }
 
-    /// What the kernel says of an array that is active.
-    pub(super) fn status(&self, inner: &Inner) -> Option<RaidStatus> {
-        let device = self.device().ok()?;
+    /// What the kernel says of it; `None` while it has no table.
+    pub(crate) fn status(&self, inner: &Inner) -> Option<RaidStatus> {
+        let uuid = self.uuid();
         // Not flushed: who asks must not wait for what is written.
-        let lines = inner.mapper.status(DeviceId::Uuid(&device.uuid), true).ok()?;
+        let lines = inner.mapper.status(DeviceId::Uuid(&uuid), true).ok()?;
         match lines.as_slice() {
             [line] if line.kind == super::TARGET => RaidStatus::parse(&line.status),
             _ => None,

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `plan` | how large the parts are, what the metadata say of them |
 //! | `steps` | how the devices are made, grown and taken away |
+//! | `swap` | how images are replaced, added and dropped |
 //! | `mend` | what a cut change left of them |
 //! | `health` | what the kernel and the disks tell of them |
 //! | `fresh` | an image that holds what was written last |
@@ -22,17 +23,18 @@ pub(crate) mod health;
 pub(crate) mod mend;
 pub(crate) mod plan;
 mod steps;
+pub(crate) mod swap;
 
-use lvm_dm::UdevFlags;
+use lvm_dm::{DmUuid, RaidStatus, UdevFlags};
 use lvm_meta::detail::{Detail, Raid, RaidLayout};
-use lvm_meta::{Area, Lv, LvRole, PvId, SegmentKind, Vg};
+use lvm_meta::{Area, Lv, PvId, SegmentKind, Vg};
 
 use crate::apply::Step;
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::thin::PoolLv;
-use crate::{Error, activate};
+use crate::{Error, activate, naming};
 
 pub(crate) use steps::{Degraded, First};
 
@@ -61,6 +63,11 @@ impl<'a> Leg<'a> {
     pub(crate) fn parts(&self) -> impl Iterator<Item = &'a Lv> + use<'a> {
         self.meta.into_iter().chain([self.image])
     }
+
+    /// Is a part of it its metadata?
+    fn is_meta(&self, part: &Lv) -> bool {
+        self.meta.is_some_and(|meta| meta.id() == part.id())
+    }
 }
 
 impl<'a> Array<'a> {
@@ -84,6 +91,11 @@ impl<'a> Array<'a> {
         Some(Self { vg, lv, detail, legs })
     }
 
+    /// The array of a name.
+    pub(crate) fn named(vg: &'a Vg, name: &str) -> Option<Self> {
+        Self::of(vg, vg.lv(name)?)
+    }
+
     /// The arrays of a VG.
     pub(crate) fn all(vg: &'a Vg) -> impl Iterator<Item = Self> {
         vg.lvs().filter_map(|lv| Self::of(vg, lv))
@@ -101,12 +113,11 @@ impl<'a> Array<'a> {
 
     /// The word for the part of a thin pool that the array is.
     fn pool_part(&self) -> Option<&'static str> {
-        let is_thin = |of: &str| PoolLv::named(self.vg, of).is_some();
-        match self.vg.role(self.lv) {
-            LvRole::PoolData { of } if is_thin(of) => Some("tdata"),
-            LvRole::PoolMetadata { of } if is_thin(of) => Some("tmeta"),
-            _ => None,
-        }
+        let pool = PoolLv::on(self.vg, self.lv.name())?;
+        Some(match *pool.detail.data == *self.lv.name() {
+            true => "tdata",
+            false => "tmeta",
+        })
     }
 
     /// Refuses an array that this crate does not map: one that is being reshaped, one on which others than a thin pool
@@ -187,6 +198,35 @@ impl<'a> Array<'a> {
         }
     }
 
+    /// Level 1: each image has all data.
+    pub(crate) fn is_copies(&self) -> bool {
+        self.detail.layout == RaidLayout::Raid1
+    }
+
+    /// Can the disks of an image be read where its parts begin?
+    pub(crate) fn answers(&self, open: &OpenVg, at: usize) -> bool {
+        let mut parts = self.legs.get(at).into_iter().flat_map(Leg::parts);
+        let answers = |part: &Lv| open.read_first(part).is_ok_and(|block| block.is_some());
+        parts.all(answers)
+    }
+
+    /// The error of a change that images stand in the way of which are being filled.
+    pub(crate) fn not_in_sync(&self, status: &RaidStatus) -> Error {
+        Error::NotInSync {
+            replica: self.lv.name().into(),
+            done: status.in_sync(),
+            all: status.all,
+        }
+    }
+
+    /// The uuid of its device.
+    pub(crate) fn uuid(&self) -> DmUuid {
+        match self.pool_part() {
+            Some(word) => naming::dm_layer_uuid(&self.vg.id(), &self.lv.id(), word),
+            None => naming::dm_uuid(&self.vg.id(), &self.lv.id()),
+        }
+    }
+
     /// The device of a part.  Its uuid has no word behind the ids: LVM gave it one (`real`) only after 2.03.31.
     pub(crate) fn layer(&self, part: &Lv) -> Result<Layer, Error> {
         Layer::plain(self.vg, part)
@@ -194,7 +234,7 @@ impl<'a> Array<'a> {
 }
 
 /// The PV of each area of an LV; `None` for an area, or a segment, on anything else.
-fn areas(lv: &Lv) -> impl Iterator<Item = Option<PvId>> + '_ {
+pub(crate) fn areas(lv: &Lv) -> impl Iterator<Item = Option<PvId>> + '_ {
     lv.segments().iter().flat_map(|segment| match segment.kind() {
         SegmentKind::Striped(striped) => striped
             .areas()

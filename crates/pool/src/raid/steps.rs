@@ -14,7 +14,7 @@ use crate::apply::Step;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::table_on::{TableOn, TargetOn};
-use crate::{Error, activate};
+use crate::{Error, activate, naming};
 
 /// May an array be mapped without some of its images?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Array<'_> {
         for (leg, _) in self.legs.iter().zip(&present).filter(|(_, present)| **present) {
             for part in leg.parts() {
                 let layer = self.layer(part)?;
-                let is_meta = leg.meta.is_some_and(|meta| meta.name() == part.name());
+                let is_meta = leg.is_meta(part);
                 let steps = match layer.info(inner)?.is_some_and(|info| info.live_table) {
                     true => None,
                     false => Some(layer.activate(open.table_of_part(part)?)),
@@ -60,11 +60,7 @@ impl Array<'_> {
                     false => images.extend(steps.into_iter().flatten()),
                 }
                 if is_meta && first == First::Yes {
-                    let size = open.vg.extent_size().to_bytes(part.extent_count());
-                    zeroes.push(Step::Zero {
-                        uuid: layer.uuid,
-                        length: self.cleared().min(size.unwrap_or(u64::MAX)),
-                    });
+                    zeroes.push(self.zero_meta(part)?);
                 }
             }
         }
@@ -73,14 +69,27 @@ impl Array<'_> {
             makes.extend(zeroes);
         }
         makes.extend(images);
-        let device = self.device()?;
         makes.push(Step::CreateOn {
-            name: device.name,
-            uuid: device.uuid,
+            name: naming::dm_name(self.vg.name(), self.lv.name())?,
+            uuid: self.uuid(),
             table: self.table(first, &present)?,
             read_only: !self.lv.is_writable(),
         });
         Ok(makes)
+    }
+
+    /// Makes the metadata of a new image such that the kernel takes it for one.
+    pub(super) fn zero_meta(&self, meta: &Lv) -> Result<Step, Error> {
+        Ok(Step::Zero {
+            uuid: self.layer(meta)?.uuid,
+            length: self.noted(meta),
+        })
+    }
+
+    /// Bytes of the metadata of an image in which the kernel notes something.
+    fn noted(&self, meta: &Lv) -> u64 {
+        let size = self.vg.extent_size().to_bytes(meta.extent_count());
+        self.cleared().min(size.unwrap_or(u64::MAX))
     }
 
     /// Which images are there, if the others are not needed.
@@ -176,7 +185,7 @@ impl Array<'_> {
     /// Stages the table of the metadata.
     pub(super) fn load(&self, open: &OpenVg) -> Result<Step, Error> {
         Ok(Step::LoadOn {
-            uuid: self.device()?.uuid,
+            uuid: self.uuid(),
             table: self.table(First::No, &self.present(open))?,
             read_only: !self.lv.is_writable(),
         })
@@ -195,7 +204,7 @@ impl Array<'_> {
         // What udevd is told of the parts is waited for while nobody stands still.
         steps.push(Step::Settle);
         steps.push(Step::Suspend {
-            uuid: self.device()?.uuid,
+            uuid: self.uuid(),
             flags: SuspendFlags::SKIP_LOCKFS,
         });
         steps.push(Step::Commit);
@@ -244,9 +253,7 @@ impl Array<'_> {
         let mut steps = Vec::new();
         for leg in &self.legs {
             if let Some(meta) = leg.meta {
-                let size = open.vg.extent_size().to_bytes(meta.extent_count());
-                let length = self.cleared().min(size.unwrap_or(u64::MAX));
-                steps.extend(activate::zero_new(open, meta, length)?);
+                steps.extend(activate::zero_new(open, meta, self.noted(meta))?);
             }
             if self.pool_part() == Some("tmeta") {
                 let size = open.vg.extent_size().to_bytes(leg.image.extent_count());

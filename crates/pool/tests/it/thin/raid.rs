@@ -187,7 +187,7 @@ fn a_pool_without_a_disk_comes_only_when_asked_for() {
     assert_eq!(info.thin_pool.unwrap().health, State::Degraded);
     assert!(matches!(
         pool.activate_replica(uuid(1)),
-        Err(Error::Refused { .. })
+        Err(Error::MissingDisk { .. })
     ));
     assert_eq!(lab.fake.list().unwrap(), []);
     let found = pool.activate_replica_degraded(uuid(1)).unwrap();
@@ -223,10 +223,10 @@ fn metadata_of_an_inactive_pool_are_read_from_the_copy_that_is_up_to_date() {
     fill(&pool, 1, 1, 7);
     reboot(&lab);
     let notes = |events: u8, failed: u8, recovered: u8| {
-        let mut bytes = vec![0; 40];
+        let mut bytes = vec![0; 48];
         bytes[..4].copy_from_slice(b"DmRd");
         (bytes[16], bytes[24]) = (events, failed);
-        bytes[32..].fill(recovered);
+        bytes[32..40].fill(recovered);
         bytes
     };
     let note = |notes: [Vec<u8>; 2]| {
@@ -244,7 +244,7 @@ fn metadata_of_an_inactive_pool_are_read_from_the_copy_that_is_up_to_date() {
     for (first, is_read) in [
         (notes(8, 0, 0xff), false),
         (notes(9, 0, 0), false),
-        (vec![0; 40], false),
+        (vec![0; 48], false),
         (good(), true),
     ] {
         note([first.clone(), good()]);
