@@ -412,3 +412,28 @@ fn death_while_a_thin_pool_of_copies_is_destroyed_leaves_one_that_a_repeated_cal
         done
     });
 }
+
+#[test]
+fn a_disk_that_is_lost_is_taken_out_of_a_pool_of_copies() {
+    for is_active in [true, false] {
+        let lab = lab_as(3, COPIES);
+        let pool = lab.pool();
+        pool.create_replica(&thin(1, 8)).unwrap();
+        fill(&pool, 1, 0, 7);
+        let lost = &lab.images[place(&lab, "mayastor-thinpool_tmeta_rimage_0").0];
+        if !is_active {
+            pool.deactivate_replica(uuid(1)).unwrap();
+            reboot(&lab);
+        }
+        std::fs::rename(lost, lost.with_extension("away")).unwrap();
+        let pool = lab.pool();
+        pool.remove_disk(lost).unwrap();
+        let pool = lab.pool();
+        let info = pool.info().unwrap();
+        assert_eq!((info.state, info.disks.len()), (State::Online, 2));
+        assert_eq!(info.reasons, [""; 0]);
+        assert!(!is_anything_suspended(&lab));
+        check_content(&pool, 1, &[Some(7)], "without the disk");
+        pool.create_replica(&thin(2, 8)).unwrap();
+    }
+}
