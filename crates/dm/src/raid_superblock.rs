@@ -29,9 +29,6 @@ pub struct RaidSuperblock {
 }
 
 impl RaidSuperblock {
-    /// Bytes that are read for it: the kernel writes a block.
-    pub const SIZE: usize = 4096;
-
     const MAGIC: u32 = u32::from_le_bytes(*b"DmRd");
 
     /// Reads the beginning of an image's metadata; `None` if the kernel noted nothing there.  Never panics.

@@ -2,7 +2,6 @@
 //! disks tell of others.
 
 use lvm_dm::{RaidHealth, RaidSuperblock};
-use lvm_meta::detail::RaidLayout;
 use lvm_meta::{Lv, LvStatus};
 
 use super::{Array, Leg};
@@ -12,7 +11,7 @@ use crate::system::Inner;
 impl<'a> Array<'a> {
     /// An image that holds all of the array; `None` when there is none, or nobody can tell.
     pub(crate) fn fresh_copy(&self, inner: &Inner, open: &OpenVg) -> Option<&'a Lv> {
-        if self.detail.layout != RaidLayout::Raid1 {
+        if !self.is_copies() {
             return None;
         }
         let fresh = match self.status(inner) {
@@ -62,8 +61,6 @@ impl<'a> Array<'a> {
 
 /// What the kernel noted on an image; `None` if nothing, or if it cannot be read.
 fn superblock(open: &OpenVg, leg: &Leg<'_>) -> Option<RaidSuperblock> {
-    let table = open.table_of_part(leg.meta?).ok()?;
-    let mut bytes = [0; RaidSuperblock::SIZE];
-    open.read_mapped(&table, 0, &mut bytes).ok()?;
-    RaidSuperblock::parse(&bytes)
+    let block = open.read_first(leg.meta?).ok()??;
+    RaidSuperblock::parse(&block)
 }

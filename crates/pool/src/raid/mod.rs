@@ -27,7 +27,7 @@ pub(crate) mod swap;
 
 use lvm_dm::UdevFlags;
 use lvm_meta::detail::{Detail, Raid, RaidLayout};
-use lvm_meta::{Area, Lv, LvRole, PvId, SegmentKind, Vg};
+use lvm_meta::{Area, Lv, PvId, SegmentKind, Vg};
 
 use crate::apply::Step;
 use crate::layer::Layer;
@@ -113,12 +113,11 @@ impl<'a> Array<'a> {
 
     /// The word for the part of a thin pool that the array is.
     fn pool_part(&self) -> Option<&'static str> {
-        let is_thin = |of: &str| PoolLv::named(self.vg, of).is_some();
-        match self.vg.role(self.lv) {
-            LvRole::PoolData { of } if is_thin(of) => Some("tdata"),
-            LvRole::PoolMetadata { of } if is_thin(of) => Some("tmeta"),
-            _ => None,
-        }
+        let pool = PoolLv::on(self.vg, self.lv.name())?;
+        Some(match *pool.detail.data == *self.lv.name() {
+            true => "tdata",
+            false => "tmeta",
+        })
     }
 
     /// Refuses an array that this crate does not map: one that is being reshaped, one on which others than a thin pool

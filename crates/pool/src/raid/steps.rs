@@ -81,11 +81,16 @@ impl Array<'_> {
 
     /// Makes the metadata of a new image such that the kernel takes it for one.
     pub(super) fn zero_meta(&self, meta: &Lv) -> Result<Step, Error> {
-        let size = self.vg.extent_size().to_bytes(meta.extent_count());
         Ok(Step::Zero {
             uuid: self.layer(meta)?.uuid,
-            length: self.cleared().min(size.unwrap_or(u64::MAX)),
+            length: self.noted(meta),
         })
+    }
+
+    /// Bytes of the metadata of an image in which the kernel notes something.
+    fn noted(&self, meta: &Lv) -> u64 {
+        let size = self.vg.extent_size().to_bytes(meta.extent_count());
+        self.cleared().min(size.unwrap_or(u64::MAX))
     }
 
     /// Which images are there, if the others are not needed.
@@ -249,9 +254,7 @@ impl Array<'_> {
         let mut steps = Vec::new();
         for leg in &self.legs {
             if let Some(meta) = leg.meta {
-                let size = open.vg.extent_size().to_bytes(meta.extent_count());
-                let length = self.cleared().min(size.unwrap_or(u64::MAX));
-                steps.extend(activate::zero_new(open, meta, length)?);
+                steps.extend(activate::zero_new(open, meta, self.noted(meta))?);
             }
             if self.pool_part() == Some("tmeta") {
                 let size = open.vg.extent_size().to_bytes(leg.image.extent_count());

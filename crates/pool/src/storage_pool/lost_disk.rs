@@ -40,9 +40,15 @@ impl StoragePool {
         let arrays = self.check_lost(path, pv)?;
         for name in &arrays {
             // The kernel fills its images.
-            self.activate_array(name)?;
+            let uuid = self.fresh()?.vg.lv(name).and_then(replica::replica_of);
+            if let Some(uuid) = uuid {
+                self.activate_replica_degraded(uuid)?;
+            }
             let _lock = inner.lock_vg(self.name())?;
             let mut open = self.repairable()?;
+            if let Some(pool) = PoolLv::on(&open.vg, name) {
+                stack::ensure_active(inner, &open, &pool, Degraded::Allow)?;
+            }
             mend_all(inner, &mut open)?;
             let on: Vec<PvId> = to.into_iter().collect();
             let pvs = match to {
@@ -70,24 +76,6 @@ impl StoragePool {
         }
         self.wait_for_sync(path, &arrays, tell)?;
         self.info()
-    }
-
-    /// Maps an array without the images on missing disks, if it is not mapped.
-    fn activate_array(&self, name: &str) -> Result<(), Error> {
-        let replica = self.fresh()?.vg.lv(name).and_then(replica::replica_of);
-        if let Some(uuid) = replica {
-            return self.activate_replica_degraded(uuid).map(drop);
-        }
-        let _lock = self.inner.lock_vg(self.name())?;
-        let open = self.repairable()?;
-        let role = open.vg.lv(name).map(|lv| open.vg.role(lv));
-        let (Some(LvRole::PoolData { of }) | Some(LvRole::PoolMetadata { of })) = role else {
-            return Ok(());
-        };
-        match PoolLv::named(&open.vg, of) {
-            Some(pool) => stack::ensure_active(&self.inner, &open, &pool, Degraded::Allow).map(drop),
-            None => Ok(()),
-        }
     }
 
     /// Replaces the images on a PV that is there by ones on another, where they failed: nothing can be copied from them.

@@ -34,8 +34,10 @@ impl StoragePool {
         let _locks = inner.lock_global(self.name())?;
         let scan = inner.scan()?;
         let mut open = self.fresh()?;
-        self.check_ours(&open)?;
-        open.take_back(inner)?;
+        if open.ambiguous.is_none() {
+            self.check_ours(&open)?;
+            open.take_back(inner)?;
+        }
         let chosen = self.settle(&mut open)?.then(|| open.vg.clone());
         let mut is_hurt = chosen.is_some() || !open.problems.is_empty() || !open.mdas.agrees();
         if chosen.is_some() {

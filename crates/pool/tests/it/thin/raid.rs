@@ -187,7 +187,7 @@ fn a_pool_without_a_disk_comes_only_when_asked_for() {
     assert_eq!(info.thin_pool.unwrap().health, State::Degraded);
     assert!(matches!(
         pool.activate_replica(uuid(1)),
-        Err(Error::Refused { .. })
+        Err(Error::MissingDisk { .. })
     ));
     assert_eq!(lab.fake.list().unwrap(), []);
     let found = pool.activate_replica_degraded(uuid(1)).unwrap();
@@ -223,10 +223,10 @@ fn metadata_of_an_inactive_pool_are_read_from_the_copy_that_is_up_to_date() {
     fill(&pool, 1, 1, 7);
     reboot(&lab);
     let notes = |events: u8, failed: u8, recovered: u8| {
-        let mut bytes = vec![0; 40];
+        let mut bytes = vec![0; 48];
         bytes[..4].copy_from_slice(b"DmRd");
         (bytes[16], bytes[24]) = (events, failed);
-        bytes[32..].fill(recovered);
+        bytes[32..40].fill(recovered);
         bytes
     };
     let note = |notes: [Vec<u8>; 2]| {
@@ -244,7 +244,7 @@ fn metadata_of_an_inactive_pool_are_read_from_the_copy_that_is_up_to_date() {
     for (first, is_read) in [
         (notes(8, 0, 0xff), false),
         (notes(9, 0, 0), false),
-        (vec![0; 40], false),
+        (vec![0; 48], false),
         (good(), true),
     ] {
         note([first.clone(), good()]);
@@ -411,4 +411,29 @@ fn death_while_a_thin_pool_of_copies_is_destroyed_leaves_one_that_a_repeated_cal
         check_content(&pool, 1, &[None], "new");
         done
     });
+}
+
+#[test]
+fn a_disk_that_is_lost_is_taken_out_of_a_pool_of_copies() {
+    for is_active in [true, false] {
+        let lab = lab_as(3, COPIES);
+        let pool = lab.pool();
+        pool.create_replica(&thin(1, 8)).unwrap();
+        fill(&pool, 1, 0, 7);
+        let lost = &lab.images[place(&lab, "mayastor-thinpool_tmeta_rimage_0").0];
+        if !is_active {
+            pool.deactivate_replica(uuid(1)).unwrap();
+            reboot(&lab);
+        }
+        std::fs::rename(lost, lost.with_extension("away")).unwrap();
+        let pool = lab.pool();
+        pool.remove_disk(lost).unwrap();
+        let pool = lab.pool();
+        let info = pool.info().unwrap();
+        assert_eq!((info.state, info.disks.len()), (State::Online, 2));
+        assert_eq!(info.reasons, [""; 0]);
+        assert!(!is_anything_suspended(&lab));
+        check_content(&pool, 1, &[Some(7)], "without the disk");
+        pool.create_replica(&thin(2, 8)).unwrap();
+    }
 }
