@@ -207,6 +207,15 @@ pub(crate) enum ReplicaCommand {
         #[arg(long)]
         degraded: bool,
     },
+    /// Give it another layout, online: copies of a linear one, more or fewer of them, or none.
+    Convert {
+        uuid: String,
+        /// linear, or raid1:N for N images.
+        #[arg(long)]
+        layout: String,
+    },
+    /// Replace the images of an array that failed or whose disks are missing.
+    Repair { uuid: String },
     /// Remove the device; the data stays.
     Deactivate { uuid: String },
     /// Copy bytes of the replica to standard output.

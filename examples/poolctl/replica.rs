@@ -111,6 +111,14 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
                 false => pool.activate_replica(uuid)?,
             }
         }
+        ReplicaCommand::Convert { uuid, layout } => {
+            let (uuid, layout) = (parse_uuid(uuid)?, layout.parse()?);
+            system.pool_of_replica(uuid)?.convert_replica(uuid, layout)?
+        }
+        ReplicaCommand::Repair { uuid } => {
+            let uuid = parse_uuid(uuid)?;
+            system.pool_of_replica(uuid)?.repair_replica(uuid)?
+        }
         ReplicaCommand::Deactivate { uuid } => {
             let uuid = parse_uuid(uuid)?;
             system.pool_of_replica(uuid)?.deactivate_replica(uuid)?

@@ -17,7 +17,7 @@ in_sync() { # UUID
 form() {
     local lv=$1 layer
     for layer in "$lv" $(dmsetup ls | cut -f1 | grep "^${lv}_" | sort); do
-        dmsetup table "$layer" | sed -E 's/ nosync//; s/raid ([a-z0-9_]+) [0-9]+/raid \1 N/; s/[0-9]+:[0-9]+( [0-9]+)?/DEV/g'
+        dmsetup table "$layer" | sed -E 's/ nosync//; s/raid ([a-z0-9_]+) [0-9]+/raid \1 N/; s/[0-9]+:[0-9]+( [0-9]+$)?/DEV/g'
         dmsetup info -c --noheadings -o uuid,attr,segments "$layer" | sed -E 's/LVM-.{64}//'
     done
 }
@@ -41,8 +41,8 @@ for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid1
     is "$layout has devices as LVM's" "$(form "$(dmname p "$U")")" "$(form p-theirs)"
     is "$layout has LVM's face" "$(field lvs lv_layout,segtype,stripes,stripesize,regionsize,data_stripes,lv_size "p/$U")" "$(field lvs lv_layout,segtype,stripes,stripesize,regionsize,data_stripes,lv_size p/theirs)"
     runs "LVM removes its own" lvremove -q -y p/theirs
-    good "$layout grows" replica resize "$U" 36M
-    that "$layout is that long" "d['size'] == 36 << 20 and d['health']['state'] == 'online'"
+    good "$layout grows" replica resize "$U" 48M
+    that "$layout is that long" "d['size'] == 48 << 20 and d['health']['state'] == 'online'"
     is "$layout keeps its data" "$(sum "/dev/p/$U" 24)" "$s"
     [ $layout = raid0:2 ] || in_sync "$U"
     bad "$layout does not shrink by accident" ShrinkRefused/EINVAL replica resize "$U" 8M
@@ -51,9 +51,11 @@ for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid1
     is "$layout leaves no device" "$(devices)" 0
     runs "LVM activates $layout" lvchange -q -ay "p/$U"
     is "$layout has its data under LVM" "$(sum "/dev/p/$U" 24)" "$s"
-    runs "LVM grows $layout" lvextend -q -L 48m "p/$U"
+    runs "LVM grows $layout" lvextend -q -L 72m "p/$U"
+    # The kernel takes level 10 for in sync when it comes again before that.
+    [ $layout = raid0:2 ] || in_sync "$U"
     good "what LVM grew is seen" replica show "$U"
-    that "with its size" "d['size'] == 48 << 20 and d['layout'] == '$layout'"
+    that "with its size" "d['size'] == 72 << 20 and d['layout'] == '$layout'"
     runs "LVM deactivates $layout" lvchange -q -an "p/$U"
     good "$layout is activated" replica activate "$U"
     is "$layout has its data still" "$(sum "/dev/p/$U" 24)" "$s"
@@ -77,11 +79,7 @@ good "nosync" replica create p "$A" 24M --layout raid1:2 --nosync
 that "is in sync at once" "d['health']['sync'] == 1"
 is "LVM knows that" "$(field lvs lv_attr "p/$A" | cut -c1)" R
 fill "/dev/p/$A" nosync 24; s=$(sum "/dev/p/$A" 24)
-runs "LVM adds an image" lvconvert -q -y -m+1 "p/$A"
-in_sync "$A"
-good "we see three" replica show "$A"
-that "in the layout" "d['layout'] == 'raid1:3' and len(d['health']['images']) == 3"
-good "and grow them" replica resize "$A" 32M
+good "and grows" replica resize "$A" 32M
 lvm_ok "LVM finds that sound" p
 is "the data is there" "$(sum "/dev/p/$A" 24)" "$s"
 runs "LVM makes one of another kind" lvcreate -q -y -Wn -Zn -n "$B" --addtag mayastor --addtag mayastor.lv.name=b --type raid5_n -i 2 -L 16m p
@@ -95,7 +93,8 @@ good "activate it" replica activate "$B"
 is "and keep its data" "$(sum "/dev/p/$B" 16)" "$b"
 in_sync "$B"
 good "one that is zeroed whole" replica create p "$C" 8M --layout raid1:2 --zero full
-is "is zeroes" "$(sum "/dev/p/$C" 8)" "$(head -c 8M /dev/zero | sum /dev/stdin 8)"
+truncate -s 8M "$W/zeroes"
+is "is zeroes" "$(sum "/dev/p/$C" 8)" "$(sum "$W/zeroes" 8)"
 good "it goes" replica destroy "$C"
 good "all are in the pool" pool export p
 is "no device is left" "$(devices)" 0
@@ -112,6 +111,8 @@ gone=$(pvs --noheadings -o pv_name -S "lv_name=~${A}_rimage_0" | tr -d ' ' | hea
 quiet losetup -d "$gone"; settle
 good "the pool" pool show p
 that "says that it is degraded and what is" "d['state'] == 'degraded' and any('$A is degraded' in r for r in d['reasons'])"
+good "the linear one goes on" replica deactivate "$C"
+good "and comes" replica activate "$C"
 bad "the array is not activated like that" MissingPv/EBUSY replica activate "$A"
 good "but when asked to" replica activate "$A" --degraded
 that "without an image" "d['active'] and d['health']['state'] == 'degraded' and [i['state'] for i in d['health']['images']].count('missing') == 1"

@@ -15,6 +15,7 @@ mod kernel;
 mod mapper;
 mod name;
 mod nodes;
+mod raid_superblock;
 mod snapshot_store;
 #[cfg(feature = "devicemapper")]
 mod stratis;
@@ -35,6 +36,7 @@ pub use error::Error;
 pub use kernel::Kernel;
 pub use mapper::{Backend, BlockIo, DeviceMapper, EventSource, NodeMode, OpenMode};
 pub use name::{DmName, DmUuid};
+pub use raid_superblock::RaidSuperblock;
 pub use snapshot_store::SnapshotStore;
 #[cfg(feature = "devicemapper")]
 pub use stratis::Stratis;

@@ -83,9 +83,9 @@ pub use head::TextHead;
 pub use id::{IdError, LvId, PvId, VgId};
 pub use mda_set::{MdaSet, Precommitted, Written};
 pub use model::{
-    Area, ChangeError, LastPrint, Lv, LvChanges, LvFlags, LvRole, LvStatus, LvWatch, Moving, NewLeg, NewLv,
-    NewPv, NewVg, Opaque, Provenance, Pv, PvFlags, PvStatus, Refusal, Segment, SegmentKind, SegmentPlan,
-    Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
+    Area, ChangeError, LastPrint, LegSlot, Lv, LvChanges, LvFlags, LvRole, LvStatus, LvWatch, Moving, NewLeg,
+    NewLv, NewPv, NewVg, Opaque, Provenance, Pv, PvFlags, PvStatus, Refusal, Segment, SegmentKind,
+    SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
 };
 pub use name::{LvName, NameError, Tag, VgName};
 pub use pv::{blank_area, erase_pv, is_blankable, make_pv, orphan_pv, set_pv_size, set_pv_used};

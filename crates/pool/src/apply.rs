@@ -80,6 +80,12 @@ pub(crate) enum Step {
         /// `None` for devices that users do not see.
         link: Option<Link>,
     },
+    /// Give a device that users do not see another name.  Not undone: it comes after the commit.
+    Rename {
+        from: DmName,
+        to: DmName,
+        flags: UdevFlags,
+    },
     /// Wait until the nodes of what was resumed and removed are there and gone.
     Settle,
     /// Write zeroes from the device's start.
@@ -269,6 +275,10 @@ impl<'s> Run<'_, 's> {
                 self.remove(uuid, *flags)?;
                 self.changed(false, link)?;
             }
+            Step::Rename { from, to, flags } => {
+                let cookie = self.cookie()?;
+                mapper.rename(from, to, *flags, cookie).map_err(Error::Dm)?;
+            }
             Step::Settle => self.settle()?,
             Step::Zero { uuid, length } => {
                 let device = mapper
@@ -375,6 +385,7 @@ impl<'s> Run<'_, 's> {
                 Step::Resume { link, .. } => self.links.push((false, link.as_ref())),
                 Step::Clear { .. }
                 | Step::Remove { .. }
+                | Step::Rename { .. }
                 | Step::Settle
                 | Step::InSync { .. }
                 | Step::Zero { .. }

@@ -1,16 +1,12 @@
 //! The crate's error: a kind, a stable errno, and a class that maps to a gRPC status.
 
 mod kinds;
-mod why;
 
 use std::path::PathBuf;
 
 use lvm_meta::NameError;
 
-use self::kinds::{dm_kind, host_kind, meta_kind};
 use crate::host;
-
-pub use why::{DiskProblem, Refusal};
 
 /// Why an operation on a pool or a replica failed.
 ///
@@ -262,30 +258,6 @@ pub enum Error {
     /// The kernel has no RAID.
     #[error("this kernel has no target \"raid\": its module dm-raid is missing")]
     NoRaidTarget,
-    /// The operation needs an array.
-    #[error("{replica:?} is no array with redundancy: it cannot be {what}")]
-    NotArray {
-        /// The replica.
-        replica: String,
-        /// What was asked for.
-        what: &'static str,
-    },
-    /// The array is in a state in which what was asked for has to wait.
-    #[error("the array {replica:?} is {state}")]
-    ArrayState {
-        /// The replica.
-        replica: String,
-        /// `degraded`, `syncing`, or what the kernel does about it, in its words.
-        state: String,
-    },
-    /// An array's images could not be compared to their end.  The call may be repeated.
-    #[error("comparing the images of {replica:?}: {why}")]
-    ScrubFailed {
-        /// The replica.
-        replica: String,
-        /// What went wrong.
-        why: String,
-    },
     /// The snapshot's store was full, or failed: what it holds is not what the replica was.
     #[error("snapshot {0:?} is lost: its store was full, or failed")]
     SnapshotLost(String),
@@ -317,6 +289,46 @@ pub enum Error {
     /// The host layer failed: locks, devices, configuration.
     #[error(transparent)]
     Host(host::Error),
+    /// Images of the array are being filled, and what was asked for needs them whole; or more of them.
+    #[error("replica {replica:?} has {done} of {all} sectors in sync; try again when it is")]
+    NotInSync {
+        /// The replica.
+        replica: String,
+        /// Sectors of each image that are in sync.
+        done: u64,
+        /// Sectors of each image.
+        all: u64,
+    },
+    /// The operation needs an array.
+    #[error("{replica:?} is no array with redundancy: it cannot be {what}")]
+    NotArray {
+        /// The replica.
+        replica: String,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// The array is in a state in which what was asked for has to wait.
+    #[error("the array {replica:?} is {state}")]
+    ArrayState {
+        /// The replica.
+        replica: String,
+        /// `degraded`, or what the kernel does about it, in its words.
+        state: String,
+    },
+    /// An array's images could not be compared to their end.  The call may be repeated.
+    #[error("comparing the images of {replica:?}: {why}")]
+    ScrubFailed {
+        /// The replica.
+        replica: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// No image of the array has failed.
+    #[error("nothing of replica {0:?} is to be repaired")]
+    NothingToRepair(String),
+    /// More images of the array failed than it can lose.
+    #[error("replica {0:?} lost more images than it can")]
+    ArrayLost(String),
     /// The change is in the metadata, but a disk or the kernel did not follow.
     #[error("committed, but not all of it was carried out; open the pool again to finish")]
     AfterCommit(#[source] Box<Error>),
@@ -330,6 +342,81 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
+}
+
+/// Why a VG must not be changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It belongs to another host.
+    #[error("it belongs to the system id {owner:?}, this host is {ours:?}")]
+    Foreign {
+        /// The VG's system id.
+        owner: String,
+        /// This host's, if it has one.
+        ours: Option<String>,
+    },
+    /// The metadata says so; the text tells what it says.
+    #[error("{text}")]
+    Metadata {
+        /// The class of the reason: `Exported`, `Shared`, `ReadOnly`, `MissingPv` or `Unsupported`.
+        kind: &'static str,
+        /// The reason.
+        text: String,
+    },
+    /// Copies of the metadata differ, or a PV is on several devices: nobody knows which is right.
+    #[error("{0}")]
+    Ambiguous(String),
+    /// `volume_list` or the host's tags in lvm.conf do not allow it to be activated here.
+    #[error("lvm.conf does not allow {0:?} to be activated on this host")]
+    NotActivated(String),
+    /// `metadata_read_only` is set in lvm.conf.
+    #[error("metadata_read_only is set in lvm.conf")]
+    ReadOnlyHost,
+}
+
+/// What is wrong with a disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiskProblem {
+    /// It does not exist, or the kernel lists no such block device.
+    #[error("is missing")]
+    Missing,
+    /// The caller named it twice.
+    #[error("was given twice")]
+    GivenTwice,
+    /// It is a PV of a VG already.
+    #[error("is a PV of volume group {0:?}")]
+    InVg(String),
+    /// It is used or carries something; each reason.
+    #[error("is in use: {}", .0.join("; "))]
+    InUse(Vec<String>),
+    /// It cannot hold a PV.
+    #[error("of {size} bytes is too small: a PV needs {needed}")]
+    TooSmall {
+        /// Its size.
+        size: u64,
+        /// The least.
+        needed: u64,
+    },
+    /// It is not one of the pool's.
+    #[error("is not a disk of pool {0:?}")]
+    NotInPool(String),
+    /// The text that is to be restored has another PV on it, or has this one elsewhere.
+    #[error("{0}")]
+    OtherPv(String),
+    /// Extents of it are allocated.
+    #[error("still holds {0} used extents")]
+    Used(u32),
+    /// It is missing, and held what no other disk does: these LVs.
+    #[error("is missing, and held data of its own: {}", .0.join(", "))]
+    Lost(Vec<String>),
+    /// A VG needs one PV.
+    #[error("is the last disk of the pool")]
+    Last,
+    /// LVM's devices file or filters exclude it.
+    #[error("is excluded by LVM's configuration: {0}")]
+    Excluded(String),
 }
 
 /// What a caller can do about an error; maps to a gRPC status.
@@ -359,156 +446,6 @@ pub enum Class {
 }
 
 impl Error {
-    /// The stable name of the kind of error.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::PoolNotFound(_) => "PoolNotFound",
-            Self::ReplicaNotFound(_) => "ReplicaNotFound",
-            Self::AmbiguousName { .. } => "AmbiguousName",
-            Self::Exists { .. } => "AlreadyExists",
-            Self::DisksMismatch { .. } => "DisksMismatch",
-            Self::UuidMismatch { .. } => "UuidMismatch",
-            Self::InvalidArgument { .. } => "InvalidArgument",
-            Self::Name(_) => "InvalidName",
-            Self::NoSpace { .. } => "NoSpace",
-            Self::MetadataFull { .. } => "MetadataFull",
-            Self::ShrinkRefused { .. } => "ShrinkRefused",
-            Self::Busy { .. } => "Busy",
-            Self::ForeignLvs { .. } => "ForeignLvs",
-            Self::Refused { why, .. } => why.kind(),
-            Self::Disk { why, .. } => why.kind(),
-            Self::MissingDisk { .. } => "MissingPv",
-            Self::BadBackup { .. } => "BadBackup",
-            Self::ActiveLvs { .. } => "ActiveLvs",
-            Self::NeedsForce { .. } => "NeedsForce",
-            Self::NoMirrorTarget => "NoMirrorTarget",
-            Self::MoveUnderWay { .. } => "MoveUnderWay",
-            Self::MoveFailed { .. } => "MoveFailed",
-            Self::NotActive(_) => "NotActive",
-            Self::SnapshotNotFound(_) => "SnapshotNotFound",
-            Self::NoThinPool { .. } => "NoThinPool",
-            Self::NoThinTarget => "NoThinTarget",
-            Self::ThinPoolState { .. } => "ThinPoolState",
-            Self::ThinPoolMismatch { .. } => "ThinPoolMismatch",
-            Self::ThinPoolFull { .. } => "NoSpace",
-            Self::NotThin { .. } => "NotThin",
-            Self::HasSnapshots { .. } => "HasSnapshots",
-            Self::NoSnapshotTarget => "NoSnapshotTarget",
-            Self::NoRaidTarget => "NoRaidTarget",
-            Self::NotArray { .. } => "NotArray",
-            Self::ArrayState { .. } => "ArrayState",
-            Self::ScrubFailed { .. } => "ScrubFailed",
-            Self::SnapshotLost(_) => "SnapshotLost",
-            Self::Unsound { .. } => "Unsound",
-            Self::Unsupported(_) => "Unsupported",
-            Self::Unreadable { .. } => "Corrupt",
-            Self::Meta(error) => meta_kind(error).0,
-            Self::Dm(error) => dm_kind(error).0,
-            Self::Host(error) => host_kind(error).0,
-            Self::AfterCommit(inner) => inner.kind(),
-            Self::Io { .. } => "Io",
-        }
-    }
-
-    /// The stable positive errno, for callers that pass errors as one.
-    pub fn errno(&self) -> i32 {
-        match self {
-            Self::Io { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
-            Self::Meta(error) => meta_kind(error).2,
-            Self::Dm(error) => dm_kind(error).2,
-            Self::Host(error) => host_kind(error).2,
-            Self::Disk {
-                why: DiskProblem::Missing,
-                ..
-            } => libc::ENODEV,
-            Self::Refused {
-                why: Refusal::Foreign { .. },
-                ..
-            } => libc::EPERM,
-            Self::Refused {
-                why: Refusal::Metadata { kind: "ReadOnly", .. } | Refusal::ReadOnlyHost,
-                ..
-            } => libc::EROFS,
-            Self::AfterCommit(inner) => inner.errno(),
-            // io-engine's errno for what a pool of another kind could do.
-            Self::NoThinPool { .. }
-            | Self::NoThinTarget
-            | Self::NoSnapshotTarget
-            | Self::NoMirrorTarget
-            | Self::NoRaidTarget
-            | Self::NotArray { .. }
-            | Self::NotThin { .. } => libc::ENOTSUP,
-            _ => match self.class() {
-                Class::NotFound => libc::ENOENT,
-                Class::AlreadyExists => libc::EEXIST,
-                Class::InvalidArgument => libc::EINVAL,
-                Class::NoSpace => libc::ENOSPC,
-                Class::Precondition | Class::Busy => libc::EBUSY,
-                Class::Permission => libc::EACCES,
-                Class::Corrupt => libc::EILSEQ,
-                Class::Unsupported => libc::ENOTSUP,
-                Class::Internal => libc::EIO,
-            },
-        }
-    }
-
-    /// What a caller can do about it.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::PoolNotFound(_) | Self::ReplicaNotFound(_) | Self::SnapshotNotFound(_) => Class::NotFound,
-            Self::Exists { .. } => Class::AlreadyExists,
-            Self::AmbiguousName { .. }
-            | Self::DisksMismatch { .. }
-            | Self::UuidMismatch { .. }
-            | Self::InvalidArgument { .. }
-            | Self::Name(_)
-            | Self::ShrinkRefused { .. }
-            | Self::NeedsForce { .. } => Class::InvalidArgument,
-            Self::Disk {
-                why: DiskProblem::Missing,
-                ..
-            } => Class::NotFound,
-            Self::Disk { why, .. } => match why {
-                DiskProblem::InVg(_) | DiskProblem::InUse(_) | DiskProblem::Used(_) | DiskProblem::Last => {
-                    Class::Precondition
-                }
-                _ => Class::InvalidArgument,
-            },
-            Self::NoSpace { .. } | Self::MetadataFull { .. } | Self::ThinPoolFull { .. } => Class::NoSpace,
-            Self::Busy { .. } | Self::ActiveLvs { .. } => Class::Busy,
-            Self::ForeignLvs { .. }
-            | Self::Refused { .. }
-            | Self::MissingDisk { .. }
-            | Self::NoThinPool { .. }
-            | Self::NoThinTarget
-            | Self::NoMirrorTarget
-            | Self::MoveUnderWay { .. }
-            | Self::ThinPoolState { .. }
-            | Self::ThinPoolMismatch { .. }
-            | Self::NotThin { .. }
-            | Self::HasSnapshots { .. }
-            | Self::NoSnapshotTarget
-            | Self::NoRaidTarget
-            | Self::NotArray { .. }
-            | Self::ArrayState { .. }
-            | Self::SnapshotLost(_)
-            | Self::NotActive(_) => Class::Precondition,
-            Self::Unsupported(_) => Class::Unsupported,
-            Self::Unreadable { .. } | Self::BadBackup { .. } => Class::Corrupt,
-            Self::Unsound { .. } | Self::MoveFailed { .. } | Self::ScrubFailed { .. } => Class::Internal,
-            Self::Meta(error) => meta_kind(error).1,
-            Self::Dm(error) => dm_kind(error).1,
-            Self::Host(error) => host_kind(error).1,
-            Self::AfterCommit(_) => Class::Internal,
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-                Class::Permission
-            }
-            Self::Io { .. } => Class::Internal,
-        }
-    }
-}
-
-impl Error {
     /// The errno's name, such as `ENOSPC`.
     pub fn errno_name(&self) -> String {
         let name = format!("{:?}", nix::errno::Errno::from_raw(self.errno()));
@@ -517,6 +454,24 @@ impl Error {
             "EOPNOTSUPP" => "ENOTSUP".into(),
             text if text.starts_with('E') => name,
             _ => "EIO".into(),
+        }
+    }
+}
+
+impl Refusal {
+    /// The refusal of the metadata itself.
+    pub(crate) fn of_metadata(refusal: &lvm_meta::Refusal) -> Self {
+        use lvm_meta::Refusal as R;
+        let kind = match refusal {
+            R::Exported => "Exported",
+            R::Shared(_) | R::Clustered => "Shared",
+            R::ReadOnly => "ReadOnly",
+            R::MissingPv(_) => "MissingPv",
+            _ => "Unsupported",
+        };
+        Self::Metadata {
+            kind,
+            text: refusal.to_string(),
         }
     }
 }

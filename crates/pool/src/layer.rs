@@ -122,6 +122,15 @@ impl Layer {
         }
     }
 
+    /// The step that gives the device its name in place of another; none if it has it.
+    pub(crate) fn renamed_from(&self, name: &DmName) -> Option<Step> {
+        (*name != self.name).then(|| Step::Rename {
+            from: name.clone(),
+            to: self.name.clone(),
+            flags: self.flags,
+        })
+    }
+
     pub(crate) fn rename(&self, inner: &Inner, from: &DmName) -> Result<(), Error> {
         let mapper = &*inner.mapper;
         let mut cookie = mapper.cookie().map_err(Error::Dm)?;

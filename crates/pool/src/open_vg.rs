@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use lvm_dm::{DeviceId, DeviceInfo, DeviceMapper, DeviceNumber};
 use lvm_meta::detail::Thin;
-use lvm_meta::{Ambiguity, Disk, FoundVg, LastCheck, LastPrint, Lv, MdaSet, Problem, PvId, Vg};
+use lvm_meta::{
+    Ambiguity, Area, Disk, Extents, FoundVg, LastCheck, LastPrint, Lv, MdaSet, Problem, PvId, Sectors,
+    SegmentKind, Vg,
+};
 
 use crate::apply::{Link, NewText, Step};
 use crate::cow::Group;
@@ -193,6 +196,35 @@ impl OpenVg {
             .map(|disk| disk.number)
     }
 
+    /// The first block of an LV on PVs, past all caches; `None` if its PV is not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn read_first(&self, lv: &Lv) -> Result<Option<[u8; 4096]>, Error> {
+        let area = lv.segments().first().and_then(|segment| match segment.kind() {
+            SegmentKind::Striped(striped) => striped.areas().first(),
+            _ => None,
+        });
+        let Some(Area::Pv { pv, start }) = area else {
+            return Ok(None);
+        };
+        let (disk, pv) = (self.disks.iter().find(|disk| disk.pv == *pv), self.vg.pv(*pv));
+        let (Some(disk), Some(pv)) = (disk, pv) else {
+            return Ok(None);
+        };
+        let offset = self.vg.extent_size().to_sectors(Extents::new(*start));
+        let Some(byte) = offset.checked_add(pv.pe_start()).and_then(Sectors::to_bytes) else {
+            return Ok(None);
+        };
+        let mut block = [0; 4096];
+        disk.disk.read_at(byte, &mut block).map_err(|source| Error::Io {
+            what: "read",
+            path: disk.path.clone(),
+            source,
+        })?;
+        Ok(Some(block))
+    }
+
     /// The device-mapper table of an LV.
     ///
     /// # Errors
@@ -283,34 +315,36 @@ impl OpenVg {
 
     /// Refuses a VG that we must not change.
     pub(crate) fn check_writable(&self, inner: &Inner) -> Result<(), Error> {
-        let missing = self.vg.pvs().iter().find(|pv| self.device(pv.id()).is_none());
         self.check_ours(inner)?;
-        missing.map_or(Ok(()), |pv| {
-            Err(Error::Refused {
-                vg: self.vg.name().into(),
-                why: Refusal::Metadata {
-                    kind: "MissingPv",
-                    text: format!("PV {} is missing", pv.id()),
-                },
-            })
+        let is_missing = |pv: &&lvm_meta::Pv| pv.is_missing() || self.device(pv.id()).is_none();
+        self.vg.pvs().iter().find(is_missing).map_or(Ok(()), |pv| {
+            let refusal = lvm_meta::Refusal::MissingPv(pv.id().to_string());
+            Err(self.refused(Refusal::of_metadata(&refusal)))
         })
     }
 
-    /// As [`OpenVg::check_writable`], for what changes devices and no metadata: disks may be missing.
+    /// As [`OpenVg::check_writable`], for what changes devices and no metadata, or puts right what missing disks took away:
+    /// disks may be missing.
     pub(crate) fn check_ours(&self, inner: &Inner) -> Result<(), Error> {
+        let refusal = self.vg.refusal();
+        let refusal = refusal.filter(|refusal| !matches!(refusal, lvm_meta::Refusal::MissingPv(_)));
         let why = if let Some(what) = &self.ambiguous {
             Refusal::Ambiguous(what.to_string())
-        } else if let Some(refusal) = self.vg.refusal() {
+        } else if let Some(refusal) = refusal {
             Refusal::of_metadata(&refusal)
         } else if let Some(refusal) = inner.host_refusal(&self.vg) {
             refusal
         } else {
             return Ok(());
         };
-        Err(Error::Refused {
+        Err(self.refused(why))
+    }
+
+    fn refused(&self, why: Refusal) -> Error {
+        Error::Refused {
             vg: self.vg.name().into(),
             why,
-        })
+        }
     }
 
     /// Says in the label of each disk that its PV is a VG's, where that is missing.  Durable when this returns.
@@ -423,6 +457,26 @@ impl Change<'_> {
         &mut self.open.vg
     }
 
+    /// Edits the VG in a way that is allowed though disks are missing.
+    ///
+    /// # Errors
+    /// [`Error::Meta`].
+    pub(crate) fn repair<R>(
+        &mut self,
+        edit: impl FnOnce(&mut Vg) -> Result<R, lvm_meta::Error>,
+    ) -> Result<R, Error> {
+        self.mark_missing();
+        self.edit().repairing(edit).map_err(Error::Meta)
+    }
+
+    /// Notes in the metadata which PVs are not there, as LVM does with each change that it allows without them.
+    pub(crate) fn mark_missing(&mut self) {
+        let open = self.open();
+        let pvs = open.vg.pvs().iter().map(lvm_meta::Pv::id);
+        let missing: Vec<PvId> = pvs.filter(|pv| open.device(*pv).is_none()).collect();
+        self.edit().mark_missing(&missing, true);
+    }
+
     /// Removes an LV with the images of the array that it may be.
     ///
     /// # Errors
@@ -435,9 +489,8 @@ impl Change<'_> {
             .flat_map(Array::parts)
             .map(|part| part.name().to_string())
             .collect();
-        let vg = self.edit();
         let mut names = [name].into_iter().chain(parts.iter().map(String::as_str));
-        names.try_for_each(|name| vg.remove_lv(name).map(drop).map_err(Error::Meta))
+        self.repair(|vg| names.try_for_each(|name| vg.remove_lv(name).map(drop)))
     }
 
     /// Refuses a display name that an LV other than the one named `except` has.

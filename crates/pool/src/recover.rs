@@ -46,10 +46,19 @@ impl StoragePool {
     pub(crate) fn recover(&self) -> Result<(), Error> {
         let suspicious = {
             let open = self.fresh()?;
-            if open.check_writable(&self.inner).is_err() {
+            if open.check_ours(&self.inner).is_err() {
                 return Ok(());
             }
             let devices = self.inner.mapper.list().map_err(Error::Dm)?;
+            if open.check_writable(&self.inner).is_err() {
+                // Disks are missing: what replaces their images is gone on with, and all else left as it is.
+                if !raid::mend::is_needed(&self.inner, &open, &devices)? {
+                    return Ok(());
+                }
+                drop(open);
+                let _lock = self.inner.lock_vg(self.name())?;
+                return raid::mend::mend_all(&self.inner, &mut *self.fresh()?);
+            }
             !cut_devices(&self.inner, &open, &devices)?.is_empty()
                 || evacuate::mend::is_needed(&self.inner, &open, &devices)?
                 || cow::mend::is_needed(&self.inner, &open, &devices)?

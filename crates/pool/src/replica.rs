@@ -286,7 +286,7 @@ impl<'a> View<'a> {
 }
 
 /// The layout in the words of [`Layout`](crate::Layout); for types we do not make, LVM's name of them.
-fn layout(lv: &Lv) -> String {
+pub(crate) fn layout(lv: &Lv) -> String {
     let mut segments = lv.segments().iter();
     let word = |segment: &lvm_meta::Segment| match segment.kind() {
         SegmentKind::Striped(striped) if striped.areas().len() == 1 => "linear".to_string(),

@@ -2,7 +2,7 @@
 
 use super::space::{Run, Space};
 use super::{AllocError, AllocRequest, PvFilter};
-use crate::{Area, Extents, PvId, SegmentKind, SegmentPlan, Vg};
+use crate::{Area, Extents, PvId, Refusal, SegmentKind, SegmentPlan, Vg};
 
 /// Legs of an array to be allocated.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,8 @@ pub struct LegPlan {
 /// # Errors
 /// [`AllocError`]
 pub fn allocate_legs(vg: &Vg, request: &LegsRequest<'_>) -> Result<Vec<LegPlan>, AllocError> {
-    if let Some(refusal) = vg.refusal() {
+    // What replaces the images of a missing PV lies on others.
+    if let Some(refusal) = vg.refusal().filter(|why| !matches!(why, Refusal::MissingPv(_))) {
         return Err(refusal.into());
     }
     if request.image == Extents::ZERO || request.legs == 0 {

@@ -116,6 +116,15 @@ impl Vg {
         Ok(())
     }
 
+    /// The refusal of a change that the type of an LV does not know.
+    pub(super) fn not_resizable(&self, name: &str) -> ChangeError {
+        let segment = self.lv(name).and_then(|lv| lv.segments.first());
+        ChangeError::NotResizable {
+            lv: name.to_owned(),
+            segment_type: segment.map_or("", |segment| segment.type_name()).to_owned(),
+        }
+    }
+
     /// Appends segments to an LV; one that continues the last joins it.
     ///
     /// # Errors

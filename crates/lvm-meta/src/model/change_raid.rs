@@ -1,7 +1,8 @@
 //! Arrays: an LV that users see, and for each leg two hidden ones, named and ordered as LVM does.
 
 use super::change::NewLv;
-use super::detail::{Detail, Raid, RaidLeg};
+use super::change_legs::leg_names;
+use super::detail::{Detail, Raid};
 use super::{ChangeError, LvFlags, LvStatus, SegmentPlan, Vg};
 use crate::alloc::LegPlan;
 use crate::{Error, Extents, LvId, LvName};
@@ -26,7 +27,8 @@ impl Vg {
     pub fn add_raid(&mut self, new: NewLv, raid: &Raid, legs: Vec<NewLeg>) -> Result<(), Error> {
         let name = new.name.as_str().to_owned();
         let mut raid = raid.clone();
-        raid.legs = (0..legs.len()).map(|at| names(&name, at, &legs)).collect();
+        let names = |(at, leg): (usize, &NewLeg)| leg_names(&name, at, !leg.plan.meta.is_empty());
+        raid.legs = legs.iter().enumerate().map(names).collect();
         let extents = array_extents(&raid, legs.iter().map(|leg| &leg.plan))?;
         let creation = new.creation.clone();
         let mut parts = Vec::new();
@@ -77,12 +79,7 @@ impl Vg {
             .lv(name)
             .ok_or_else(|| ChangeError::NoSuchLv(name.to_owned()))?;
         let Some(Detail::Raid(raid)) = lv.detail() else {
-            let segment_type = lv.segments().first().map_or("", |segment| segment.type_name());
-            return Err(ChangeError::NotResizable {
-                lv: name.to_owned(),
-                segment_type: segment_type.to_owned(),
-            }
-            .into());
+            return Err(self.not_resizable(name).into());
         };
         if legs.len() != raid.legs.len() {
             return Err(ChangeError::BadSegment("not as many legs as the array has").into());
@@ -111,16 +108,8 @@ impl Vg {
     }
 }
 
-fn names(array: &str, at: usize, legs: &[NewLeg]) -> RaidLeg {
-    let has_meta = legs.get(at).is_some_and(|leg| !leg.plan.meta.is_empty());
-    RaidLeg {
-        meta: has_meta.then(|| format!("{array}_rmeta_{at}").into()),
-        image: format!("{array}_rimage_{at}").into(),
-    }
-}
-
 /// The extents of an array of these legs.
-fn array_extents<'a>(
+pub(super) fn array_extents<'a>(
     raid: &Raid,
     mut legs: impl Iterator<Item = &'a LegPlan>,
 ) -> Result<Extents, ChangeError> {

@@ -3,6 +3,7 @@
 mod batch;
 mod change;
 mod change_detail;
+mod change_legs;
 mod change_lv;
 mod change_move;
 mod change_pv;
@@ -38,6 +39,7 @@ mod vg;
 mod watch;
 
 pub use change::NewLv;
+pub use change_legs::LegSlot;
 pub use change_move::Moving;
 pub use change_pv::NewPv;
 pub use change_raid::NewLeg;

@@ -13,6 +13,7 @@ mod corpus;
 mod fixtures;
 mod hostile;
 mod kinds;
+mod legs;
 mod numbers;
 mod printer;
 mod properties;

@@ -7,7 +7,7 @@ use lvm_meta::{
 
 use crate::support::{add_pv, layout, new_vg, provenance};
 
-fn raid(layout: RaidLayout) -> Raid {
+pub(crate) fn raid(layout: RaidLayout) -> Raid {
     let is_striped_only = layout.is_striped_only();
     Raid {
         layout,
@@ -22,7 +22,13 @@ fn raid(layout: RaidLayout) -> Raid {
     }
 }
 
-fn add(vg: &mut Vg, name: &str, layout: RaidLayout, legs: usize, image: u32) -> Result<(), lvm_meta::Error> {
+pub(crate) fn add(
+    vg: &mut Vg,
+    name: &str,
+    layout: RaidLayout,
+    legs: usize,
+    image: u32,
+) -> Result<(), lvm_meta::Error> {
     let meta = Extents::new(u32::from(layout != RaidLayout::Raid0));
     let request = LegsRequest {
         legs,
@@ -45,12 +51,12 @@ fn add(vg: &mut Vg, name: &str, layout: RaidLayout, legs: usize, image: u32) -> 
     vg.add_raid(new, &raid(layout), legs)
 }
 
-fn names(vg: &Vg) -> Vec<String> {
+pub(crate) fn names(vg: &Vg) -> Vec<String> {
     vg.lvs().map(|lv| lv.name().to_owned()).collect()
 }
 
 /// A VG of six PVs.
-fn empty() -> Vg {
+pub(crate) fn empty() -> Vg {
     let mut vg = new_vg("vg0");
     (0..6).for_each(|number| add_pv(&mut vg, number, &layout(1)));
     vg

@@ -84,7 +84,7 @@ fn words(group: &Group<'_>, steps: &[Step]) -> Vec<String> {
         Step::Commit => "commit".into(),
         Step::Settle => "settle".into(),
         Step::Zero { .. } => "zero".into(),
-        Step::LoadOver { .. } | Step::InSync { .. } => panic!("{step:?}"),
+        Step::LoadOver { .. } | Step::InSync { .. } | Step::Rename { .. } => panic!("{step:?}"),
     };
     steps.iter().map(word).collect()
 }

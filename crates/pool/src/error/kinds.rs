@@ -1,7 +1,189 @@
-//! The kind, class and errno of the errors of the layers below.
+//! The kind, class and errno of each error, and of those of the layers below.
 
-use super::Class;
+use super::{Class, DiskProblem, Error, Refusal};
 use crate::host;
+
+impl Error {
+    /// The stable name of the kind of error.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::PoolNotFound(_) => "PoolNotFound",
+            Self::ReplicaNotFound(_) => "ReplicaNotFound",
+            Self::AmbiguousName { .. } => "AmbiguousName",
+            Self::Exists { .. } => "AlreadyExists",
+            Self::DisksMismatch { .. } => "DisksMismatch",
+            Self::UuidMismatch { .. } => "UuidMismatch",
+            Self::InvalidArgument { .. } => "InvalidArgument",
+            Self::Name(_) => "InvalidName",
+            Self::NoSpace { .. } => "NoSpace",
+            Self::MetadataFull { .. } => "MetadataFull",
+            Self::ShrinkRefused { .. } => "ShrinkRefused",
+            Self::Busy { .. } => "Busy",
+            Self::ForeignLvs { .. } => "ForeignLvs",
+            Self::Refused { why, .. } => why.kind(),
+            Self::Disk { why, .. } => why.kind(),
+            Self::MissingDisk { .. } => "MissingPv",
+            Self::BadBackup { .. } => "BadBackup",
+            Self::ActiveLvs { .. } => "ActiveLvs",
+            Self::NeedsForce { .. } => "NeedsForce",
+            Self::NoMirrorTarget => "NoMirrorTarget",
+            Self::MoveUnderWay { .. } => "MoveUnderWay",
+            Self::MoveFailed { .. } => "MoveFailed",
+            Self::NotActive(_) => "NotActive",
+            Self::SnapshotNotFound(_) => "SnapshotNotFound",
+            Self::NoThinPool { .. } => "NoThinPool",
+            Self::NoThinTarget => "NoThinTarget",
+            Self::ThinPoolState { .. } => "ThinPoolState",
+            Self::ThinPoolMismatch { .. } => "ThinPoolMismatch",
+            Self::ThinPoolFull { .. } => "NoSpace",
+            Self::NotThin { .. } => "NotThin",
+            Self::HasSnapshots { .. } => "HasSnapshots",
+            Self::NoSnapshotTarget => "NoSnapshotTarget",
+            Self::NoRaidTarget => "NoRaidTarget",
+            Self::NotInSync { .. } => "NotInSync",
+            Self::NothingToRepair(_) => "NothingToRepair",
+            Self::ArrayLost(_) => "ArrayLost",
+            Self::NotArray { .. } => "NotArray",
+            Self::ArrayState { .. } => "ArrayState",
+            Self::ScrubFailed { .. } => "ScrubFailed",
+            Self::SnapshotLost(_) => "SnapshotLost",
+            Self::Unsound { .. } => "Unsound",
+            Self::Unsupported(_) => "Unsupported",
+            Self::Unreadable { .. } => "Corrupt",
+            Self::Meta(error) => meta_kind(error).0,
+            Self::Dm(error) => dm_kind(error).0,
+            Self::Host(error) => host_kind(error).0,
+            Self::AfterCommit(inner) => inner.kind(),
+            Self::Io { .. } => "Io",
+        }
+    }
+
+    /// The stable positive errno, for callers that pass errors as one.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Io { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+            Self::Meta(error) => meta_kind(error).2,
+            Self::Dm(error) => dm_kind(error).2,
+            Self::Host(error) => host_kind(error).2,
+            Self::Disk {
+                why: DiskProblem::Missing,
+                ..
+            } => libc::ENODEV,
+            Self::Refused {
+                why: Refusal::Foreign { .. },
+                ..
+            } => libc::EPERM,
+            Self::Refused {
+                why: Refusal::Metadata { kind: "ReadOnly", .. } | Refusal::ReadOnlyHost,
+                ..
+            } => libc::EROFS,
+            Self::AfterCommit(inner) => inner.errno(),
+            Self::NothingToRepair(_) => libc::EINVAL,
+            Self::ArrayLost(_) => libc::EIO,
+            // io-engine's errno for what a pool of another kind could do.
+            Self::NoThinPool { .. }
+            | Self::NoThinTarget
+            | Self::NoSnapshotTarget
+            | Self::NoMirrorTarget
+            | Self::NoRaidTarget
+            | Self::NotArray { .. }
+            | Self::NotThin { .. } => libc::ENOTSUP,
+            _ => match self.class() {
+                Class::NotFound => libc::ENOENT,
+                Class::AlreadyExists => libc::EEXIST,
+                Class::InvalidArgument => libc::EINVAL,
+                Class::NoSpace => libc::ENOSPC,
+                Class::Precondition | Class::Busy => libc::EBUSY,
+                Class::Permission => libc::EACCES,
+                Class::Corrupt => libc::EILSEQ,
+                Class::Unsupported => libc::ENOTSUP,
+                Class::Internal => libc::EIO,
+            },
+        }
+    }
+
+    /// What a caller can do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::PoolNotFound(_) | Self::ReplicaNotFound(_) | Self::SnapshotNotFound(_) => Class::NotFound,
+            Self::Exists { .. } => Class::AlreadyExists,
+            Self::AmbiguousName { .. }
+            | Self::DisksMismatch { .. }
+            | Self::UuidMismatch { .. }
+            | Self::InvalidArgument { .. }
+            | Self::Name(_)
+            | Self::ShrinkRefused { .. }
+            | Self::NeedsForce { .. } => Class::InvalidArgument,
+            Self::Disk {
+                why: DiskProblem::Missing,
+                ..
+            } => Class::NotFound,
+            Self::Disk { why, .. } => match why {
+                DiskProblem::InVg(_)
+                | DiskProblem::InUse(_)
+                | DiskProblem::Used(_)
+                | DiskProblem::Lost(_)
+                | DiskProblem::Last => Class::Precondition,
+                _ => Class::InvalidArgument,
+            },
+            Self::NoSpace { .. } | Self::MetadataFull { .. } | Self::ThinPoolFull { .. } => Class::NoSpace,
+            Self::Busy { .. } | Self::ActiveLvs { .. } | Self::NotInSync { .. } => Class::Busy,
+            Self::ForeignLvs { .. }
+            | Self::Refused { .. }
+            | Self::MissingDisk { .. }
+            | Self::NoThinPool { .. }
+            | Self::NoThinTarget
+            | Self::NoMirrorTarget
+            | Self::MoveUnderWay { .. }
+            | Self::ThinPoolState { .. }
+            | Self::ThinPoolMismatch { .. }
+            | Self::NotThin { .. }
+            | Self::HasSnapshots { .. }
+            | Self::NoSnapshotTarget
+            | Self::NoRaidTarget
+            | Self::NothingToRepair(_)
+            | Self::NotArray { .. }
+            | Self::ArrayState { .. }
+            | Self::SnapshotLost(_)
+            | Self::NotActive(_) => Class::Precondition,
+            Self::Unsupported(_) => Class::Unsupported,
+            Self::Unreadable { .. } | Self::BadBackup { .. } | Self::ArrayLost(_) => Class::Corrupt,
+            Self::Unsound { .. } | Self::MoveFailed { .. } | Self::ScrubFailed { .. } => Class::Internal,
+            Self::Meta(error) => meta_kind(error).1,
+            Self::Dm(error) => dm_kind(error).1,
+            Self::Host(error) => host_kind(error).1,
+            Self::AfterCommit(_) => Class::Internal,
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Class::Permission
+            }
+            Self::Io { .. } => Class::Internal,
+        }
+    }
+}
+
+impl Refusal {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Foreign { .. } => "Foreign",
+            Self::Metadata { kind, .. } => kind,
+            Self::Ambiguous(_) => "DuplicatePv",
+            Self::NotActivated(_) => "NotActivated",
+            Self::ReadOnlyHost => "ReadOnly",
+        }
+    }
+}
+
+impl DiskProblem {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing => "DiskNotFound",
+            Self::InVg(_) | Self::InUse(_) => "DiskInUse",
+            Self::TooSmall { .. } => "DiskTooSmall",
+            Self::Used(_) | Self::Lost(_) | Self::Last => "DiskNotEmpty",
+            Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",
+        }
+    }
+}
 
 fn of_io(source: &std::io::Error) -> (&'static str, Class, i32) {
     let errno = source.raw_os_error().unwrap_or(libc::EIO);
@@ -11,7 +193,7 @@ fn of_io(source: &std::io::Error) -> (&'static str, Class, i32) {
     }
 }
 
-pub(super) fn meta_kind(error: &lvm_meta::Error) -> (&'static str, Class, i32) {
+fn meta_kind(error: &lvm_meta::Error) -> (&'static str, Class, i32) {
     use lvm_meta::Error as E;
     match error {
         E::Corrupt { .. } => ("Corrupt", Class::Corrupt, libc::EILSEQ),
@@ -44,7 +226,7 @@ fn change_kind(change: &lvm_meta::ChangeError) -> (&'static str, Class, i32) {
     }
 }
 
-pub(super) fn dm_kind(error: &lvm_dm::Error) -> (&'static str, Class, i32) {
+fn dm_kind(error: &lvm_dm::Error) -> (&'static str, Class, i32) {
     use lvm_dm::Error as E;
     let errno = error.errno();
     match error {
@@ -61,7 +243,7 @@ pub(super) fn dm_kind(error: &lvm_dm::Error) -> (&'static str, Class, i32) {
     }
 }
 
-pub(super) fn host_kind(error: &host::Error) -> (&'static str, Class, i32) {
+fn host_kind(error: &host::Error) -> (&'static str, Class, i32) {
     use host::Error as E;
     match error {
         E::LockTimeout { .. } => ("LockTimeout", Class::Busy, libc::EBUSY),

@@ -4,7 +4,6 @@ use lvm_dm::{DeviceId, RaidHealth, RaidStatus};
 
 use super::Array;
 use crate::info::{ArrayInfo, ImageState, State};
-use crate::naming;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 
@@ -50,9 +49,9 @@ impl Array<'_> {
         (state, info)
     }
 
-    /// What the kernel tells of it; `None` while it is not active.
+    /// What the kernel says of it; `None` while it has no table.
     pub(crate) fn status(&self, inner: &Inner) -> Option<RaidStatus> {
-        let uuid = naming::dm_uuid(&self.vg.id(), &self.lv.id());
+        let uuid = self.uuid();
         // Not flushed: who asks must not wait for what is written.
         let lines = inner.mapper.status(DeviceId::Uuid(&uuid), true).ok()?;
         match lines.as_slice() {

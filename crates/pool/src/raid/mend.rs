@@ -4,12 +4,12 @@
 use lvm_dm::{DeviceEntry, DeviceId, DmUuid, UdevFlags};
 use lvm_meta::LvId;
 
-use super::{Array, check_target};
+use super::{Array, check_target, swap};
 use crate::apply::Step;
 use crate::layer::{HIDDEN, is_cut};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
-use crate::{Error, activate, naming};
+use crate::{Error, activate};
 
 /// Is there anything for [`mend`] and [`sweep`] to do?
 pub(crate) fn is_needed(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<bool, Error> {
@@ -17,11 +17,20 @@ pub(crate) fn is_needed(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -
         return Ok(false);
     }
     for array in Array::all(&open.vg) {
-        if !steps(inner, open, &array)?.is_empty() {
+        if !steps(inner, open, &array)?.is_empty() || !renames(inner, &array)?.is_empty() {
+            return Ok(true);
+        }
+        if array.is_marked() && array.has_noted(inner, open)? {
             return Ok(true);
         }
     }
     Ok(!orphans(inner, open, devices)?.is_empty())
+}
+
+/// All of it, also while disks of the VG are missing.  The caller holds the VG's lock.
+pub(crate) fn mend_all(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
+    mend(inner, open)?;
+    sweep(inner, open, &inner.mapper.list().map_err(Error::Dm)?)
 }
 
 /// Finishes the devices of arrays that are active, and takes away the parts of those that are not.  The caller holds the VG's
@@ -36,20 +45,42 @@ pub(crate) fn mend(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes away the devices of parts whose LVs are gone or never were; `before` are the devices that were there a moment
-/// ago.  The caller holds the VG's lock.
-pub(crate) fn sweep(inner: &Inner, open: &OpenVg, before: &[DeviceEntry]) -> Result<(), Error> {
-    if inner.has_own_devices() || orphans(inner, open, before)?.is_empty() {
+/// Takes away the devices of parts whose LVs are gone or never were, gives those that stay the names of their places, and
+/// takes off the marks of images that the kernel fills; `before` are the devices that were there a moment ago.  The caller
+/// holds the VG's lock.
+pub(crate) fn sweep(inner: &Inner, open: &mut OpenVg, before: &[DeviceEntry]) -> Result<(), Error> {
+    if inner.has_own_devices() {
         return Ok(());
     }
-    let devices = inner.mapper.list().map_err(Error::Dm)?;
-    let remove = |uuid| Step::Remove {
-        uuid,
-        flags: HIDDEN,
-        link: None,
-    };
-    let steps: Vec<Step> = orphans(inner, open, &devices)?.into_iter().map(remove).collect();
-    inner.kernel().apply(None, &steps)
+    let mut steps = Vec::new();
+    if !orphans(inner, open, before)?.is_empty() {
+        let devices = inner.mapper.list().map_err(Error::Dm)?;
+        let remove = |uuid| Step::Remove {
+            uuid,
+            flags: HIDDEN,
+            link: None,
+        };
+        steps.extend(orphans(inner, open, &devices)?.into_iter().map(remove));
+    }
+    for array in Array::all(&open.vg) {
+        steps.extend(renames(inner, &array)?);
+    }
+    inner.kernel().apply(None, &steps)?;
+    let marked = Array::all(&open.vg).filter(Array::is_marked);
+    let marked: Vec<String> = marked.map(|array| array.lv.name().to_string()).collect();
+    let mut marked = marked.iter();
+    marked.try_for_each(|name| swap::end_rebuild(inner, open, name))
+}
+
+/// The steps that give the devices of an array's parts, in their order, the names of their places.
+fn renames(inner: &Inner, array: &Array<'_>) -> Result<Vec<Step>, Error> {
+    let mut steps = Vec::new();
+    for part in array.parts() {
+        let layer = array.layer(part)?;
+        let info = layer.info(inner)?;
+        steps.extend(info.and_then(|info| layer.renamed_from(&info.name)));
+    }
+    Ok(steps)
 }
 
 fn steps(inner: &Inner, open: &OpenVg, array: &Array<'_>) -> Result<Vec<Step>, Error> {
@@ -69,7 +100,9 @@ fn steps(inner: &Inner, open: &OpenVg, array: &Array<'_>) -> Result<Vec<Step>, E
         return Ok(steps);
     };
     let present = inner.nodes.present(open.vg.name());
-    for part in array.parts() {
+    let there = array.legs.iter().zip(array.present(open));
+    let there = there.filter(|(_, present)| *present);
+    for part in there.flat_map(|(leg, _)| leg.parts()) {
         let layer = array.layer(part)?;
         let Some(info) = layer.info(inner)? else {
             continue;
@@ -93,7 +126,7 @@ fn steps(inner: &Inner, open: &OpenVg, array: &Array<'_>) -> Result<Vec<Step>, E
             steps.push(layer.resume());
         }
     }
-    let uuid = naming::dm_uuid(&open.vg.id(), &array.lv.id());
+    let uuid = array.uuid();
     if top.suspended || !top.live_table {
         // One array has one table at a time: a staged one goes first.
         if top.inactive_table {
@@ -127,9 +160,7 @@ fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<
 
 fn is_orphan(open: &OpenVg, entry: &DeviceEntry, uuid: &DmUuid) -> bool {
     let rest = uuid.as_str().strip_prefix("LVM-");
-    let ids = rest
-        .and_then(|rest| rest.strip_prefix(open.vg.id().as_str()))
-        .and_then(|rest| rest.strip_suffix("-real"));
+    let ids = rest.and_then(|rest| rest.strip_prefix(open.vg.id().as_str()));
     let Some(Ok(id)) = ids.map(LvId::parse) else {
         return false;
     };

@@ -4,14 +4,15 @@
 //! | --- | --- |
 //! | `plan` | how large the parts are, what the metadata say of them |
 //! | `steps` | how the devices are made, grown and taken away |
+//! | `swap` | how images are replaced, added and dropped |
 //! | `mend` | what a cut change left of them |
 //! | `health` | what the kernel and the disks tell of them |
 //!
-//! | device | uuid's word | table |
-//! | --- | --- | --- |
-//! | `VG-LV_rmeta_N` | `real` | the segments of the metadata of image N |
-//! | `VG-LV_rimage_N` | `real` | the segments of its data |
-//! | `VG-LV` | | `raid` on them |
+//! | device | table |
+//! | --- | --- |
+//! | `VG-LV_rmeta_N` | the segments of the metadata of image N |
+//! | `VG-LV_rimage_N` | the segments of its data |
+//! | `VG-LV` | `raid` on them |
 //!
 //! Reference: LVM2 `lib/raid/raid.c`, `lib/metadata/raid_manip.c`, `lib/activate/dev_manager.c`.
 
@@ -19,14 +20,16 @@ pub(crate) mod health;
 pub(crate) mod mend;
 pub(crate) mod plan;
 mod steps;
+pub(crate) mod swap;
 
+use lvm_dm::{DmUuid, RaidStatus};
 use lvm_meta::detail::{Detail, Raid, RaidLayout};
 use lvm_meta::{Area, Lv, PvId, SegmentKind, Vg};
 
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
-use crate::{Error, evacuate};
+use crate::{Error, evacuate, naming};
 
 pub(crate) use steps::{Degraded, First};
 
@@ -55,6 +58,11 @@ impl<'a> Leg<'a> {
     pub(crate) fn parts(&self) -> impl Iterator<Item = &'a Lv> + use<'a> {
         self.meta.into_iter().chain([self.image])
     }
+
+    /// Is a part of it its metadata?
+    fn is_meta(&self, part: &Lv) -> bool {
+        self.meta.is_some_and(|meta| meta.id() == part.id())
+    }
 }
 
 impl<'a> Array<'a> {
@@ -76,6 +84,11 @@ impl<'a> Array<'a> {
         };
         let legs = detail.legs.iter().map(leg).collect::<Option<_>>()?;
         Some(Self { vg, lv, detail, legs })
+    }
+
+    /// The array of a name.
+    pub(crate) fn named(vg: &'a Vg, name: &str) -> Option<Self> {
+        Self::of(vg, vg.lv(name)?)
     }
 
     /// The arrays of a VG.
@@ -106,8 +119,8 @@ impl<'a> Array<'a> {
             return refuse("on which others stand");
         }
         for part in self.parts() {
-            let mut areas = areas(self.vg, part);
-            if areas.any(|pv| pv.is_none()) || !evacuate::is_on_disks_or_ours(self.vg, part) {
+            let mut places = places(self.vg, part);
+            if places.any(|pv| pv.is_none()) || !evacuate::is_on_disks_or_ours(self.vg, part) {
                 return refuse("whose images do not lie on disks alone");
             }
             if self.vg.users_of(part.name()).count() != 1 || part.is_visible() {
@@ -122,7 +135,7 @@ impl<'a> Array<'a> {
         let is_there = |pv: Option<PvId>| pv.is_some_and(|pv| open.device(pv).is_some());
         self.legs
             .iter()
-            .map(|leg| leg.parts().all(|part| areas(self.vg, part).all(is_there)))
+            .map(|leg| leg.parts().all(|part| places(self.vg, part).all(is_there)))
             .collect()
     }
 
@@ -145,15 +158,55 @@ impl<'a> Array<'a> {
         }
     }
 
-    /// The device of a part.
+    /// Level 1: each image has all data.
+    pub(crate) fn is_copies(&self) -> bool {
+        self.detail.layout == RaidLayout::Raid1
+    }
+
+    /// Can the disks of an image be read where its parts begin?
+    pub(crate) fn answers(&self, open: &OpenVg, at: usize) -> bool {
+        let mut parts = self.legs.get(at).into_iter().flat_map(Leg::parts);
+        let answers = |part: &Lv| open.read_first(part).is_ok_and(|block| block.is_some());
+        parts.all(answers)
+    }
+
+    /// The error of a change that images stand in the way of which are being filled.
+    pub(crate) fn not_in_sync(&self, status: &RaidStatus) -> Error {
+        Error::NotInSync {
+            replica: self.lv.name().into(),
+            done: status.in_sync(),
+            all: status.all,
+        }
+    }
+
+    /// The uuid of its device.
+    pub(crate) fn uuid(&self) -> DmUuid {
+        naming::dm_uuid(&self.vg.id(), &self.lv.id())
+    }
+
+    /// The device of a part.  Its uuid has no word behind the ids: LVM gave it one (`real`) only after 2.03.31.
     pub(crate) fn layer(&self, part: &Lv) -> Result<Layer, Error> {
-        Layer::of(self.vg, part, "", "real")
+        Layer::plain(self.vg, part)
     }
 }
 
-/// The PV of each area of an LV, for one that is being moved those of all that is moved with it; `None` for an area, or a
-/// segment, on anything else.
-fn areas<'a>(vg: &'a Vg, lv: &'a Lv) -> impl Iterator<Item = Option<PvId>> + 'a {
+/// The PV of each area of an LV; `None` for an area, or a segment, on anything else.
+pub(crate) fn areas(lv: &Lv) -> impl Iterator<Item = Option<PvId>> + '_ {
+    lv.segments().iter().flat_map(|segment| match segment.kind() {
+        SegmentKind::Striped(striped) => striped
+            .areas()
+            .iter()
+            .map(|area| match area {
+                Area::Pv { pv, .. } => Some(*pv),
+                _ => None,
+            })
+            .collect(),
+        _ => vec![None],
+    })
+}
+
+/// As [`areas`]; for what is being moved, the PVs of all that is moved with it.
+fn places<'a>(vg: &'a Vg, lv: &'a Lv) -> impl Iterator<Item = Option<PvId>> + 'a {
     let of_area = |area: &Area| match area {
         Area::Pv { pv, .. } => vec![Some(*pv)],
         Area::Lv { name, .. } => match vg.lv(name).and_then(Lv::moving) {

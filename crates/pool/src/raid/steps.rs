@@ -48,7 +48,7 @@ impl Array<'_> {
         for (leg, _) in self.legs.iter().zip(&present).filter(|(_, present)| **present) {
             for part in leg.parts() {
                 let layer = self.layer(part)?;
-                let is_meta = leg.meta.is_some_and(|meta| meta.name() == part.name());
+                let is_meta = leg.is_meta(part);
                 let steps = match layer.info(inner)?.is_some_and(|info| info.live_table) {
                     true => None,
                     false => Some(layer.activate(open.table_of_part(part)?)),
@@ -58,11 +58,7 @@ impl Array<'_> {
                     false => images.extend(steps.into_iter().flatten()),
                 }
                 if is_meta && first == First::Yes {
-                    let size = open.vg.extent_size().to_bytes(part.extent_count());
-                    zeroes.push(Step::Zero {
-                        uuid: layer.uuid,
-                        length: self.cleared().min(size.unwrap_or(u64::MAX)),
-                    });
+                    zeroes.push(self.zero_meta(part)?);
                 }
             }
         }
@@ -73,11 +69,20 @@ impl Array<'_> {
         makes.extend(images);
         makes.push(Step::CreateOn {
             name: naming::dm_name(self.vg.name(), self.lv.name())?,
-            uuid: naming::dm_uuid(&self.vg.id(), &self.lv.id()),
+            uuid: self.uuid(),
             table: self.table(first, &present)?,
             read_only: !self.lv.is_writable(),
         });
         Ok(makes)
+    }
+
+    /// Makes the metadata of a new image such that the kernel takes it for one.
+    pub(super) fn zero_meta(&self, meta: &Lv) -> Result<Step, Error> {
+        let size = self.vg.extent_size().to_bytes(meta.extent_count());
+        Ok(Step::Zero {
+            uuid: self.layer(meta)?.uuid,
+            length: self.cleared().min(size.unwrap_or(u64::MAX)),
+        })
     }
 
     /// Which images are there, if the others are not needed.
@@ -90,7 +95,10 @@ impl Array<'_> {
         if degraded == Degraded::Allow && self.survives(&present) {
             return Ok(present);
         }
-        let mut pvs = leg.parts().flat_map(|part| super::areas(self.vg, part)).flatten();
+        let mut pvs = leg
+            .parts()
+            .flat_map(|part| super::places(self.vg, part))
+            .flatten();
         let pv = pvs.find(|pv| open.device(*pv).is_none());
         Err(Error::MissingDisk {
             replica: self.lv.name().into(),
@@ -173,7 +181,7 @@ impl Array<'_> {
     /// Stages the table of the metadata.
     pub(super) fn load(&self, open: &OpenVg) -> Result<Step, Error> {
         Ok(Step::LoadOn {
-            uuid: naming::dm_uuid(&self.vg.id(), &self.lv.id()),
+            uuid: self.uuid(),
             table: self.table(First::No, &self.present(open))?,
             read_only: !self.lv.is_writable(),
         })
@@ -192,7 +200,7 @@ impl Array<'_> {
         // What udevd is told of the parts is waited for while nobody stands still.
         steps.push(Step::Settle);
         steps.push(Step::Suspend {
-            uuid: naming::dm_uuid(&self.vg.id(), &self.lv.id()),
+            uuid: self.uuid(),
             flags: SuspendFlags::SKIP_LOCKFS,
         });
         steps.push(Step::Commit);

@@ -59,7 +59,7 @@ impl StoragePool {
         Ok(super::info(inner, &open))
     }
 
-    /// Adds disks in one commit.  Durable when this returns.
+    /// Adds disks in one commit, though others may be missing.  Durable when this returns.
     ///
     /// # Errors
     /// [`Error::Disk`] for each disk that may not be taken.  Every disk is as it was then, unless a commit was cut so
@@ -68,7 +68,7 @@ impl StoragePool {
         let inner = &*self.inner;
         check_given_once(disks)?;
         let mut locks = inner.lock_global(self.name())?;
-        let mut open = self.changeable()?;
+        let mut open = self.repairable()?;
         let scan = inner.scan_also(disks)?;
         // New areas are as large as the pool's: the text must fit them all.
         let metadata_size = open.mdas.area_size();
@@ -85,8 +85,9 @@ impl StoragePool {
             return Err(error);
         }
         let added = open.change(inner, "add disks", |change| {
+            change.mark_missing();
             let open = change.open_mut();
-            new.add_to(&mut open.vg)?;
+            open.vg.repairing(|vg| new.add_to(vg))?;
             new.join_areas(&mut open.mdas)?;
             change.step(Step::Commit);
             Ok(())
@@ -124,7 +125,7 @@ impl StoragePool {
     pub(super) fn take_disk_out(&self, path: &Path) -> Result<PoolInfo, Error> {
         let inner = &*self.inner;
         let mut locks = inner.lock_global(self.name())?;
-        let mut open = self.changeable()?;
+        let mut open = self.repairable()?;
         let refuse = |why| Error::Disk {
             disk: path.into(),
             why,
@@ -147,7 +148,7 @@ impl StoragePool {
         }
         let _hints = inner.invalidate_hints()?;
         open.change(inner, "remove disk", |change| {
-            change.edit().remove_pv(disk.pv).map_err(Error::Meta)?;
+            change.repair(|vg| vg.remove_pv(disk.pv).map(drop))?;
             let open = change.open_mut();
             open.mdas.remove(&disk.disk);
             open.disks.retain(|other| other.pv != disk.pv);

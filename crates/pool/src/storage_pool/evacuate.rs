@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lvm_meta::{LvId, PvId};
 
-use super::StoragePool;
+use super::{StoragePool, lost_disk};
 use crate::error::DiskProblem;
 use crate::evacuate::{Hidden, check_target, mend, plan, steps};
 use crate::info::PoolInfo;
@@ -23,9 +23,9 @@ pub struct MoveProgress {
 }
 
 /// Longest wait between two reports of progress; the end of a piece is an event of the kernel's.
-const REPORT: Duration = Duration::from_secs(1);
+pub(super) const REPORT: Duration = Duration::from_secs(1);
 /// Longest time without progress.
-const STANDSTILL: Duration = Duration::from_secs(120);
+pub(super) const STANDSTILL: Duration = Duration::from_secs(120);
 
 /// How often a disk is emptied on which others put something meanwhile.
 const ROUNDS: u32 = 8;
@@ -53,7 +53,19 @@ impl StoragePool {
     /// [`Error::MoveUnderWay`]: nothing was changed.  [`Error::MoveFailed`] when a disk fails under the copying, nothing is
     /// copied for two minutes, or somebody aborts the move; what was moved stays so.
     pub fn evacuate_disk(&self, path: &Path, tell: &mut dyn FnMut(MoveProgress)) -> Result<PoolInfo, Error> {
-        self.empty_and_take_out(path, None, tell)
+        match self.lost(path)? {
+            Some(lost) => self.take_lost_disk_out(path, lost, None, tell),
+            None => self.empty_and_take_out(path, None, tell),
+        }
+    }
+
+    /// The missing PV that a path or an id names; `None` for a disk that is there.
+    fn lost(&self, path: &Path) -> Result<Option<PvId>, Error> {
+        let open = self.fresh()?;
+        Ok(match pv(&open, path) {
+            Some(_) => None,
+            None => lost_disk::missing(&open, path),
+        })
     }
 
     /// Adds a disk, moves what another one holds to it as far as it has room, and removes that: all as
@@ -77,6 +89,10 @@ impl StoragePool {
             });
         }
         let pv_of = |path: &Path| -> Result<Option<PvId>, Error> { Ok(pv(&*self.fresh()?, path)) };
+        if let Some(lost) = self.lost(old)? {
+            self.check_lost(old, lost)?;
+            return self.with_new(new, force, |to| self.take_lost_disk_out(old, lost, to, tell));
+        }
         if let Some(from) = pv_of(old)? {
             // What cannot be moved at all is refused before the new disk is taken.
             let open = self.fresh()?;
@@ -89,13 +105,32 @@ impl StoragePool {
                 }
             }
         }
-        let is_added = pv_of(new)?.is_none();
         // Without the old one there is nothing left to replace, but to finish taking it out.
-        if is_added && pv_of(old)?.is_some() {
+        if pv_of(old)?.is_none() {
+            let to = pv_of(new)?;
+            return self.empty_and_take_out(old, to, tell);
+        }
+        self.with_new(new, force, |to| {
+            if let (Some(from), Some(to)) = (pv_of(old)?, to) {
+                self.repair_arrays_on(from, to)?;
+            }
+            self.empty_and_take_out(old, to, tell)
+        })
+    }
+
+    /// Adds a disk if it is not the pool's, for what is to go there; without room for that it leaves again.
+    fn with_new(
+        &self,
+        new: &Path,
+        force: bool,
+        replace: impl FnOnce(Option<PvId>) -> Result<PoolInfo, Error>,
+    ) -> Result<PoolInfo, Error> {
+        let is_added = pv(&*self.fresh()?, new).is_none();
+        if is_added {
             self.add_disks(&[new.into()], force)?;
         }
-        let first = pv_of(new)?;
-        let replaced = self.empty_and_take_out(old, first, tell);
+        let to = pv(&*self.fresh()?, new);
+        let replaced = replace(to);
         if is_added && matches!(replaced, Err(Error::NoSpace { .. })) {
             self.take_disk_out(new)?;
         }

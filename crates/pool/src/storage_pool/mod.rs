@@ -1,11 +1,13 @@
 //! The handle of a pool: a VG held open, its replicas, and what can be done to them.
 
 mod array_monitor;
+mod convert;
 mod cow_snapshots;
 mod create_replica;
 mod disks;
 mod evacuate;
 mod grow_thin_pool;
+mod lost_disk;
 mod raid_replicas;
 mod repair;
 mod replicas;
@@ -192,6 +194,16 @@ impl StoragePool {
         let mut open = self.fresh()?;
         self.check_changeable(&open)?;
         open.mend_cut(&self.inner)?;
+        Ok(open)
+    }
+
+    /// As [`StoragePool::changeable`], though disks may be missing: for devices, and for what LVM allows without them, too.
+    fn repairable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
+        let mut open = self.fresh()?;
+        self.check_ours(&open)?;
+        if open.check_writable(&self.inner).is_ok() {
+            open.mend_cut(&self.inner)?;
+        }
         Ok(open)
     }
 

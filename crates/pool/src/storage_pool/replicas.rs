@@ -64,7 +64,7 @@ impl StoragePool {
     pub fn activate_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
         let inner = &*self.inner;
         let lock = inner.lock_vg(self.name())?;
-        let mut open = self.changeable()?;
+        let mut open = self.repairable()?;
         let mut made = self.make_device(&mut open, uuid);
         if matches!(made, Ok(false) | Err(Error::Dm(_))) {
             // Whoever began to make it is no more: the lock is ours.
@@ -139,6 +139,7 @@ impl StoragePool {
     }
 
     /// Destroys a replica: its device, then its LV.  Durable when this returns.
+    /// Disks of the pool may be missing, as long as the replica is not thin.
     ///
     /// # Errors
     /// [`Error::Busy`] while somebody has it open, [`Error::ReplicaNotFound`]; [`Error::HasSnapshots`] for an origin of
@@ -146,12 +147,15 @@ impl StoragePool {
     pub fn destroy_replica(&self, uuid: Uuid) -> Result<(), Error> {
         let description = format!("destroy replica {uuid}");
         let _lock = self.inner.lock_vg(self.name())?;
-        let mut open = self.changeable()?;
+        let mut open = self.repairable()?;
         let lv = replica::find(&open, uuid)?;
         if let Some(group) = Group::of(&open.vg, lv) {
             return Err(group.refuse("destroyed"));
         }
         let (name, is_thin) = (lv.name().to_string(), thin::thin(lv).is_some());
+        if is_thin {
+            open.check_writable(&self.inner)?;
+        }
         match is_thin {
             true => self.remove_thin(&mut open, &name, &description),
             false => open.change(&self.inner, &description, |change| {

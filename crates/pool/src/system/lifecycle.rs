@@ -183,6 +183,8 @@ fn deactivate_all(system: &System, change: &mut Change<'_>) -> Result<(), Error>
         if let Some(pool) = PoolLv::named(&open.vg, lv.name()) {
             pools.push(pool);
         } else if (tags.is_ours() || tags.snapshot.is_some())
+            // The tools tag the parts of what they make, too.
+            && lv.is_visible()
             && open.kernel_device(&system.inner, lv)?.is_some()
             // Snapshots go with their origin.
             && Group::of(&open.vg, lv).is_none_or(|group| group.origin.name() == lv.name())

@@ -313,6 +313,9 @@ fn what_is_moved_is_locked_and_other_disks_wait_meanwhile() {
         pool.resize_replica(uuid(ARRAY), 12 * UNIT, Shrink::Refuse)
             .map(drop),
         pool.destroy_replica(uuid(ARRAY)),
+        pool.convert_replica(uuid(ARRAY), Layout::Linear).map(drop),
+        pool.convert_replica(uuid(ARRAY), "raid1:3".parse().unwrap())
+            .map(drop),
     ];
     for result in refused {
         assert_eq!(result.unwrap_err().kind(), "Busy");

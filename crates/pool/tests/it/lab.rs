@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lvm_dm::testing::FakeMapper;
 use lvm_dm::{DeviceId, DeviceMapper};
-use lvm_meta::Disk;
+use lvm_meta::{Disk, FileDisk};
 use lvm_pool::{CreatePool, ReplicaInfo, StoragePool, System};
 use uuid::Uuid;
 
@@ -231,6 +231,18 @@ impl Lab {
         self.images.iter().map(|image| fs::read(image).unwrap()).collect()
     }
 
+    /// The metadata as they are on the disks that are there.
+    pub(crate) fn metadata(&self) -> String {
+        let read = |(at, image): (usize, &PathBuf)| {
+            let disk = FileDisk::new(File::open(image).ok()?);
+            Some((at, lvm_meta::scan(&disk).unwrap()?))
+        };
+        let scans = self.images.iter().enumerate().filter_map(read).collect();
+        let found = lvm_meta::assemble(scans).vgs.into_iter();
+        let texts = found.map(|vg| String::from_utf8_lossy(&vg.text).into_owned());
+        texts.collect()
+    }
+
     /// What no moment of rest may show: a device that is stopped, staged, or not what the metadata says.
     #[track_caller]
     pub(crate) fn check_devices(&self, replicas: &[ReplicaInfo], context: &str) {
@@ -248,6 +260,10 @@ impl Lab {
                 .unwrap()
                 .replace("--", "-");
             let table = self.fake.table(DeviceId::Name(&device.name), false).unwrap();
+            assert!(
+                !lv.ends_with("-new"),
+                "{context}: {lv} has not the name of its place"
+            );
             if let Some((array, _)) = lv.split_once("_r") {
                 // An image or its metadata: nothing without the array, which names it, and nothing longer than it.
                 let array = replicas.iter().find(|replica| replica.uuid.to_string() == array);

@@ -105,7 +105,7 @@ fn an_array_with_a_disk_missing_comes_only_when_asked_for() {
     assert!(info.reasons.contains(&line), "{:?}", info.reasons);
     assert!(matches!(
         pool.activate_replica(uuid(1)),
-        Err(Error::Refused { .. })
+        Err(Error::MissingDisk { .. })
     ));
     let found = pool.activate_replica_degraded(uuid(1)).unwrap();
     assert_eq!(found.state, State::Degraded);
@@ -124,39 +124,70 @@ fn an_array_with_a_disk_missing_comes_only_when_asked_for() {
 }
 
 type Run = fn(&System) -> Result<(), Error>;
-const OPERATIONS: &[(&str, Run)] = &[
-    ("grow", |system| {
+type Prepare = fn() -> (Lab, Vec<u8>);
+const OPERATIONS: &[(&str, Prepare, Run)] = &[
+    ("grow", prepared, |system| {
         let pool = system.open_pool(POOL)?;
         pool.resize_replica(uuid(1), 24 * UNIT, Shrink::Refuse).map(drop)
     }),
-    ("deactivate", |system| {
+    ("deactivate", prepared, |system| {
         system.open_pool(POOL)?.deactivate_replica(uuid(1)).map(drop)
     }),
-    ("destroy", |system| {
+    ("destroy", prepared, |system| {
         system.open_pool(POOL)?.destroy_replica(uuid(1))
     }),
-    ("create", |system| {
+    ("create", prepared, |system| {
         system
             .open_pool(POOL)?
             .create_replica(&request(2, 8 * UNIT, "raid1:3"))
             .map(drop)
     }),
+    ("add a copy", prepared, |system| convert(system, "raid1:3")),
+    ("drop the copies", prepared, |system| convert(system, "linear")),
+    ("drop a copy", prepared_with_three, |system| {
+        convert(system, "raid1:2")
+    }),
+    ("make copies", prepared_linear, |system| {
+        convert(system, "raid1:3")
+    }),
 ];
 
-fn sizes(pool: &StoragePool) -> Vec<(uuid::Uuid, u64)> {
+fn convert(system: &System, layout: &str) -> Result<(), Error> {
+    let pool = system.open_pool(POOL)?;
+    pool.convert_replica(uuid(1), layout.parse().unwrap()).map(drop)
+}
+
+fn prepared_with_three() -> (Lab, Vec<u8>) {
+    let (lab, data) = prepared();
+    convert(&lab.system(), "raid1:3").unwrap();
+    (lab, data)
+}
+
+fn prepared_linear() -> (Lab, Vec<u8>) {
+    let (lab, data) = prepared();
+    convert(&lab.system(), "linear").unwrap();
+    (lab, data)
+}
+
+/// What a replica is: its size and layout.
+type Shape = (uuid::Uuid, u64, String);
+
+fn shapes(pool: &StoragePool) -> Vec<Shape> {
     let replicas = pool.replicas().unwrap().into_iter();
-    replicas.map(|replica| (replica.uuid, replica.size)).collect()
+    replicas
+        .map(|replica| (replica.uuid, replica.size, replica.layout))
+        .collect()
 }
 
 /// Runs an operation that is cut or fails where `arm` says; true as long as that place is reached.
 fn check_cut(
-    (name, run): &(&str, Run),
-    new: &[(uuid::Uuid, u64)],
+    (name, prepare, run): &(&str, Prepare, Run),
+    new: &[Shape],
     arm: &dyn Fn(&Lab),
     context: &str,
 ) -> bool {
-    let (lab, data) = prepared();
-    let old = sizes(&lab.pool());
+    let (lab, data) = prepare();
+    let old = shapes(&lab.pool());
     let system = lab.system();
     let faults = lab.fake.fault_count();
     arm(&lab);
@@ -165,12 +196,13 @@ fn check_cut(
     drop(system);
     let context = format!("{name}, {context}: {result:?}");
     let pool = lab.pool();
-    let found = sizes(&pool);
+    let found = shapes(&pool);
     assert!(found == old || found == new, "{context}: {found:?}");
     assert!(result.is_err() || found == new, "{context}: {found:?}");
     lab.check_devices(&pool.replicas().unwrap(), &context);
-    if found.iter().any(|(found, _)| *found == uuid(1)) {
+    if found.iter().any(|(found, ..)| *found == uuid(1)) {
         check_data(&pool, &data, &context);
+        check_whole(&lab, &pool, &context);
     }
     pool.create_replica(&request(9, 4 * UNIT, "raid1:2"))
         .unwrap_or_else(|error| panic!("{context}: {error}"));
@@ -178,24 +210,23 @@ fn check_cut(
     struck
 }
 
+/// No image is marked to be filled, and the copies that there are are in sync.
+fn check_whole(lab: &Lab, pool: &StoragePool, context: &str) {
+    let text = lab.metadata();
+    assert!(!text.contains("REBUILD"), "{context}: {text}");
+    if let Some(array) = pool.replica(uuid(1)).unwrap().array {
+        let is_online = |image: &ImageState| *image == ImageState::Online;
+        assert!(array.images.iter().all(is_online), "{context}: {array:?}");
+    }
+}
+
 #[test]
 fn death_and_failure_at_every_step_leave_the_old_or_the_new_array() {
     for operation in OPERATIONS {
-        let (lab, _) = prepared();
-        (operation.1)(&lab.system()).unwrap();
-        let new = sizes(&lab.pool());
-        type Arm = fn(&Lab, usize);
-        let arms: [(&str, Arm); 4] = [
-            ("death before disk change", |lab, at| lab.arm(Cut::Death { at })),
-            ("failure of disk operation", |lab, at| lab.arm(Cut::Fault { at })),
-            ("death before kernel change", |lab, at| {
-                lab.fake.fault_at_change(at, Fault::Die)
-            }),
-            ("failure of kernel change", |lab, at| {
-                lab.fake.fault_at_change(at, Fault::Refuse(libc::EIO));
-            }),
-        ];
-        for (kind, arm) in arms {
+        let (lab, _) = operation.1();
+        (operation.2)(&lab.system()).unwrap();
+        let new = shapes(&lab.pool());
+        for (kind, arm) in ARMS {
             let mut at = 1;
             while check_cut(operation, &new, &|lab| arm(lab, at), &format!("{kind} {at}")) {
                 at += 1;
@@ -274,4 +305,139 @@ fn what_happens_to_an_array_is_told_until_the_time_is_over() {
     lab.system().destroy_pool(POOL).unwrap();
     let gone = monitor.wait(Duration::from_millis(20)).unwrap_err();
     assert_eq!(gone.kind(), "PoolNotFound");
+}
+
+type Arm = fn(&Lab, usize);
+const ARMS: [(&str, Arm); 4] = [
+    ("death before disk change", |lab, at| lab.arm(Cut::Death { at })),
+    ("failure of disk operation", |lab, at| lab.arm(Cut::Fault { at })),
+    ("death before kernel change", |lab, at| {
+        lab.fake.fault_at_change(at, Fault::Die)
+    }),
+    ("failure of kernel change", |lab, at| {
+        lab.fake.fault_at_change(at, Fault::Refuse(libc::EIO));
+    }),
+];
+
+#[test]
+fn copies_come_and_go_under_a_replica_that_serves() {
+    let (lab, data) = prepared();
+    let pool = lab.pool();
+    let device = pool.open_replica(uuid(1)).unwrap();
+    for (layout, images) in [
+        ("raid1:3", 3),
+        ("raid1:3", 3),
+        ("raid1:2", 2),
+        ("linear", 0),
+        ("raid1:2", 2),
+    ] {
+        let before = pool.info().unwrap().seqno;
+        let info = pool.convert_replica(uuid(1), layout.parse().unwrap()).unwrap();
+        assert_eq!((&*info.layout, info.size), (layout, 8 * UNIT));
+        let found = info.array.map_or(0, |array| array.images.len());
+        assert_eq!(found, images, "{layout}");
+        let mut read = vec![0; data.len()];
+        device.read_at(UNIT, &mut read).unwrap();
+        assert!(read == data, "{layout}");
+        lab.check_devices(&pool.replicas().unwrap(), layout);
+        check_whole(&lab, &pool, layout);
+        let again = pool.info().unwrap().seqno;
+        pool.convert_replica(uuid(1), layout.parse().unwrap()).unwrap();
+        assert_eq!(
+            pool.info().unwrap().seqno,
+            again,
+            "{layout}: nothing to do costs no commit"
+        );
+        assert!(again >= before);
+    }
+}
+
+#[test]
+fn what_cannot_be_converted_or_repaired_is_refused_and_changes_no_disk() {
+    let (lab, _) = prepared();
+    let pool = lab.pool();
+    pool.create_replica(&request(2, UNIT, "striped:2")).unwrap();
+    let before = lab.bytes();
+    let convert = |n, layout: &str| {
+        let layout = layout.parse().unwrap();
+        pool.convert_replica(uuid(n), layout).unwrap_err().kind()
+    };
+    assert_eq!(convert(1, "raid5:2"), "Unsupported");
+    assert_eq!(convert(1, "striped:2"), "Unsupported");
+    assert_eq!(convert(1, "raid1:4"), "NoSpace");
+    assert_eq!(convert(2, "raid1:2"), "Unsupported");
+    assert_eq!(convert(7, "raid1:2"), "ReplicaNotFound");
+    let repair = |n| pool.repair_replica(uuid(n)).unwrap_err().kind();
+    assert_eq!(repair(1), "NothingToRepair");
+    assert_eq!(repair(2), "Unsupported");
+    pool.deactivate_replica(uuid(1)).unwrap();
+    assert_eq!(convert(1, "raid1:3"), "NotActive");
+    assert_eq!(repair(1), "NotActive");
+    assert!(lab.bytes() == before);
+}
+
+fn take_away(lab: &Lab, disk: usize) {
+    std::fs::rename(&lab.images[disk], lab.images[disk].with_extension("away")).unwrap();
+}
+
+#[test]
+fn the_image_on_a_missing_disk_is_replaced_under_a_replica_that_serves() {
+    let (lab, data) = prepared();
+    let device = lab.pool().open_replica(uuid(1)).unwrap();
+    take_away(&lab, 0);
+    let pool = lab.pool();
+    assert_eq!(pool.replica(uuid(1)).unwrap().state, State::Degraded);
+    let info = pool.repair_replica(uuid(1)).unwrap();
+    assert_eq!(info.state, State::Online);
+    assert_eq!(info.array.unwrap().images, [ImageState::Online; 2]);
+    let mut read = vec![0; data.len()];
+    device.read_at(UNIT, &mut read).unwrap();
+    assert!(read == data);
+    drop(device);
+    let text = lab.metadata();
+    assert!(text.contains("flags = [\"MISSING\"]"), "{text}");
+    check_whole(&lab, &pool, "repaired");
+    lab.check_devices(&pool.replicas().unwrap(), "repaired");
+    assert_eq!(
+        pool.repair_replica(uuid(1)).unwrap_err().kind(),
+        "NothingToRepair"
+    );
+    // The second disk that is lost takes more than can be: nothing is changed.
+    let before = pool.info().unwrap().seqno;
+    take_away(&lab, 1);
+    let pool = lab.pool();
+    assert_eq!(pool.repair_replica(uuid(1)).unwrap_err().kind(), "NoSpace");
+    take_away(&lab, 2);
+    let found = lab.system().pools().unwrap();
+    assert!(found.is_empty(), "{found:?}");
+    std::fs::rename(lab.images[2].with_extension("away"), &lab.images[2]).unwrap();
+    assert_eq!(lab.pool().info().unwrap().seqno, before);
+}
+
+#[test]
+fn death_and_failure_at_every_step_of_a_repair_are_gone_on_from() {
+    for (kind, arm) in ARMS {
+        for at in 1.. {
+            let (lab, data) = prepared();
+            take_away(&lab, 0);
+            let pool = lab.pool();
+            let faults = lab.fake.fault_count();
+            arm(&lab, at);
+            let result = pool.repair_replica(uuid(1));
+            let struck = lab.switch.has_struck() || lab.fake.fault_count() > faults;
+            drop(pool);
+            let context = format!("{kind} {at}: {result:?}");
+            let pool = lab.pool();
+            match pool.repair_replica(uuid(1)) {
+                Ok(_) | Err(Error::NothingToRepair(_)) => {}
+                Err(error) => panic!("{context}: {error}"),
+            }
+            check_data(&pool, &data, &context);
+            check_whole(&lab, &pool, &context);
+            lab.check_devices(&pool.replicas().unwrap(), &context);
+            if !struck {
+                break;
+            }
+        }
+    }
 }

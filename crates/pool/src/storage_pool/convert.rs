@@ -1,0 +1,314 @@
+//! Changing how many images a replica has, and replacing those that failed.
+
+use lvm_dm::RaidHealth;
+use lvm_meta::{
+    AllocPolicy, AllocRequest, Extents, LegPlan, LegSlot, LegsRequest, LvId, NewLeg, PvFilter, PvId,
+};
+use uuid::Uuid;
+
+use super::StoragePool;
+use super::resize_replica::alloc_error;
+use crate::cow::Group;
+use crate::info::ReplicaInfo;
+use crate::open_vg::{Change, OpenVg};
+use crate::raid::plan::Shape;
+use crate::raid::swap::{self, OldParts};
+use crate::raid::{self, Array};
+use crate::{Error, Layout, RaidLevel, identity, replica};
+
+impl StoragePool {
+    /// Gives an active replica another layout under I/O: copies of a linear one, more copies, fewer, or none.  Durable when
+    /// this returns; the layout that it has already is success without a commit.
+    ///
+    /// New images are filled while the replica serves: its health tells how far that is.  Images that are not in sync are the
+    /// first to go, then the last ones.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for any two layouts but `linear` and `raid1:N`, [`Error::NotActive`], [`Error::NotInSync`] while
+    /// images are filled that more or fewer of them need, [`Error::NoSpace`] for too few disks with room, [`Error::HasSnapshots`],
+    /// [`Error::ReplicaNotFound`]; the replica is unchanged then.
+    pub fn convert_replica(&self, uuid: Uuid, layout: Layout) -> Result<ReplicaInfo, Error> {
+        let inner = &*self.inner;
+        let _lock = inner.lock_vg(self.name())?;
+        let mut open = self.changeable()?;
+        let lv = replica::find(&open, uuid)?;
+        let name = lv.name().to_string();
+        let (now, wanted) = (copies_of(&open, &name), copies_in(layout));
+        let (Some(now), Some(wanted)) = (now, wanted) else {
+            let from = replica::layout(lv);
+            return Err(Error::Unsupported(format!("making {layout} of {from}")));
+        };
+        if now != wanted {
+            if let Some(group) = Group::of(&open.vg, lv) {
+                return Err(group.refuse("converted"));
+            }
+            check_active(inner, &open, &name)?;
+            open.change(inner, &format!("convert replica {uuid} to {layout}"), |change| {
+                let old = match Array::named(&change.open().vg, &name) {
+                    Some(array) => OldParts::of(inner, &array)?,
+                    None => OldParts::none(),
+                };
+                match (now, wanted) {
+                    (1, _) => mirror(change, &name, wanted)?,
+                    (_, 1) => keep_one(inner, change, &name)?,
+                    _ if wanted > now => add_copies(inner, change, &name, wanted - now)?,
+                    _ => drop_copies(inner, change, &name, wanted)?,
+                }
+                swap::steps(inner, change.open(), &name, &old)?
+                    .into_iter()
+                    .for_each(|step| change.step(step));
+                Ok(())
+            })?;
+            swap::end_rebuild(inner, &mut open, &name)?;
+        }
+        self.describe(&open, uuid)
+    }
+
+    /// Puts an active array right whose images failed: those whose disks answer again are taken back in, and brought up to
+    /// date; the others are replaced by free space on disks that no image of it is on.  Durable when this returns; the
+    /// images are filled while the replica serves.  Disks of the pool may be missing.
+    ///
+    /// # Errors
+    /// [`Error::NothingToRepair`], [`Error::ArrayLost`] when data is gone with the images, [`Error::NotInSync`] while the images
+    /// that are left are filled, [`Error::NotActive`], [`Error::NoSpace`], [`Error::Unsupported`] for a replica that is no
+    /// array; nothing but what is taken back is changed then.
+    pub fn repair_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
+        let inner = &*self.inner;
+        let _lock = inner.lock_vg(self.name())?;
+        let mut open = self.repairable()?;
+        raid::mend::mend_all(inner, &mut open)?;
+        let name = replica::find(&open, uuid)?.name().to_string();
+        self.repair_array(&mut open, &name, PvFilter::All)?;
+        self.describe(&open, uuid)
+    }
+
+    /// As [`StoragePool::repair_replica`], with new images on some PVs alone.  The caller holds the VG's lock.
+    pub(super) fn repair_array(&self, open: &mut OpenVg, name: &str, pvs: PvFilter<'_>) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let array = Array::named(&open.vg, name);
+        let array =
+            array.ok_or_else(|| Error::Unsupported(format!("repairing {name:?}, which is no array,")))?;
+        array.check()?;
+        check_active(inner, open, name)?;
+        let mut failed = failed(inner, open, &array)?;
+        if failed.is_empty() {
+            return Err(Error::NothingToRepair(name.into()));
+        }
+        if failed.iter().any(|at| array.answers(open, *at)) {
+            inner.kernel().apply(None, &array.take_back(inner, open)?)?;
+            failed = self::failed(inner, open, &array)?;
+        }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        open.change(inner, &format!("repair {name}"), |change| {
+            let array =
+                Array::named(&change.open().vg, name).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+            let old = OldParts::of(inner, &array)?;
+            let new = spare_legs(change.open(), &array, failed.len(), pvs)?;
+            let mut slots: Vec<LegSlot> = (0..array.legs.len()).map(LegSlot::Kept).collect();
+            for (at, leg) in failed.iter().zip(new) {
+                if let Some(slot) = slots.get_mut(*at) {
+                    *slot = LegSlot::New(leg);
+                }
+            }
+            change.repair(|vg| vg.set_legs(name, slots))?;
+            swap::steps(inner, change.open(), name, &old)?
+                .into_iter()
+                .for_each(|step| change.step(step));
+            Ok(())
+        })?;
+        swap::end_rebuild(inner, open, name)
+    }
+}
+
+/// How many copies a replica has; `None` for one of another layout.
+fn copies_of(open: &OpenVg, name: &str) -> Option<usize> {
+    let lv = open.vg.lv(name)?;
+    match Array::of(&open.vg, lv) {
+        Some(array) => array.is_copies().then_some(array.legs.len()),
+        None => (replica::layout(lv) == "linear").then_some(1),
+    }
+}
+
+/// How many copies a layout has.
+fn copies_in(layout: Layout) -> Option<usize> {
+    match layout {
+        Layout::Linear => Some(1),
+        Layout::Raid {
+            level: RaidLevel::Raid1,
+            count,
+            ..
+        } => usize::try_from(count).ok(),
+        _ => None,
+    }
+}
+
+fn check_active(inner: &crate::system::Inner, open: &OpenVg, name: &str) -> Result<(), Error> {
+    let lv = open
+        .vg
+        .lv(name)
+        .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+    let device = open.kernel_device(inner, lv)?;
+    device.map(drop).ok_or_else(|| Error::NotActive(name.into()))
+}
+
+fn new_leg(plan: LegPlan) -> NewLeg {
+    NewLeg {
+        plan,
+        image: LvId::from_random(identity::random()),
+        meta: LvId::from_random(identity::random()),
+    }
+}
+
+fn mirror(change: &mut Change<'_>, name: &str, copies: usize) -> Result<(), Error> {
+    let vg = &change.open().vg;
+    let lv = vg.lv(name).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+    let size = vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX);
+    let count = u32::try_from(copies).unwrap_or(u32::MAX);
+    let shape = Shape::new(vg, RaidLevel::Raid1, count, lvm_meta::Sectors::new(0), size)?;
+    let own: Vec<PvId> = raid::areas(lv).flatten().collect();
+    // As LVM: the metadata of an image lies on its own disks.
+    let request = AllocRequest {
+        pvs: PvFilter::Ids(&own),
+        policy: AllocPolicy::Normal,
+        ..AllocRequest::new(shape.meta)
+    };
+    let meta = lvm_meta::allocate(vg, &request).map_err(|error| alloc_error(vg, size, error))?;
+    let others: Vec<PvId> = vg
+        .pvs()
+        .iter()
+        .map(lvm_meta::Pv::id)
+        .filter(|pv| !own.contains(pv))
+        .collect();
+    let request = LegsRequest {
+        legs: copies.saturating_sub(1),
+        image: shape.image,
+        meta: shape.meta,
+        extend: &[],
+        pvs: PvFilter::Ids(&others),
+    };
+    let more = lvm_meta::allocate_legs(vg, &request).map_err(|error| alloc_error(vg, size, error))?;
+    let first = new_leg(LegPlan {
+        meta,
+        image: Vec::new(),
+    });
+    let more = more.into_iter().map(new_leg).collect();
+    change
+        .edit()
+        .add_copies(name, &shape.raid, first, more)
+        .map_err(Error::Meta)
+}
+
+fn keep_one(inner: &crate::system::Inner, change: &mut Change<'_>, name: &str) -> Result<(), Error> {
+    let kept = in_sync(inner, change.open(), name, 1)?;
+    let at = kept.first().copied().unwrap_or_default();
+    change.edit().keep_copy(name, at).map_err(Error::Meta)
+}
+
+fn drop_copies(
+    inner: &crate::system::Inner,
+    change: &mut Change<'_>,
+    name: &str,
+    wanted: usize,
+) -> Result<(), Error> {
+    let kept = in_sync(inner, change.open(), name, wanted)?;
+    let slots = kept.into_iter().map(LegSlot::Kept).collect();
+    change.edit().set_legs(name, slots).map_err(Error::Meta)
+}
+
+fn add_copies(
+    inner: &crate::system::Inner,
+    change: &mut Change<'_>,
+    name: &str,
+    more: usize,
+) -> Result<(), Error> {
+    let open = change.open();
+    let array = Array::named(&open.vg, name).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+    // The kernel fills new images from those that are.
+    in_sync(inner, open, name, array.legs.len())?;
+    let new = spare_legs(open, &array, more, PvFilter::All)?;
+    let kept = (0..array.legs.len()).map(LegSlot::Kept);
+    let slots = kept.chain(new.into_iter().map(LegSlot::New)).collect();
+    change.edit().set_legs(name, slots).map_err(Error::Meta)
+}
+
+/// The first so many images that are in sync.
+///
+/// # Errors
+/// [`Error::NotInSync`].
+fn in_sync(
+    inner: &crate::system::Inner,
+    open: &OpenVg,
+    name: &str,
+    wanted: usize,
+) -> Result<Vec<usize>, Error> {
+    let array = Array::named(&open.vg, name).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+    let status = array.status(inner).ok_or_else(|| Error::NotActive(name.into()))?;
+    let is_in_sync = |at: &usize| status.images.get(*at) == Some(&RaidHealth::InSync);
+    let whole: Vec<usize> = (0..array.legs.len()).filter(is_in_sync).take(wanted).collect();
+    match whole.len() == wanted {
+        true => Ok(whole),
+        false => Err(array.not_in_sync(&status)),
+    }
+}
+
+/// The images of an active array that serve no more.
+///
+/// # Errors
+/// [`Error::ArrayLost`] when the others do not have all data, [`Error::NotInSync`] when they do not have it yet.
+fn failed(inner: &crate::system::Inner, open: &OpenVg, array: &Array<'_>) -> Result<Vec<usize>, Error> {
+    let name = array.lv.name();
+    let status = array.status(inner).ok_or_else(|| Error::NotActive(name.into()))?;
+    let present = array.present(open);
+    let told = |at: usize| status.images.get(at).copied().unwrap_or(RaidHealth::Missing);
+    let serves = |at: &usize| {
+        present.get(*at) == Some(&true) && matches!(told(*at), RaidHealth::InSync | RaidHealth::Behind)
+    };
+    let all = 0..array.legs.len();
+    let failed: Vec<usize> = all.clone().filter(|at| !serves(at)).collect();
+    if failed.is_empty() {
+        return Ok(failed);
+    }
+    let alive: Vec<bool> = all.clone().map(|at| serves(&at)).collect();
+    if !array.survives(&alive) {
+        return Err(Error::ArrayLost(name.into()));
+    }
+    let is_behind = |at: usize| serves(&at) && told(at) == RaidHealth::Behind;
+    match all.into_iter().any(is_behind) {
+        true => Err(array.not_in_sync(&status)),
+        false => Ok(failed),
+    }
+}
+
+/// Space for more images of an array, on PVs that none of them is on.
+fn spare_legs(
+    open: &OpenVg,
+    array: &Array<'_>,
+    count: usize,
+    pvs: PvFilter<'_>,
+) -> Result<Vec<NewLeg>, Error> {
+    let vg = &open.vg;
+    let used: Vec<PvId> = array.parts().flat_map(raid::areas).flatten().collect();
+    let is_wanted = |pv: &PvId| match pvs {
+        PvFilter::Ids(ids) => ids.contains(pv),
+        _ => true,
+    };
+    let free = vg.pvs().iter().map(lvm_meta::Pv::id);
+    let free: Vec<PvId> = free
+        .filter(|pv| !used.contains(pv) && is_wanted(pv) && open.device(*pv).is_some())
+        .collect();
+    let size = |lv: Option<&lvm_meta::Lv>| lv.map_or(Extents::ZERO, lvm_meta::Lv::extent_count);
+    let leg = array.legs.first();
+    let request = LegsRequest {
+        legs: count,
+        image: size(leg.map(|leg| leg.image)),
+        meta: size(leg.and_then(|leg| leg.meta)),
+        extend: &[],
+        pvs: PvFilter::Ids(&free),
+    };
+    let plans = lvm_meta::allocate_legs(vg, &request);
+    let needed = vg.extent_size().to_bytes(request.image).unwrap_or(u64::MAX);
+    let plans = plans.map_err(|error| alloc_error(vg, needed, error))?;
+    Ok(plans.into_iter().map(new_leg).collect())
+}

@@ -1,0 +1,187 @@
+//! Taking a disk that is lost out of a pool: the images on it are made anew on other disks.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lvm_dm::{RaidHealth, RaidStatus};
+use lvm_meta::{LvRole, PvFilter, PvId};
+
+use super::StoragePool;
+use super::evacuate::{MoveProgress, REPORT, STANDSTILL};
+use crate::apply::Step;
+use crate::error::DiskProblem;
+use crate::info::PoolInfo;
+use crate::open_vg::OpenVg;
+use crate::raid::mend::mend_all;
+use crate::raid::{Array, areas};
+use crate::{Error, replica};
+
+/// Between two looks at what is filled.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl StoragePool {
+    /// Puts the arrays right that have images on a missing PV, on `to` alone if it is given, removes the PV, and waits until the
+    /// new images are filled.
+    ///
+    /// A call that was cut is continued by the next one.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] while the PV holds what no other disk does: nothing was changed.  As [`StoragePool::repair_replica`];
+    /// arrays that were put right stay so.
+    pub(super) fn take_lost_disk_out(
+        &self,
+        path: &Path,
+        pv: PvId,
+        to: Option<PvId>,
+        tell: &mut dyn FnMut(MoveProgress),
+    ) -> Result<PoolInfo, Error> {
+        let inner = &*self.inner;
+        let arrays = self.check_lost(path, pv)?;
+        for name in &arrays {
+            let uuid = self.fresh()?.vg.lv(name).and_then(replica::replica_of);
+            if let Some(uuid) = uuid {
+                // The kernel fills its images.
+                self.activate_replica_degraded(uuid)?;
+            }
+            let _lock = inner.lock_vg(self.name())?;
+            let mut open = self.repairable()?;
+            mend_all(inner, &mut open)?;
+            let on: Vec<PvId> = to.into_iter().collect();
+            let pvs = match to {
+                Some(_) => PvFilter::Ids(&on),
+                None => PvFilter::All,
+            };
+            match self.repair_array(&mut open, name, pvs) {
+                // Somebody else did.
+                Err(Error::NothingToRepair(_)) => {}
+                repaired => repaired?,
+            }
+        }
+        {
+            let _locks = inner.lock_global(self.name())?;
+            let mut open = self.repairable()?;
+            check_holds_nothing(&open, path, pv)?;
+            let _hints = inner.invalidate_hints()?;
+            open.change(inner, "remove missing disk", |change| {
+                if change.open().vg.pv(pv).is_some() {
+                    change.repair(|vg| vg.remove_pv(pv).map(drop))?;
+                    change.step(Step::Commit);
+                }
+                Ok(())
+            })?;
+        }
+        self.wait_for_sync(path, &arrays, tell)?;
+        self.info()
+    }
+
+    /// Replaces the images on a PV that is there by ones on another, where they failed: nothing can be copied from them.
+    pub(super) fn repair_arrays_on(&self, from: PvId, to: PvId) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let _lock = inner.lock_vg(self.name())?;
+        let mut open = self.changeable()?;
+        let has_failed = |array: &Array<'_>| {
+            let status = array.status(inner);
+            let mut legs = array.legs.iter().enumerate();
+            legs.any(|(at, leg)| {
+                let health = status.as_ref().and_then(|status| status.images.get(at));
+                health == Some(&RaidHealth::Dead)
+                    && leg.parts().any(|part| areas(part).any(|pv| pv == Some(from)))
+            })
+        };
+        let failed = Array::all(&open.vg).filter(has_failed);
+        let names: Vec<String> = failed.map(|array| array.lv.name().to_string()).collect();
+        let mut names = names.iter();
+        names.try_for_each(|name| self.repair_array(&mut open, name, PvFilter::Ids(&[to])))
+    }
+
+    /// The arrays with images on a PV.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] when it holds anything else.
+    pub(super) fn check_lost(&self, path: &Path, pv: PvId) -> Result<Vec<String>, Error> {
+        let open = self.fresh()?;
+        self.check_ours(&open)?;
+        let (mut arrays, mut lost) = (Vec::new(), Vec::new());
+        for lv in open.vg.lvs().filter(|lv| areas(lv).any(|area| area == Some(pv))) {
+            match open.vg.role(lv) {
+                LvRole::RaidImage { of, .. } | LvRole::RaidMeta { of, .. } => arrays.push(of.to_string()),
+                _ => lost.push(lv.name().to_string()),
+            }
+        }
+        if !lost.is_empty() {
+            return Err(Error::Disk {
+                disk: path.into(),
+                why: DiskProblem::Lost(lost),
+            });
+        }
+        arrays.dedup();
+        Ok(arrays)
+    }
+
+    /// Waits until the images of arrays are filled, telling how far that is.
+    ///
+    /// # Errors
+    /// [`Error::MoveFailed`] when nothing is filled for two minutes.
+    fn wait_for_sync(
+        &self,
+        path: &Path,
+        arrays: &[String],
+        tell: &mut dyn FnMut(MoveProgress),
+    ) -> Result<(), Error> {
+        let (mut last, mut since, mut told) = (0, Instant::now(), Instant::now());
+        loop {
+            let progress = {
+                let open = self.fresh()?;
+                let found = arrays.iter().filter_map(|name| Array::named(&open.vg, name));
+                let status: Vec<RaidStatus> = found.filter_map(|array| array.status(&self.inner)).collect();
+                let bytes =
+                    |sectors: fn(&RaidStatus) -> u64| status.iter().map(sectors).fold(0, u64::saturating_add);
+                let is_filled = |status: &RaidStatus| !status.images.contains(&RaidHealth::Behind);
+                if status.iter().all(is_filled) {
+                    return Ok(());
+                }
+                MoveProgress {
+                    moved: bytes(RaidStatus::in_sync).saturating_mul(512),
+                    total: bytes(|status| status.all).saturating_mul(512),
+                }
+            };
+            if progress.moved != last {
+                (last, since) = (progress.moved, Instant::now());
+            } else if since.elapsed() > STANDSTILL {
+                return Err(Error::MoveFailed {
+                    disk: path.display().to_string(),
+                    why: "the kernel fills no image".into(),
+                });
+            }
+            if told.elapsed() > REPORT {
+                tell(progress);
+                told = Instant::now();
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+fn check_holds_nothing(open: &OpenVg, path: &Path, pv: PvId) -> Result<(), Error> {
+    match open.vg.pv_used(pv).get() {
+        0 => Ok(()),
+        used => Err(Error::Disk {
+            disk: path.into(),
+            why: DiskProblem::Used(used),
+        }),
+    }
+}
+
+/// The missing PV that a caller names by its id, or by the path where it was last.
+pub(super) fn missing(open: &OpenVg, named: &Path) -> Option<PvId> {
+    let is_it = |pv: &&lvm_meta::Pv| {
+        let plain = |text: &str| text.replace('-', "");
+        let id = pv.id().to_string();
+        let by_id = named.to_str().is_some_and(|named| plain(named) == plain(&id));
+        by_id || pv.device_hint().map(PathBuf::from).as_deref() == Some(named)
+    };
+    let gone = open.vg.pvs().iter().filter(|pv| open.device(pv.id()).is_none());
+    let mut found = gone.filter(is_it);
+    let pv = found.next()?.id();
+    found.next().is_none().then_some(pv)
+}
