@@ -85,6 +85,9 @@ pub(crate) enum PoolCommand {
         /// Make a thin pool of this size in it.
         #[arg(long, value_name = "SIZE")]
         thin_pool: Option<String>,
+        /// How the data of the thin pool lie: linear, raid1:IMAGES or raid10:N[:STRIPE].
+        #[arg(long, value_name = "LAYOUT", requires = "thin_pool", default_value = "linear")]
+        thin_layout: String,
         /// Wipe the signatures that disks carry.
         #[arg(long)]
         force: bool,
@@ -320,6 +323,9 @@ pub(crate) enum ThinCommand {
         /// Fail writes at once when it is full.
         #[arg(long)]
         error_if_no_space: bool,
+        /// How the data lie: linear, raid1:IMAGES or raid10:N[:STRIPE].
+        #[arg(long, default_value = "linear")]
+        layout: String,
     },
     /// Show the thin pool of a pool.
     Status { pool: String },

@@ -27,6 +27,7 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
             extent_size,
             metadata_size,
             thin_pool,
+            thin_layout,
             force,
         } => {
             let mut request = CreatePool::new(name, disks.clone());
@@ -34,7 +35,12 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
             request.extent_size = extent_size.as_deref().map(parse_size).transpose()?;
             request.metadata_size = metadata_size.as_deref().map(parse_size).transpose()?;
             let thin_pool = thin_pool.as_deref().map(parse_size).transpose()?;
-            request.thin_pool = thin_pool.map(CreateThinPool::new);
+            let layout = thin_layout.parse()?;
+            request.thin_pool = thin_pool.map(|size| {
+                let mut request = CreateThinPool::new(size);
+                request.layout = layout;
+                request
+            });
             request.force = *force;
             system.create_pool(&request)?.info()?
         }

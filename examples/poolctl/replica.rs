@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Read, Write};
 
 use lvm_native::pool::{
-    ArrayInfo, CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, System,
+    ArrayInfo, CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, State, System,
     Zeroing, parse_size, parse_uuid,
 };
 use serde_json::{Value, json};
@@ -234,20 +234,19 @@ pub(crate) fn to_json(replica: &ReplicaInfo) -> Value {
         "is_clone": replica.snapshot_uuid.is_some(),
         "snapshot_uuid": replica.snapshot_uuid,
         "share": {"protocol": replica.share_protocol(), "uri": null, "allowed_hosts": replica.allowed_hosts},
-        "health": health_json(replica),
+        "health": health_json(replica.state, replica.array.as_ref()),
     })
 }
 
-/// The state of a replica, and of its images if it is an array.
-pub(crate) fn health_json(replica: &ReplicaInfo) -> Value {
-    let array = replica.array.as_ref();
+/// What is told of a state, and of the images on which it rests.
+pub(crate) fn health_json(state: State, array: Option<&ArrayInfo>) -> Value {
     let images = array.map_or(&[][..], |array| &array.images);
     let images: Vec<Value> = images
         .iter()
         .map(|image| json!({"state": image.as_str()}))
         .collect();
     json!({
-        "state": replica.state.as_str(),
+        "state": state.as_str(),
         "images": images,
         "sync": array.and_then(ArrayInfo::sync),
         "action": array.and_then(|array| array.action.as_deref()),

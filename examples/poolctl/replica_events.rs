@@ -53,13 +53,13 @@ pub(crate) fn run(system: &System, pool: Option<&str>, once: bool, args: &Args) 
 
 /// What a change of is told: all but how far the kernel is.
 fn health(replica: &ReplicaInfo) -> Value {
-    let mut health = health_json(replica);
+    let mut health = health_json(replica.state, replica.array.as_ref());
     health["sync"] = Value::Null;
     json!([replica.active, health])
 }
 
 fn line(replica: &ReplicaInfo, json: bool) -> Value {
-    let health = health_json(replica);
+    let health = health_json(replica.state, replica.array.as_ref());
     let mut line = json!({
         "uuid": replica.uuid.to_string(),
         "pool": replica.pool,

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::args::{DiscardWord, ThinCommand};
+use crate::replica::health_json;
 use crate::thin_monitor;
 
 pub(crate) fn run(system: &System, command: &ThinCommand, json: bool) -> Result<Answer, Error> {
@@ -19,6 +20,7 @@ pub(crate) fn run(system: &System, command: &ThinCommand, json: bool) -> Result<
             no_zeroing,
             discards,
             error_if_no_space,
+            layout,
         } => {
             let mut request = CreateThinPool::new(parse_size(size)?);
             request.max_data_size = max.as_deref().map(parse_size).transpose()?;
@@ -32,6 +34,7 @@ pub(crate) fn run(system: &System, command: &ThinCommand, json: bool) -> Result<
                 DiscardWord::Ignore => Discards::Ignore,
             };
             request.error_if_no_space = *error_if_no_space;
+            request.layout = layout.parse()?;
             system.open_pool(pool)?.create_thin_pool(&request)?
         }
         ThinCommand::Status { pool } => system.pool_info(pool)?,
@@ -65,5 +68,7 @@ pub(crate) fn to_json(thin: &ThinPoolInfo) -> Value {
         "metadata_used": thin.metadata_used,
         "transaction_id": thin.transaction_id,
         "state": thin.state,
+        "layout": thin.layout,
+        "health": health_json(thin.health, thin.array.as_ref()),
     })
 }

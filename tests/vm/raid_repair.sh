@@ -21,12 +21,13 @@ break_disk() { reload "$1" error; }
 mend_disk() { reload "$1" linear "${LOOPS[$1]}" 2048; }
 id_of() { field pvs pv_uuid "/dev/mapper/disk$1"; }
 in_sync() { # UUID
-    local i
+    local i at
     for i in {1..300}; do
-        case $(dmsetup status "$(dmname p "$1")") in *[Da-]*" "*/*" "*) ;; *" idle "*) return ;; esac
+        read -r -a at < <(dmsetup status "$(dmname p "$1")")
+        case ${at[5]} in *[!A]*) ;; *) [ "${at[7]}" != idle ] || return 0 ;; esac
         sleep 0.2
     done
-    no "in sync" "$1: $(dmsetup status "$(dmname p "$1")")"
+    no "in sync" "$1: ${at[*]}"
 }
 # The copies of an array are the same on the disks.
 copies() { # NAME UUID COUNT

@@ -101,7 +101,7 @@ began=$SECONDS
 runs "nothing happens" poolctl --timeout 1 replica events p
 is "until the time is over" "$((SECONDS - began < 10))" 1
 quiet lvcreate -q -y -Wn -Zn -n "$E" --addtag mayastor --addtag mayastor.lv.name=e --type raid1 -m 1 -L 16m --maxrecoveryrate 4m p
-refuses "what is not in sync is not scrubbed" NotInSync replica scrub "$E"
+refuses "what is not in sync is not scrubbed" ArrayState replica scrub "$E"
 watch "$W/sync" p --once --timeout 60
 wait $PC
 that "the end of a synchronisation" "d['uuid'] == '$E' and d['health']['state'] == 'online' and {i['state'] for i in d['health']['images']} == {'online'} and d['health']['sync'] == 1" "$W/sync"

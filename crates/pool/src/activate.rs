@@ -20,13 +20,13 @@ use crate::{Error, evacuate, naming, thin};
 ///
 /// # Errors
 /// As [`stack::ensure_active`].
-pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<(), Error> {
+pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv, degraded: Degraded) -> Result<(), Error> {
     let array = Array::of(&open.vg, lv);
     if lv.is_locked() || array.is_some_and(|array| array.is_moved()) {
         evacuate::mend::ensure_active(inner, open)?;
     }
     match thin::thin(lv) {
-        Some(thin) => stack::ensure_active(inner, open, &PoolLv::of(&open.vg, &thin)?).map(drop),
+        Some(thin) => stack::ensure_active(inner, open, &PoolLv::of(&open.vg, &thin)?, degraded).map(drop),
         None => Ok(()),
     }
 }

@@ -1,12 +1,15 @@
 //! The crate's error: a kind, a stable errno, and a class that maps to a gRPC status.
 
 mod kinds;
+mod why;
 
 use std::path::PathBuf;
 
 use lvm_meta::NameError;
 
 use crate::host;
+
+pub use why::{DiskProblem, Refusal};
 
 /// Why an operation on a pool or a replica failed.
 ///
@@ -258,6 +261,30 @@ pub enum Error {
     /// The kernel has no RAID.
     #[error("this kernel has no target \"raid\": its module dm-raid is missing")]
     NoRaidTarget,
+    /// The operation needs an array.
+    #[error("{replica:?} is no array with redundancy: it cannot be {what}")]
+    NotArray {
+        /// The replica.
+        replica: String,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// The array is in a state in which what was asked for has to wait.
+    #[error("the array {replica:?} is {state}")]
+    ArrayState {
+        /// The replica.
+        replica: String,
+        /// `degraded`, `syncing`, or what the kernel does about it, in its words.
+        state: String,
+    },
+    /// An array's images could not be compared to their end.  The call may be repeated.
+    #[error("comparing the images of {replica:?}: {why}")]
+    ScrubFailed {
+        /// The replica.
+        replica: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The snapshot's store was full, or failed: what it holds is not what the replica was.
     #[error("snapshot {0:?} is lost: its store was full, or failed")]
     SnapshotLost(String),
@@ -289,40 +316,6 @@ pub enum Error {
     /// The host layer failed: locks, devices, configuration.
     #[error(transparent)]
     Host(host::Error),
-    /// Images of the array are being filled, and what was asked for needs them whole; or more of them.
-    #[error("replica {replica:?} has {done} of {all} sectors in sync; try again when it is")]
-    NotInSync {
-        /// The replica.
-        replica: String,
-        /// Sectors of each image that are in sync.
-        done: u64,
-        /// Sectors of each image.
-        all: u64,
-    },
-    /// The operation needs an array.
-    #[error("{replica:?} is no array with redundancy: it cannot be {what}")]
-    NotArray {
-        /// The replica.
-        replica: String,
-        /// What was asked for.
-        what: &'static str,
-    },
-    /// The array is in a state in which what was asked for has to wait.
-    #[error("the array {replica:?} is {state}")]
-    ArrayState {
-        /// The replica.
-        replica: String,
-        /// `degraded`, or what the kernel does about it, in its words.
-        state: String,
-    },
-    /// An array's images could not be compared to their end.  The call may be repeated.
-    #[error("comparing the images of {replica:?}: {why}")]
-    ScrubFailed {
-        /// The replica.
-        replica: String,
-        /// What went wrong.
-        why: String,
-    },
     /// No image of the array has failed.
     #[error("nothing of replica {0:?} is to be repaired")]
     NothingToRepair(String),
@@ -342,81 +335,6 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
-}
-
-/// Why a VG must not be changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// It belongs to another host.
-    #[error("it belongs to the system id {owner:?}, this host is {ours:?}")]
-    Foreign {
-        /// The VG's system id.
-        owner: String,
-        /// This host's, if it has one.
-        ours: Option<String>,
-    },
-    /// The metadata says so; the text tells what it says.
-    #[error("{text}")]
-    Metadata {
-        /// The class of the reason: `Exported`, `Shared`, `ReadOnly`, `MissingPv` or `Unsupported`.
-        kind: &'static str,
-        /// The reason.
-        text: String,
-    },
-    /// Copies of the metadata differ, or a PV is on several devices: nobody knows which is right.
-    #[error("{0}")]
-    Ambiguous(String),
-    /// `volume_list` or the host's tags in lvm.conf do not allow it to be activated here.
-    #[error("lvm.conf does not allow {0:?} to be activated on this host")]
-    NotActivated(String),
-    /// `metadata_read_only` is set in lvm.conf.
-    #[error("metadata_read_only is set in lvm.conf")]
-    ReadOnlyHost,
-}
-
-/// What is wrong with a disk.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DiskProblem {
-    /// It does not exist, or the kernel lists no such block device.
-    #[error("is missing")]
-    Missing,
-    /// The caller named it twice.
-    #[error("was given twice")]
-    GivenTwice,
-    /// It is a PV of a VG already.
-    #[error("is a PV of volume group {0:?}")]
-    InVg(String),
-    /// It is used or carries something; each reason.
-    #[error("is in use: {}", .0.join("; "))]
-    InUse(Vec<String>),
-    /// It cannot hold a PV.
-    #[error("of {size} bytes is too small: a PV needs {needed}")]
-    TooSmall {
-        /// Its size.
-        size: u64,
-        /// The least.
-        needed: u64,
-    },
-    /// It is not one of the pool's.
-    #[error("is not a disk of pool {0:?}")]
-    NotInPool(String),
-    /// The text that is to be restored has another PV on it, or has this one elsewhere.
-    #[error("{0}")]
-    OtherPv(String),
-    /// Extents of it are allocated.
-    #[error("still holds {0} used extents")]
-    Used(u32),
-    /// It is missing, and held what no other disk does: these LVs.
-    #[error("is missing, and held data of its own: {}", .0.join(", "))]
-    Lost(Vec<String>),
-    /// A VG needs one PV.
-    #[error("is the last disk of the pool")]
-    Last,
-    /// LVM's devices file or filters exclude it.
-    #[error("is excluded by LVM's configuration: {0}")]
-    Excluded(String),
 }
 
 /// What a caller can do about an error; maps to a gRPC status.
@@ -454,24 +372,6 @@ impl Error {
             "EOPNOTSUPP" => "ENOTSUP".into(),
             text if text.starts_with('E') => name,
             _ => "EIO".into(),
-        }
-    }
-}
-
-impl Refusal {
-    /// The refusal of the metadata itself.
-    pub(crate) fn of_metadata(refusal: &lvm_meta::Refusal) -> Self {
-        use lvm_meta::Refusal as R;
-        let kind = match refusal {
-            R::Exported => "Exported",
-            R::Shared(_) | R::Clustered => "Shared",
-            R::ReadOnly => "ReadOnly",
-            R::MissingPv(_) => "MissingPv",
-            _ => "Unsupported",
-        };
-        Self::Metadata {
-            kind,
-            text: refusal.to_string(),
         }
     }
 }

@@ -87,6 +87,12 @@ pub struct ThinPoolInfo {
     /// `online`; `inactive`; `out_of_data_space`: writes that need a chunk wait or fail; `read_only`: they fail until there is
     /// more metadata; `needs_check`: they fail until the metadata were checked; `failed`: all I/O fails.
     pub state: &'static str,
+    /// How its data lie, in the words of [`Layout`](crate::Layout).
+    pub layout: String,
+    /// Whether its volumes are served, and whether the arrays on which they lie can lose an image.
+    pub health: State,
+    /// The images of its data and then those of its metadata, as far as they are arrays.
+    pub array: Option<ArrayInfo>,
 }
 
 /// Where a snapshot keeps what the replica was.
@@ -175,7 +181,7 @@ impl ImageState {
     }
 }
 
-/// What is told of a replica that is an array.
+/// What is told of a replica that is an array, or of the arrays of a thin pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ArrayInfo {
@@ -192,6 +198,20 @@ pub struct ArrayInfo {
 }
 
 impl ArrayInfo {
+    /// What is told of two arrays of which both are needed.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        let sum = |one: Option<u64>, other: Option<u64>| one?.checked_add(other?);
+        let is_quiet = |action: &Option<String>| action.as_deref().is_none_or(|action| action == "idle");
+        self.images.extend(other.images);
+        self.in_sync = sum(self.in_sync, other.in_sync);
+        self.in_sync_of = sum(self.in_sync_of, other.in_sync_of);
+        self.mismatches = sum(self.mismatches, other.mismatches);
+        if is_quiet(&self.action) {
+            self.action = other.action;
+        }
+        self
+    }
+
     /// How much is in sync, from 0 to 1.
     pub fn sync(&self) -> Option<f64> {
         match (self.in_sync?, self.in_sync_of?) {
@@ -240,7 +260,7 @@ pub struct ReplicaInfo {
     pub allowed_hosts: Vec<String>,
     /// Whether it serves.
     pub state: State,
-    /// Its images, if it is an array.
+    /// Its images, if it is an array; those of its thin pool if that is on arrays.
     pub array: Option<ArrayInfo>,
 }
 

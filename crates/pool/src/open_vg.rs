@@ -3,6 +3,7 @@
 //! Unchanged metadata costs one header read per metadata area.  A change takes LVM's lock, looks once more, works on
 //! the parsed VG in place, and commits; when it fails half way, the parsed VG is read anew before its next use.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::apply::{Link, NewText, Step};
 use crate::cow::Group;
 use crate::display_names::DisplayNames;
 use crate::error::Refusal;
-use crate::raid::Array;
+use crate::raid::{Array, Degraded};
 use crate::recover::recover_open;
 use crate::scan::Scan;
 use crate::system::Inner;
@@ -136,8 +137,8 @@ impl OpenVg {
         let mut steps = Vec::new();
         for lv in self.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
             if self.kernel_device(inner, lv)?.is_none()
-                && let Ok(activate) =
-                    activate::prepare(inner, self, lv).and_then(|()| activate::activate(inner, self, lv))
+                && let Ok(activate) = activate::prepare(inner, self, lv, Degraded::Refuse)
+                    .and_then(|()| activate::activate(inner, self, lv))
             {
                 steps.extend(activate);
             }
@@ -168,6 +169,32 @@ impl OpenVg {
         let mended = recover_open(inner, self);
         self.cut = mended.is_err();
         self.refresh(inner)
+    }
+
+    /// The PVs that were missing at the last change and are back.
+    pub(crate) fn returned(&self) -> Vec<PvId> {
+        let is_back = |pv: &&lvm_meta::Pv| pv.is_missing() && self.device(pv.id()).is_some();
+        let pvs = self.vg.pvs().iter().filter(is_back);
+        pvs.map(lvm_meta::Pv::id).collect()
+    }
+
+    /// Takes the mark off PVs that were missing at the last change and are back, as `vgextend --restoremissing` does.  The
+    /// caller holds the VG's lock.
+    ///
+    /// Nothing was written meanwhile to what lies on them alone, and what is old in images of arrays the kernel knows.
+    ///
+    /// # Errors
+    /// As [`OpenVg::change`].
+    pub(crate) fn take_back(&mut self, inner: &Inner) -> Result<(), Error> {
+        let back = self.returned();
+        if back.is_empty() {
+            return Ok(());
+        }
+        self.change(inner, "take back disks that were missing", |change| {
+            change.edit().mark_missing(&back, false);
+            change.step(Step::Commit);
+            Ok(())
+        })
     }
 
     /// Brings the parsed VG up to date with the disks.
@@ -265,6 +292,28 @@ impl OpenVg {
         table::table(&self.vg, part, &|pv| self.device(pv), below, &|_| {
             Err(Error::Unsupported("a part of an LV in a thin pool".into()))
         })
+    }
+
+    /// Reads what a table of linear lines over PVs maps from `sector` on, past the kernel's devices.
+    ///
+    /// # Errors
+    /// For what lies past the end, in more than one line, on anything else, and on a disk that is not there.
+    pub(crate) fn read_mapped(&self, table: &lvm_dm::Table, sector: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let beyond = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let line = table
+            .lines()
+            .iter()
+            .find(|line| sector >= line.start && sector - line.start < line.length);
+        let line = line.ok_or_else(beyond)?;
+        let lvm_dm::Target::Linear { device, offset } = &line.target else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let disk = self.disks.iter().find(|disk| disk.number == *device);
+        let disk = disk.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
+        let at = (sector - line.start)
+            .checked_add(*offset)
+            .and_then(|sector| sector.checked_mul(lvm_meta::Sectors::SIZE));
+        disk.disk.read_at(at.ok_or_else(beyond)?, bytes)
     }
 
     /// The device of the hidden LV that moves others.

@@ -50,7 +50,8 @@ impl StoragePool {
                 return Ok(());
             }
             let devices = self.inner.mapper.list().map_err(Error::Dm)?;
-            if open.check_writable(&self.inner).is_err() {
+            let is_back = !open.returned().is_empty();
+            if !is_back && open.check_writable(&self.inner).is_err() {
                 // Disks are missing: what replaces their images is gone on with, and all else left as it is.
                 if !raid::mend::is_needed(&self.inner, &open, &devices)? {
                     return Ok(());
@@ -59,7 +60,8 @@ impl StoragePool {
                 let _lock = self.inner.lock_vg(self.name())?;
                 return raid::mend::mend_all(&self.inner, &mut *self.fresh()?);
             }
-            !cut_devices(&self.inner, &open, &devices)?.is_empty()
+            is_back
+                || !cut_devices(&self.inner, &open, &devices)?.is_empty()
                 || evacuate::mend::is_needed(&self.inner, &open, &devices)?
                 || cow::mend::is_needed(&self.inner, &open, &devices)?
                 || raid::mend::is_needed(&self.inner, &open, &devices)?
@@ -73,7 +75,13 @@ impl StoragePool {
             return Ok(());
         }
         let _lock = self.inner.lock_vg(self.name())?;
-        self.recover_locked()
+        let mut open = self.fresh()?;
+        open.take_back(&self.inner)?;
+        match open.check_writable(&self.inner) {
+            Ok(()) => recover_open(&self.inner, &mut open),
+            // Others are missing still.
+            Err(_) => raid::mend::mend_all(&self.inner, &mut open),
+        }
     }
 
     /// As [`StoragePool::recover`]; the caller holds the VG's lock.

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use lvm_meta::detail::Detail;
+use lvm_meta::detail::{Detail, Thin};
 use lvm_meta::{Area, Lv, SegmentKind};
 use uuid::Uuid;
 
 use crate::cow::Member;
 use crate::cow::fill::{Fill, fill};
-use crate::info::{ReplicaInfo, State};
+use crate::info::{ArrayInfo, ReplicaInfo, State};
 use crate::naming::Ids;
 use crate::open_vg::OpenVg;
 use crate::raid::Array;
@@ -202,19 +202,23 @@ impl<'a> View<'a> {
         fill(self.inner, self.open, member, self.is_active(member.store))
     }
 
-    /// What is wrong with replicas: the worst state of arrays while disks are there, and a line for each replica.
+    /// What is wrong with replicas: the worst state of those on arrays while disks are there, and a line for each replica.
     pub(crate) fn harmed(&self, disks_are_missing: bool) -> (State, Vec<String>) {
         let mut worst = State::Online;
         let mut lines = Vec::new();
         for lv in self.open.vg.lvs() {
-            let Some((uuid, tags)) = replica_with_tags(lv) else {
+            let Some(uuid) = replica_of(lv) else {
                 continue;
             };
-            let is_array = Array::of(&self.open.vg, lv).is_some();
+            let thin = thin::thin(lv);
+            let is_array = match &thin {
+                Some(thin) => self.usage.arrays_of(thin).is_some(),
+                None => Array::of(&self.open.vg, lv).is_some(),
+            };
             if !is_array && !disks_are_missing {
                 continue;
             }
-            let state = self.replica(lv, uuid, tags).state;
+            let state = self.health(lv, thin.as_ref(), self.is_active(lv)).0;
             if is_array && state != State::Online {
                 // Others are served whatever becomes of one replica.
                 worst = State::Degraded;
@@ -230,11 +234,10 @@ impl<'a> View<'a> {
         (worst, lines)
     }
 
-    fn replica(&self, lv: &Lv, uuid: Uuid, tags: LvTags<'_>) -> ReplicaInfo {
+    /// Whether a replica is served, and the images on which it lies if these are of arrays.
+    fn health(&self, lv: &Lv, thin: Option<&Thin>, active: bool) -> (State, Option<ArrayInfo>) {
         let Self { inner, open, .. } = self;
         let vg = &open.vg;
-        let (size, active) = (self.size(lv), self.is_active(lv));
-        let thin = thin::thin(lv);
         let lies_on_all = |lv: &Lv| {
             let mut areas = lv.segments().iter().filter_map(|segment| match segment.kind() {
                 SegmentKind::Striped(striped) => Some(striped.areas()),
@@ -247,14 +250,31 @@ impl<'a> View<'a> {
                 })
             })
         };
-        let whole = match &thin {
+        let whole = match thin {
             None => lies_on_all(lv),
             Some(thin) => PoolLv::of(vg, thin)
                 .and_then(|pool| pool.parts(vg))
                 .is_ok_and(|parts| parts.into_iter().all(lies_on_all)),
         };
-        let array = Array::of(vg, lv).map(|array| array.health(inner, open, active));
+        let state = match thin {
+            _ if !whole => State::Faulted,
+            Some(thin) if active => self.usage.health(thin),
+            _ => State::Online,
+        };
+        let array = match thin {
+            Some(thin) => self.usage.arrays_of(thin).cloned(),
+            None => Array::of(vg, lv).map(|array| array.health(inner, open, active)),
+        };
         let (array_state, array) = array.unzip();
+        (state.max(array_state.unwrap_or(State::Online)), array)
+    }
+
+    fn replica(&self, lv: &Lv, uuid: Uuid, tags: LvTags<'_>) -> ReplicaInfo {
+        let Self { inner, open, .. } = self;
+        let vg = &open.vg;
+        let (size, active) = (self.size(lv), self.is_active(lv));
+        let thin = thin::thin(lv);
+        let (state, array) = self.health(lv, thin.as_ref(), active);
         ReplicaInfo {
             uuid,
             name: tags.name.unwrap_or_default().into(),
@@ -275,12 +295,7 @@ impl<'a> View<'a> {
             shared: tags.shared,
             allowed_hosts: tags.allowed_hosts.into_iter().map(Into::into).collect(),
             array,
-            state: match &thin {
-                _ if array_state.is_some() => array_state.unwrap_or(State::Online),
-                _ if !whole => State::Faulted,
-                Some(thin) if active => self.usage.health(thin),
-                _ => State::Online,
-            },
+            state,
         }
     }
 }

@@ -112,7 +112,14 @@ impl Machine<'_> {
         let mut archive = Archive::new(File::create(path)?);
         let guest = sh::workspace().join("tests/vm/guest");
         archive.file("init", 0o755, &fs::read(guest.join("init"))?)?;
-        for name in ["lib.sh", "helper.py", "powercut.py", "stall.py", "stamp.py"] {
+        for name in [
+            "lib.sh",
+            "helper.py",
+            "parity.py",
+            "powercut.py",
+            "stall.py",
+            "stamp.py",
+        ] {
             archive.file(&format!("opt/vm/{name}"), 0o644, &fs::read(guest.join(name))?)?;
         }
         let plan: Vec<&str> = self

@@ -40,12 +40,11 @@ impl Error {
             Self::HasSnapshots { .. } => "HasSnapshots",
             Self::NoSnapshotTarget => "NoSnapshotTarget",
             Self::NoRaidTarget => "NoRaidTarget",
-            Self::NotInSync { .. } => "NotInSync",
-            Self::NothingToRepair(_) => "NothingToRepair",
-            Self::ArrayLost(_) => "ArrayLost",
             Self::NotArray { .. } => "NotArray",
             Self::ArrayState { .. } => "ArrayState",
             Self::ScrubFailed { .. } => "ScrubFailed",
+            Self::NothingToRepair(_) => "NothingToRepair",
+            Self::ArrayLost(_) => "ArrayLost",
             Self::SnapshotLost(_) => "SnapshotLost",
             Self::Unsound { .. } => "Unsound",
             Self::Unsupported(_) => "Unsupported",
@@ -127,7 +126,7 @@ impl Error {
                 _ => Class::InvalidArgument,
             },
             Self::NoSpace { .. } | Self::MetadataFull { .. } | Self::ThinPoolFull { .. } => Class::NoSpace,
-            Self::Busy { .. } | Self::ActiveLvs { .. } | Self::NotInSync { .. } => Class::Busy,
+            Self::Busy { .. } | Self::ActiveLvs { .. } => Class::Busy,
             Self::ForeignLvs { .. }
             | Self::Refused { .. }
             | Self::MissingDisk { .. }
@@ -157,30 +156,6 @@ impl Error {
                 Class::Permission
             }
             Self::Io { .. } => Class::Internal,
-        }
-    }
-}
-
-impl Refusal {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Foreign { .. } => "Foreign",
-            Self::Metadata { kind, .. } => kind,
-            Self::Ambiguous(_) => "DuplicatePv",
-            Self::NotActivated(_) => "NotActivated",
-            Self::ReadOnlyHost => "ReadOnly",
-        }
-    }
-}
-
-impl DiskProblem {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Missing => "DiskNotFound",
-            Self::InVg(_) | Self::InUse(_) => "DiskInUse",
-            Self::TooSmall { .. } => "DiskTooSmall",
-            Self::Used(_) | Self::Lost(_) | Self::Last => "DiskNotEmpty",
-            Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",
         }
     }
 }

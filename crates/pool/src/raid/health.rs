@@ -51,9 +51,9 @@ impl Array<'_> {
 
     /// What the kernel says of it; `None` while it has no table.
     pub(crate) fn status(&self, inner: &Inner) -> Option<RaidStatus> {
-        let uuid = self.uuid();
+        let device = self.device().ok()?;
         // Not flushed: who asks must not wait for what is written.
-        let lines = inner.mapper.status(DeviceId::Uuid(&uuid), true).ok()?;
+        let lines = inner.mapper.status(DeviceId::Uuid(&device.uuid), true).ok()?;
         match lines.as_slice() {
             [line] if line.kind == super::TARGET => RaidStatus::parse(&line.status),
             _ => None,

@@ -1,15 +1,15 @@
 //! What a cut change left of arrays: devices stopped or half made, images longer than the metadata say, and parts that
 //! nothing needs any more.
 
-use lvm_dm::{DeviceEntry, DeviceId, DmUuid, UdevFlags};
+use lvm_dm::{DeviceEntry, DeviceId, DmUuid};
 use lvm_meta::LvId;
 
 use super::{Array, check_target, swap};
+use crate::Error;
 use crate::apply::Step;
 use crate::layer::{HIDDEN, is_cut};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
-use crate::{Error, activate};
 
 /// Is there anything for [`mend`] and [`sweep`] to do?
 pub(crate) fn is_needed(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<bool, Error> {
@@ -83,13 +83,15 @@ fn renames(inner: &Inner, array: &Array<'_>) -> Result<Vec<Step>, Error> {
     Ok(steps)
 }
 
-fn steps(inner: &Inner, open: &OpenVg, array: &Array<'_>) -> Result<Vec<Step>, Error> {
+/// What is to be done about one array.
+pub(crate) fn steps(inner: &Inner, open: &OpenVg, array: &Array<'_>) -> Result<Vec<Step>, Error> {
     // What this crate does not map is LVM's to mend.
     if array.check().is_err() || check_target(inner, array.detail.layout).is_err() {
         return Ok(Vec::new());
     }
     let mut steps = Vec::new();
-    let Some(top) = open.kernel_device(inner, array.lv)? else {
+    let device = array.device()?;
+    let Some(top) = device.info(inner)? else {
         // An activation or deactivation that was cut; what is in use stays.
         for part in array.parts() {
             let layer = array.layer(part)?;
@@ -99,7 +101,13 @@ fn steps(inner: &Inner, open: &OpenVg, array: &Array<'_>) -> Result<Vec<Step>, E
         }
         return Ok(steps);
     };
+    let size = open.vg.extent_size().to_sectors(array.lv.extent_count());
+    if top.live_table && device.table(inner)?.length() > size.get() {
+        // The kernel is ahead of the metadata, as after a restore of older ones: its images are in use as they are.
+        return Ok(steps);
+    }
     let present = inner.nodes.present(open.vg.name());
+    // Those of a disk that is missing stay as they are.
     let there = array.legs.iter().zip(array.present(open));
     let there = there.filter(|(_, present)| *present);
     for part in there.flat_map(|(leg, _)| leg.parts()) {
@@ -126,14 +134,14 @@ fn steps(inner: &Inner, open: &OpenVg, array: &Array<'_>) -> Result<Vec<Step>, E
             steps.push(layer.resume());
         }
     }
-    let uuid = array.uuid();
+    let uuid = device.uuid;
     if top.suspended || !top.live_table {
         // One array has one table at a time: a staged one goes first.
         if top.inactive_table {
             steps.insert(0, Step::Clear { uuid });
         }
         steps.push(array.load(open)?);
-        steps.push(activate::resume(open, array.lv, UdevFlags::empty())?);
+        steps.push(array.resume(open)?);
     } else if is_cut(&top) {
         steps.insert(0, Step::Clear { uuid });
     }

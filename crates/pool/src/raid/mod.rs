@@ -1,4 +1,5 @@
-//! Arrays by the kernel's RAID target: an LV that users see, and for each image a hidden LV of data and one of metadata.
+//! Arrays by the kernel's RAID target: an LV that users see, or data or metadata of a thin pool, and for each image a hidden
+//! LV of data and one of metadata.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -7,29 +8,33 @@
 //! | `swap` | how images are replaced, added and dropped |
 //! | `mend` | what a cut change left of them |
 //! | `health` | what the kernel and the disks tell of them |
+//! | `fresh` | an image that holds what was written last |
 //!
 //! | device | table |
 //! | --- | --- |
 //! | `VG-LV_rmeta_N` | the segments of the metadata of image N |
 //! | `VG-LV_rimage_N` | the segments of its data |
-//! | `VG-LV` | `raid` on them |
+//! | `VG-LV`; its uuid ends in `tdata` or `tmeta` if it is a part of a thin pool | `raid` on them |
 //!
 //! Reference: LVM2 `lib/raid/raid.c`, `lib/metadata/raid_manip.c`, `lib/activate/dev_manager.c`.
 
+mod fresh;
 pub(crate) mod health;
 pub(crate) mod mend;
 pub(crate) mod plan;
 mod steps;
 pub(crate) mod swap;
 
-use lvm_dm::{DmUuid, RaidStatus};
+use lvm_dm::UdevFlags;
 use lvm_meta::detail::{Detail, Raid, RaidLayout};
 use lvm_meta::{Area, Lv, PvId, SegmentKind, Vg};
 
+use crate::apply::Step;
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
-use crate::{Error, evacuate, naming};
+use crate::thin::PoolLv;
+use crate::{Error, activate, evacuate};
 
 pub(crate) use steps::{Degraded, First};
 
@@ -101,8 +106,22 @@ impl<'a> Array<'a> {
         self.legs.iter().flat_map(Leg::parts)
     }
 
-    /// Refuses an array that this crate does not map: one that is being reshaped, one on which others stand, and one over
-    /// anything but PVs.
+    /// The PVs of its images and their metadata.
+    pub(crate) fn pvs(&self) -> impl Iterator<Item = PvId> {
+        self.parts().flat_map(|part| areas(self.vg, part)).flatten()
+    }
+
+    /// The word for the part of a thin pool that the array is.
+    fn pool_part(&self) -> Option<&'static str> {
+        let pool = PoolLv::on(self.vg, self.lv.name())?;
+        Some(match *pool.detail.data == *self.lv.name() {
+            true => "tdata",
+            false => "tmeta",
+        })
+    }
+
+    /// Refuses an array that this crate does not map: one that is being reshaped, one on which others than a thin pool
+    /// stand, and one over anything but PVs.
     ///
     /// # Errors
     /// [`Error::Unsupported`].
@@ -115,12 +134,17 @@ impl<'a> Array<'a> {
         if segments.iter().any(|segment| segment.type_name().contains('+')) {
             return refuse("which is being reshaped");
         }
-        if self.vg.users_of(self.lv.name()).next().is_some() || !self.lv.is_visible() {
+        let (users, is_visible) = (self.vg.users_of(self.lv.name()).count(), self.lv.is_visible());
+        let is_alone = match self.pool_part() {
+            Some(_) => users == 1 && !is_visible,
+            None => users == 0 && is_visible,
+        };
+        if !is_alone {
             return refuse("on which others stand");
         }
         for part in self.parts() {
-            let mut places = places(self.vg, part);
-            if places.any(|pv| pv.is_none()) || !evacuate::is_on_disks_or_ours(self.vg, part) {
+            let mut areas = areas(self.vg, part);
+            if areas.any(|pv| pv.is_none()) || !evacuate::is_on_disks_or_ours(self.vg, part) {
                 return refuse("whose images do not lie on disks alone");
             }
             if self.vg.users_of(part.name()).count() != 1 || part.is_visible() {
@@ -135,7 +159,7 @@ impl<'a> Array<'a> {
         let is_there = |pv: Option<PvId>| pv.is_some_and(|pv| open.device(pv).is_some());
         self.legs
             .iter()
-            .map(|leg| leg.parts().all(|part| places(self.vg, part).all(is_there)))
+            .map(|leg| leg.parts().all(|part| areas(self.vg, part).all(is_there)))
             .collect()
     }
 
@@ -175,18 +199,28 @@ impl<'a> Array<'a> {
         parts.all(answers)
     }
 
-    /// The error of a change that images stand in the way of which are being filled.
-    pub(crate) fn not_in_sync(&self, status: &RaidStatus) -> Error {
-        Error::NotInSync {
+    /// The error of a change that has to wait until images are filled.
+    pub(crate) fn is_syncing(&self) -> Error {
+        Error::ArrayState {
             replica: self.lv.name().into(),
-            done: status.in_sync(),
-            all: status.all,
+            state: "syncing".into(),
         }
     }
 
-    /// The uuid of its device.
-    pub(crate) fn uuid(&self) -> DmUuid {
-        naming::dm_uuid(&self.vg.id(), &self.lv.id())
+    /// The device of the array itself.
+    pub(crate) fn device(&self) -> Result<Layer, Error> {
+        match self.pool_part() {
+            Some(word) => Layer::of(self.vg, self.lv, "", word),
+            None => Layer::plain(self.vg, self.lv),
+        }
+    }
+
+    /// Maps what is staged of the array and lets I/O go on.
+    pub(crate) fn resume(&self, open: &OpenVg) -> Result<Step, Error> {
+        match self.pool_part() {
+            Some(_) => Ok(self.device()?.resume()),
+            None => activate::resume(open, self.lv, UdevFlags::empty()),
+        }
     }
 
     /// The device of a part.  Its uuid has no word behind the ids: LVM gave it one (`real`) only after 2.03.31.
@@ -195,23 +229,9 @@ impl<'a> Array<'a> {
     }
 }
 
-/// The PV of each area of an LV; `None` for an area, or a segment, on anything else.
-pub(crate) fn areas(lv: &Lv) -> impl Iterator<Item = Option<PvId>> + '_ {
-    lv.segments().iter().flat_map(|segment| match segment.kind() {
-        SegmentKind::Striped(striped) => striped
-            .areas()
-            .iter()
-            .map(|area| match area {
-                Area::Pv { pv, .. } => Some(*pv),
-                _ => None,
-            })
-            .collect(),
-        _ => vec![None],
-    })
-}
-
-/// As [`areas`]; for what is being moved, the PVs of all that is moved with it.
-fn places<'a>(vg: &'a Vg, lv: &'a Lv) -> impl Iterator<Item = Option<PvId>> + 'a {
+/// The PV of each area of an LV, for one that is being moved those of all that is moved with it; `None` for an area, or a
+/// segment, on anything else.
+pub(crate) fn areas<'a>(vg: &'a Vg, lv: &'a Lv) -> impl Iterator<Item = Option<PvId>> + 'a {
     let of_area = |area: &Area| match area {
         Area::Pv { pv, .. } => vec![Some(*pv)],
         Area::Lv { name, .. } => match vg.lv(name).and_then(Lv::moving) {

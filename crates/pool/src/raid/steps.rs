@@ -3,7 +3,9 @@
 //! The parts come before the array and go after it.  What the kernel finds in the metadata of an image decides what becomes
 //! of its data, so that of a new array is zeroed before the array is there, and before any text names it.
 
-use lvm_dm::{SuspendFlags, UdevFlags};
+use std::cmp::Ordering;
+
+use lvm_dm::SuspendFlags;
 use lvm_meta::detail::RaidLayout;
 use lvm_meta::{Lv, LvStatus, Sectors};
 
@@ -12,7 +14,7 @@ use crate::apply::Step;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::table_on::{TableOn, TargetOn};
-use crate::{Error, activate, naming};
+use crate::{Error, activate};
 
 /// May an array be mapped without some of its images?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +69,10 @@ impl Array<'_> {
             makes.extend(zeroes);
         }
         makes.extend(images);
+        let device = self.device()?;
         makes.push(Step::CreateOn {
-            name: naming::dm_name(self.vg.name(), self.lv.name())?,
-            uuid: self.uuid(),
+            name: device.name,
+            uuid: device.uuid,
             table: self.table(first, &present)?,
             read_only: !self.lv.is_writable(),
         });
@@ -78,11 +81,16 @@ impl Array<'_> {
 
     /// Makes the metadata of a new image such that the kernel takes it for one.
     pub(super) fn zero_meta(&self, meta: &Lv) -> Result<Step, Error> {
-        let size = self.vg.extent_size().to_bytes(meta.extent_count());
         Ok(Step::Zero {
             uuid: self.layer(meta)?.uuid,
-            length: self.cleared().min(size.unwrap_or(u64::MAX)),
+            length: self.noted(meta),
         })
+    }
+
+    /// Bytes of the metadata of an image in which the kernel notes something.
+    fn noted(&self, meta: &Lv) -> u64 {
+        let size = self.vg.extent_size().to_bytes(meta.extent_count());
+        self.cleared().min(size.unwrap_or(u64::MAX))
     }
 
     /// Which images are there, if the others are not needed.
@@ -95,10 +103,7 @@ impl Array<'_> {
         if degraded == Degraded::Allow && self.survives(&present) {
             return Ok(present);
         }
-        let mut pvs = leg
-            .parts()
-            .flat_map(|part| super::places(self.vg, part))
-            .flatten();
+        let mut pvs = leg.parts().flat_map(|part| super::areas(self.vg, part)).flatten();
         let pv = pvs.find(|pv| open.device(*pv).is_none());
         Err(Error::MissingDisk {
             replica: self.lv.name().into(),
@@ -181,7 +186,7 @@ impl Array<'_> {
     /// Stages the table of the metadata.
     pub(super) fn load(&self, open: &OpenVg) -> Result<Step, Error> {
         Ok(Step::LoadOn {
-            uuid: self.uuid(),
+            uuid: self.device()?.uuid,
             table: self.table(First::No, &self.present(open))?,
             read_only: !self.lv.is_writable(),
         })
@@ -200,12 +205,62 @@ impl Array<'_> {
         // What udevd is told of the parts is waited for while nobody stands still.
         steps.push(Step::Settle);
         steps.push(Step::Suspend {
-            uuid: self.uuid(),
+            uuid: self.device()?.uuid,
             flags: SuspendFlags::SKIP_LOCKFS,
         });
         steps.push(Step::Commit);
-        steps.push(activate::resume(open, self.lv, UdevFlags::empty())?);
+        steps.push(self.resume(open)?);
         steps.push(Step::Settle);
+        Ok(steps)
+    }
+
+    /// The steps that give an array which is active, and its images, the tables of the metadata under who stands on it.
+    ///
+    /// An image is never shorter than the array has it: those that become longer come first, those that become shorter
+    /// last.
+    pub(crate) fn replace(&self, inner: &Inner, open: &OpenVg) -> Result<Vec<Step>, Error> {
+        let mut present = self.present(open);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (leg, present) in self.legs.iter().zip(&mut present) {
+            let layer = self.layer(leg.image)?;
+            // One whose disk came back is no part of it before it is activated anew.
+            *present &= layer.info(inner)?.is_some();
+            if !*present {
+                continue;
+            }
+            let (table, old) = (open.table_of_part(leg.image)?, layer.table(inner)?);
+            let steps = match table.length().cmp(&old.length()) {
+                Ordering::Equal => continue,
+                Ordering::Greater => &mut before,
+                Ordering::Less => &mut after,
+            };
+            steps.push(layer.replace(table, old));
+        }
+        let device = self.device()?;
+        if device.info(inner)?.is_some_and(|info| info.inactive_table) {
+            // One array has one table at a time: a staged one goes first.
+            let uuid = device.uuid.clone();
+            before.push(Step::Clear { uuid });
+        }
+        let table = self.table(First::No, &present)?.table(&*inner.mapper)?;
+        before.push(device.replace(table, device.table(inner)?));
+        before.extend(after);
+        Ok(before)
+    }
+
+    /// The steps that bring the images of an array to be to where it may be mapped: what the kernel keeps of them is
+    /// zeroed, and of the metadata of a thin pool all.  No device stays.
+    pub(crate) fn zero_new(&self, open: &OpenVg) -> Result<Vec<Step>, Error> {
+        let mut steps = Vec::new();
+        for leg in &self.legs {
+            if let Some(meta) = leg.meta {
+                steps.extend(activate::zero_new(open, meta, self.noted(meta))?);
+            }
+            if self.pool_part() == Some("tmeta") {
+                let size = open.vg.extent_size().to_bytes(leg.image.extent_count());
+                steps.extend(activate::zero_new(open, leg.image, size.unwrap_or(u64::MAX))?);
+            }
+        }
         Ok(steps)
     }
 }

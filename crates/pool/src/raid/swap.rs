@@ -63,9 +63,8 @@ pub(crate) fn steps(inner: &Inner, open: &OpenVg, name: &str, old: &OldParts) ->
         .vg
         .lv(name)
         .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
-    let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
     let (mut steps, mut renames, mut used) = (Vec::new(), Vec::new(), HashSet::new());
-    match Array::of(&open.vg, lv) {
+    let (uuid, resume) = match Array::of(&open.vg, lv) {
         Some(array) => {
             array.check()?;
             super::check_target(inner, array.detail.layout)?;
@@ -92,13 +91,18 @@ pub(crate) fn steps(inner: &Inner, open: &OpenVg, name: &str, old: &OldParts) ->
                 }
             }
             steps.push(array.load(open)?);
+            (array.device()?.uuid, array.resume(open)?)
         }
-        None => steps.push(Step::Load {
-            uuid: uuid.clone(),
-            table: open.table(inner, lv)?,
-            read_only: !lv.is_writable(),
-        }),
-    }
+        None => {
+            let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
+            steps.push(Step::Load {
+                uuid: uuid.clone(),
+                table: open.table(inner, lv)?,
+                read_only: !lv.is_writable(),
+            });
+            (uuid, activate::resume(open, lv, UdevFlags::empty())?)
+        }
+    };
     // What udevd is told of the images is waited for while nobody stands still.
     steps.push(Step::Settle);
     steps.push(Step::Suspend {
@@ -106,7 +110,7 @@ pub(crate) fn steps(inner: &Inner, open: &OpenVg, name: &str, old: &OldParts) ->
         flags: SuspendFlags::SKIP_LOCKFS,
     });
     steps.push(Step::Commit);
-    steps.push(activate::resume(open, lv, UdevFlags::empty())?);
+    steps.push(resume);
     let gone = old.0.iter().filter(|(uuid, ..)| !used.contains(uuid));
     steps.extend(gone.map(|(_, _, layer)| layer.remove()));
     steps.extend(renames);
@@ -133,10 +137,10 @@ impl Array<'_> {
         }
         let cycle = [
             Step::Suspend {
-                uuid: self.uuid(),
+                uuid: self.device()?.uuid,
                 flags: SuspendFlags::SKIP_LOCKFS,
             },
-            activate::resume(open, self.lv, UdevFlags::empty())?,
+            self.resume(open)?,
         ];
         if !steps.is_empty() {
             // The table did not name them.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::checked_value;
 use crate::host::CivilTime;
 use crate::tags::{self, key, snap};
-use crate::{Error, identity};
+use crate::{Error, Layout, identity};
 
 /// What becomes of discards to a thin replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,11 @@ pub struct CreateThinPool {
     pub discards: Discards,
     /// Writes that find no space fail at once; else they wait for up to a minute that the pool is extended.
     pub error_if_no_space: bool,
+    /// How the data lie: linear, `raid1` or `raid10`.  Of an array's pool the metadata have copies, too: as many as `raid1` has,
+    /// and two for `raid10`.
+    ///
+    /// Linear asks for nothing: a thin pool that exists as an array is success.
+    pub layout: Layout,
 }
 
 impl CreateThinPool {
@@ -67,6 +72,7 @@ impl CreateThinPool {
             zeroing: true,
             discards: Discards::default(),
             error_if_no_space: false,
+            layout: Layout::Linear,
         }
     }
 }

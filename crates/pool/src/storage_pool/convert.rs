@@ -14,6 +14,7 @@ use crate::open_vg::{Change, OpenVg};
 use crate::raid::plan::Shape;
 use crate::raid::swap::{self, OldParts};
 use crate::raid::{self, Array};
+use crate::thin::{self, PoolLv, stack};
 use crate::{Error, Layout, RaidLevel, identity, replica};
 
 impl StoragePool {
@@ -24,7 +25,7 @@ impl StoragePool {
     /// first to go, then the last ones.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for any two layouts but `linear` and `raid1:N`, [`Error::NotActive`], [`Error::NotInSync`] while
+    /// [`Error::Unsupported`] for any two layouts but `linear` and `raid1:N`, [`Error::NotActive`], [`Error::ArrayState`] while
     /// images are filled that more or fewer of them need, [`Error::NoSpace`] for too few disks with room, [`Error::HasSnapshots`],
     /// [`Error::ReplicaNotFound`]; the replica is unchanged then.
     pub fn convert_replica(&self, uuid: Uuid, layout: Layout) -> Result<ReplicaInfo, Error> {
@@ -66,20 +67,42 @@ impl StoragePool {
 
     /// Puts an active array right whose images failed: those whose disks answer again are taken back in, and brought up to
     /// date; the others are replaced by free space on disks that no image of it is on.  Durable when this returns; the
-    /// images are filled while the replica serves.  Disks of the pool may be missing.
+    /// images are filled while the replica serves.  Disks of the pool may be missing.  Of a thin replica it is the arrays of
+    /// its thin pool.
     ///
     /// # Errors
-    /// [`Error::NothingToRepair`], [`Error::ArrayLost`] when data is gone with the images, [`Error::NotInSync`] while the images
-    /// that are left are filled, [`Error::NotActive`], [`Error::NoSpace`], [`Error::Unsupported`] for a replica that is no
-    /// array; nothing but what is taken back is changed then.
+    /// [`Error::NothingToRepair`], [`Error::ArrayLost`] when data is gone with the images, [`Error::ArrayState`] while the images
+    /// that are left are filled, [`Error::NotActive`], [`Error::NoSpace`], [`Error::NotArray`]; nothing but what is taken back is changed then.
     pub fn repair_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
         let inner = &*self.inner;
         let _lock = inner.lock_vg(self.name())?;
         let mut open = self.repairable()?;
         raid::mend::mend_all(inner, &mut open)?;
-        let name = replica::find(&open, uuid)?.name().to_string();
-        self.repair_array(&mut open, &name, PvFilter::All)?;
-        self.describe(&open, uuid)
+        let lv = replica::find(&open, uuid)?;
+        let arrays: Vec<String> = match thin::thin(lv) {
+            Some(thin) => stack::arrays(&open, &PoolLv::of(&open.vg, &thin)?)?
+                .map(|array| array.lv.name().to_string())
+                .collect(),
+            None => Vec::new(),
+        };
+        if arrays.is_empty() {
+            let name = lv.name().to_string();
+            self.repair_array(&mut open, &name, PvFilter::All)?;
+        }
+        let mut is_repaired = arrays.is_empty();
+        for name in &arrays {
+            match self.repair_array(&mut open, name, PvFilter::All) {
+                Err(Error::NothingToRepair(_)) => {}
+                repaired => {
+                    repaired?;
+                    is_repaired = true;
+                }
+            }
+        }
+        match is_repaired {
+            true => self.describe(&open, uuid),
+            false => Err(Error::NothingToRepair(uuid.to_string())),
+        }
     }
 
     /// As [`StoragePool::repair_replica`], with new images on some PVs alone.  The caller holds the VG's lock.
@@ -89,7 +112,6 @@ impl StoragePool {
         let array =
             array.ok_or_else(|| Error::Unsupported(format!("repairing {name:?}, which is no array,")))?;
         array.check()?;
-        check_active(inner, open, name)?;
         let mut failed = failed(inner, open, &array)?;
         if failed.is_empty() {
             return Err(Error::NothingToRepair(name.into()));
@@ -149,7 +171,10 @@ fn check_active(inner: &crate::system::Inner, open: &OpenVg, name: &str) -> Resu
         .vg
         .lv(name)
         .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
-    let device = open.kernel_device(inner, lv)?;
+    let device = match Array::of(&open.vg, lv) {
+        Some(array) => array.device()?.info(inner)?,
+        None => open.kernel_device(inner, lv)?,
+    };
     device.map(drop).ok_or_else(|| Error::NotActive(name.into()))
 }
 
@@ -167,7 +192,7 @@ fn mirror(change: &mut Change<'_>, name: &str, copies: usize) -> Result<(), Erro
     let size = vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX);
     let count = u32::try_from(copies).unwrap_or(u32::MAX);
     let shape = Shape::new(vg, RaidLevel::Raid1, count, lvm_meta::Sectors::new(0), size)?;
-    let own: Vec<PvId> = raid::areas(lv).flatten().collect();
+    let own: Vec<PvId> = raid::areas(vg, lv).flatten().collect();
     // As LVM: the metadata of an image lies on its own disks.
     let request = AllocRequest {
         pvs: PvFilter::Ids(&own),
@@ -236,7 +261,7 @@ fn add_copies(
 /// The first so many images that are in sync.
 ///
 /// # Errors
-/// [`Error::NotInSync`].
+/// [`Error::ArrayState`].
 fn in_sync(
     inner: &crate::system::Inner,
     open: &OpenVg,
@@ -249,14 +274,14 @@ fn in_sync(
     let whole: Vec<usize> = (0..array.legs.len()).filter(is_in_sync).take(wanted).collect();
     match whole.len() == wanted {
         true => Ok(whole),
-        false => Err(array.not_in_sync(&status)),
+        false => Err(array.is_syncing()),
     }
 }
 
 /// The images of an active array that serve no more.
 ///
 /// # Errors
-/// [`Error::ArrayLost`] when the others do not have all data, [`Error::NotInSync`] when they do not have it yet.
+/// [`Error::ArrayLost`] when the others do not have all data, [`Error::ArrayState`] when they do not have it yet.
 fn failed(inner: &crate::system::Inner, open: &OpenVg, array: &Array<'_>) -> Result<Vec<usize>, Error> {
     let name = array.lv.name();
     let status = array.status(inner).ok_or_else(|| Error::NotActive(name.into()))?;
@@ -276,7 +301,7 @@ fn failed(inner: &crate::system::Inner, open: &OpenVg, array: &Array<'_>) -> Res
     }
     let is_behind = |at: usize| serves(&at) && told(at) == RaidHealth::Behind;
     match all.into_iter().any(is_behind) {
-        true => Err(array.not_in_sync(&status)),
+        true => Err(array.is_syncing()),
         false => Ok(failed),
     }
 }
@@ -289,7 +314,7 @@ fn spare_legs(
     pvs: PvFilter<'_>,
 ) -> Result<Vec<NewLeg>, Error> {
     let vg = &open.vg;
-    let used: Vec<PvId> = array.parts().flat_map(raid::areas).flatten().collect();
+    let used: Vec<PvId> = array.pvs().collect();
     let is_wanted = |pv: &PvId| match pvs {
         PvFilter::Ids(ids) => ids.contains(pv),
         _ => true,

@@ -242,7 +242,16 @@ impl StoragePool {
             if request.nosync {
                 new.status |= LvStatus::NOTSYNCED;
             }
-            return super::raid_replicas::add(change, new, level, count, stripe_size, request.size);
+            let vg = change.edit();
+            return super::raid_replicas::add(
+                vg,
+                new,
+                level,
+                count,
+                stripe_size,
+                request.size,
+                PvFilter::All,
+            );
         }
         let (layout, extents) = super::resize_replica::extents(vg, request.layout, request.size)?;
         let plan = lvm_meta::allocate(

@@ -1,15 +1,17 @@
 //! Making the thin pool larger, under I/O.
 
 use lvm_meta::detail::Detail;
-use lvm_meta::{AllocPolicy, AllocRequest, Extents, Lv, LvRole, PvFilter};
+use lvm_meta::{AllocPolicy, AllocRequest, Extents, Lv, LvRole, PvFilter, Vg};
 
 use super::StoragePool;
+use super::raid_replicas;
 use super::resize_replica::{alloc_error, extents, last_layout};
 use super::thin_pool::whole;
 use super::thin_volumes::pool_name;
 use crate::apply::Step;
 use crate::info::PoolInfo;
-use crate::open_vg::{Change, OpenVg};
+use crate::open_vg::OpenVg;
+use crate::raid::Array;
 use crate::request::check_size;
 use crate::system::Inner;
 use crate::thin::policy::ThinPart;
@@ -40,21 +42,17 @@ impl StoragePool {
         // What somebody left who is no more must not stand in the way of somebody who stays.
         mend::mend(inner, &open, &name)?;
         let mut plan = Vec::new();
-        let mut more = Extents::ZERO;
         for (part, bytes) in [(ThinPart::Metadata, metadata), (ThinPart::Data, data)] {
             let Some(bytes) = bytes else { continue };
-            let lv = part_of(&open, &name, part)?;
-            if let Some(to) = wanted(&open, &name, part, bytes)? {
-                let added = to.checked_sub(lv.extent_count()).unwrap_or(Extents::ZERO);
-                more = more.checked_add(added).unwrap_or(Extents::new(u32::MAX));
-                plan.push((part, to));
-            }
+            let to = wanted(&open, &name, part, bytes)?;
+            plan.extend(to.map(|to| (part, to)));
         }
         // Both or none, as far as can be told before.
         if plan.len() > 1 {
-            let needed = open.vg.extent_size().to_bytes(more).unwrap_or(u64::MAX);
-            lvm_meta::allocate(&open.vg, &AllocRequest::new(more))
-                .map_err(|error| alloc_error(&open.vg, needed, error))?;
+            let mut vg = open.vg.clone();
+            for (part, to) in &plan {
+                add_extents(&mut vg, &name, *part, *to)?;
+            }
         }
         for (part, to) in plan {
             grow_part(inner, &mut open, &name, part, to, None)?;
@@ -93,6 +91,11 @@ fn wanted(open: &OpenVg, pool: &str, part: ThinPart, bytes: u64) -> Result<Optio
         let size = vg.extent_size().to_bytes(now).unwrap_or(u64::MAX);
         return refuse(format!("it has {size} bytes, and no thin pool becomes smaller"));
     }
+    if let Some(array) = Array::of(vg, lv) {
+        array.check()?;
+        let bytes = vg.extent_size().to_bytes(to).unwrap_or(u64::MAX);
+        return array.sized(bytes).map(|(to, _)| Some(to).filter(|to| *to > now));
+    }
     let more = to.checked_sub(now).unwrap_or(Extents::ZERO);
     let bytes = vg.extent_size().to_bytes(more).unwrap_or(u64::MAX);
     let (_, more) = extents(vg, last_layout(lv)?, bytes)?;
@@ -121,7 +124,7 @@ pub(super) fn grow_part(
     let size = open.vg.extent_size().to_bytes(to).unwrap_or(u64::MAX);
     let description = format!("extend the {part} of thin pool {pool} to {size} bytes");
     open.change(inner, &description, |change| {
-        add_extents(change, pool, part, to)?;
+        add_extents(change.edit(), pool, part, to)?;
         if !is_active {
             change.step(Step::Commit);
             return Ok(());
@@ -132,17 +135,15 @@ pub(super) fn grow_part(
             ThinPart::Data => &layers.data,
             ThinPart::Metadata => &layers.metadata,
         };
-        let table = stack::part_table(open, part_of(open, pool, part)?)?;
         let low_water = match threshold {
             Some(percent) => stack::low_water_at(stack::chunks(open, &found), percent),
             None => stack::kept_low_water(inner, open, &found, &layers.pool.table(inner)?),
         };
-        let replace = layer.replace(table, layer.table(inner)?);
+        let replace = stack::replace_part(inner, open, layer, part_of(open, pool, part)?)?;
         let [load, suspend] = layers.reload(inner, open, &found, low_water)?;
         let resume = layers.pool.resume();
-        [replace, load, suspend, Step::Commit, resume, Step::Settle]
-            .into_iter()
-            .for_each(|step| change.step(step));
+        let then = [load, suspend, Step::Commit, resume, Step::Settle];
+        replace.into_iter().chain(then).for_each(|step| change.step(step));
         Ok(())
     })?;
     match is_active {
@@ -151,26 +152,26 @@ pub(super) fn grow_part(
     }
 }
 
-/// Gives a part of a pool more extents in the metadata.
-fn add_extents(change: &mut Change<'_>, pool: &str, part: ThinPart, to: Extents) -> Result<(), Error> {
-    let name = part_of(change.open(), pool, part)?.name().to_string();
-    extend_lv(change, &name, to)?;
+/// Gives a part of a pool more extents in a VG.
+fn add_extents(vg: &mut Vg, pool: &str, part: ThinPart, to: Extents) -> Result<(), Error> {
+    let no_pool = |vg: &Vg| Error::NoThinPool {
+        pool: vg.name().into(),
+    };
+    let detail = PoolLv::named(vg, pool).ok_or_else(|| no_pool(vg))?.detail;
     match part {
         ThinPart::Data => {
-            let detail = found(change.open(), pool)?.detail;
-            let extents = part_of(change.open(), pool, part)?.extent_count();
-            change
-                .edit()
-                .set_detail(pool, extents, &Detail::ThinPool(detail))
+            extend_lv(vg, &detail.data, to)?;
+            let extents = vg.lv(&detail.data).ok_or_else(|| no_pool(vg))?.extent_count();
+            vg.set_detail(pool, extents, &Detail::ThinPool(detail))
                 .map_err(Error::Meta)
         }
         ThinPart::Metadata => {
+            extend_lv(vg, &detail.metadata, to)?;
             // A repair needs a spare as large as what it repairs; without one it asks for space then.
-            let vg = &change.open().vg;
             let spare = vg.lvs().find(|lv| vg.role(lv) == LvRole::PoolSpare);
             let short = spare.filter(|spare| spare.extent_count() < to);
             match short.map(|spare| spare.name().to_string()) {
-                Some(name) => match extend_lv(change, &name, to) {
+                Some(name) => match extend_lv(vg, &name, to) {
                     Err(Error::NoSpace { .. } | Error::Unsupported(_)) => Ok(()),
                     result => result,
                 },
@@ -180,9 +181,12 @@ fn add_extents(change: &mut Change<'_>, pool: &str, part: ThinPart, to: Extents)
     }
 }
 
-fn extend_lv(change: &mut Change<'_>, name: &str, to: Extents) -> Result<(), Error> {
-    let vg = &change.open().vg;
+fn extend_lv(vg: &mut Vg, name: &str, to: Extents) -> Result<(), Error> {
     let lv = vg.lv(name).ok_or_else(|| Error::NotActive(name.into()))?;
+    if let Some(array) = Array::of(vg, lv) {
+        let image = array.sized(vg.extent_size().to_bytes(to).unwrap_or(u64::MAX))?.1;
+        return raid_replicas::extend(vg, name, image);
+    }
     let more = to.checked_sub(lv.extent_count()).unwrap_or(Extents::ZERO);
     let bytes = vg.extent_size().to_bytes(more).unwrap_or(u64::MAX);
     let (layout, more) = extents(vg, last_layout(lv)?, bytes)?;
@@ -195,7 +199,7 @@ fn extend_lv(change: &mut Change<'_>, name: &str, to: Extents) -> Result<(), Err
         max_per_pv: None,
     };
     let segments = lvm_meta::allocate(vg, &request).map_err(|error| alloc_error(vg, bytes, error))?;
-    change.edit().extend_lv(name, segments).map_err(Error::Meta)
+    vg.extend_lv(name, segments).map_err(Error::Meta)
 }
 
 /// Refuses a pool whose kernel would take no space, or be hurt by it: one that is out of metadata breaks when it is to
@@ -250,16 +254,45 @@ pub(super) fn part_of<'a>(open: &'a OpenVg, pool: &str, part: ThinPart) -> Resul
     })
 }
 
+/// How many extents a part goes on by for `more`: whole stripes, and no more than there is room for.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a part that does not grow.
+pub(super) fn room(vg: &Vg, lv: &Lv, more: Extents) -> Result<Extents, Error> {
+    let Some(array) = Array::of(vg, lv) else {
+        let free = u32::try_from(vg.free_extents()).unwrap_or(u32::MAX);
+        return whole_stripes(vg, lv, more.min(Extents::new(free)));
+    };
+    let more = whole_stripes(vg, lv, more)?;
+    let data = u32::try_from(array.detail.data_images()).unwrap_or(u32::MAX);
+    let image = more.get().checked_div(data).unwrap_or(0);
+    // What is free for one image depends on where the others lie: the most that can be had is looked for.
+    let (mut least, mut most) = (0, image);
+    while least < most {
+        let tried = least + (most - least).div_ceil(2);
+        match raid_replicas::has_room(vg, &array, Extents::new(tried)) {
+            true => least = tried,
+            false => most = tried.saturating_sub(1),
+        }
+    }
+    Ok(Extents::new(least.saturating_mul(data)))
+}
+
 /// Whole stripes of a part that goes on: `extents` more or fewer.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for a part that does not grow.
-pub(super) fn whole_stripes(lv: &Lv, extents: Extents) -> Result<Extents, Error> {
-    Ok(match last_layout(lv)? {
-        Layout::Striped { stripes, .. } => {
-            let rest = extents.get().checked_rem(stripes).unwrap_or(0);
-            Extents::new(extents.get().saturating_sub(rest))
+pub(super) fn whole_stripes(vg: &Vg, lv: &Lv, extents: Extents) -> Result<Extents, Error> {
+    let unit = match Array::of(vg, lv) {
+        Some(array) => {
+            array.check()?;
+            u32::try_from(array.detail.data_images()).unwrap_or(u32::MAX)
         }
-        Layout::Linear | Layout::Raid { .. } => extents,
-    })
+        None => match last_layout(lv)? {
+            Layout::Striped { stripes, .. } => stripes,
+            Layout::Linear | Layout::Raid { .. } => 1,
+        },
+    };
+    let rest = extents.get().checked_rem(unit).unwrap_or(0);
+    Ok(Extents::new(extents.get().saturating_sub(rest)))
 }

@@ -13,7 +13,8 @@ use crate::error::DiskProblem;
 use crate::info::PoolInfo;
 use crate::open_vg::OpenVg;
 use crate::raid::mend::mend_all;
-use crate::raid::{Array, areas};
+use crate::raid::{Array, Degraded, areas};
+use crate::thin::{PoolLv, stack};
 use crate::{Error, replica};
 
 /// Between two looks at what is filled.
@@ -38,13 +39,16 @@ impl StoragePool {
         let inner = &*self.inner;
         let arrays = self.check_lost(path, pv)?;
         for name in &arrays {
+            // The kernel fills its images.
             let uuid = self.fresh()?.vg.lv(name).and_then(replica::replica_of);
             if let Some(uuid) = uuid {
-                // The kernel fills its images.
                 self.activate_replica_degraded(uuid)?;
             }
             let _lock = inner.lock_vg(self.name())?;
             let mut open = self.repairable()?;
+            if let Some(pool) = PoolLv::on(&open.vg, name) {
+                stack::ensure_active(inner, &open, &pool, Degraded::Allow)?;
+            }
             mend_all(inner, &mut open)?;
             let on: Vec<PvId> = to.into_iter().collect();
             let pvs = match to {
@@ -85,7 +89,9 @@ impl StoragePool {
             legs.any(|(at, leg)| {
                 let health = status.as_ref().and_then(|status| status.images.get(at));
                 health == Some(&RaidHealth::Dead)
-                    && leg.parts().any(|part| areas(part).any(|pv| pv == Some(from)))
+                    && leg
+                        .parts()
+                        .any(|part| areas(&open.vg, part).any(|pv| pv == Some(from)))
             })
         };
         let failed = Array::all(&open.vg).filter(has_failed);
@@ -102,7 +108,11 @@ impl StoragePool {
         let open = self.fresh()?;
         self.check_ours(&open)?;
         let (mut arrays, mut lost) = (Vec::new(), Vec::new());
-        for lv in open.vg.lvs().filter(|lv| areas(lv).any(|area| area == Some(pv))) {
+        for lv in open
+            .vg
+            .lvs()
+            .filter(|lv| areas(&open.vg, lv).any(|area| area == Some(pv)))
+        {
             match open.vg.role(lv) {
                 LvRole::RaidImage { of, .. } | LvRole::RaidMeta { of, .. } => arrays.push(of.to_string()),
                 _ => lost.push(lv.name().to_string()),

@@ -172,10 +172,11 @@ impl StoragePool {
     ) -> Result<ReplicaInfo, Error> {
         let lock = self.inner.lock_vg(&self.name)?;
         let mut open = self.fresh()?;
+        self.check_ours(&open)?;
         if needs_all_disks {
+            open.take_back(&self.inner)?;
             open.check_writable(&self.inner)?;
         }
-        self.check_ours(&open)?;
         let is_active = open.change(&self.inner, description, plan)?;
         drop(lock);
         let Some(is_active) = is_active else {
@@ -192,7 +193,9 @@ impl StoragePool {
     /// [`Error::Refused`]; [`Error::PoolNotFound`] when somebody exported or renamed it.
     fn changeable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
         let mut open = self.fresh()?;
-        self.check_changeable(&open)?;
+        self.check_ours(&open)?;
+        open.take_back(&self.inner)?;
+        open.check_writable(&self.inner)?;
         open.mend_cut(&self.inner)?;
         Ok(open)
     }
@@ -201,6 +204,7 @@ impl StoragePool {
     fn repairable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
         let mut open = self.fresh()?;
         self.check_ours(&open)?;
+        open.take_back(&self.inner)?;
         if open.check_writable(&self.inner).is_ok() {
             open.mend_cut(&self.inner)?;
         }
@@ -291,8 +295,8 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
     let thin_pool = usage.pool_info();
     let mut thin_state = State::Online;
     if let Some(pool) = &thin_pool {
-        thin_state = usage::health(pool.state);
-        if thin_state != State::Online {
+        thin_state = pool.health;
+        if usage::health(pool.state) != State::Online {
             reasons.push(format!("the thin pool {:?} is {}", pool.name, pool.state));
         } else if usage::is_short_of_metadata(
             pool.metadata_used / usage::METADATA_BLOCK,
@@ -302,6 +306,13 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
                 "the thin pool {:?} is short of metadata: nothing can be added to it",
                 pool.name
             ));
+        }
+        if let Some((state, _)) = usage.arrays().filter(|(state, _)| *state != State::Online) {
+            let what = match state {
+                State::Degraded => "lies on a degraded array",
+                _ => "is lost: it lacks data",
+            };
+            reasons.push(format!("the thin pool {:?} {what}", pool.name));
         }
         // Thick replicas are served whatever becomes of it.
         let is_thick = |lv: &lvm_meta::Lv| replica::replica_of(lv).is_some() && thin::thin(lv).is_none();

@@ -1,6 +1,8 @@
 //! Replicas that are arrays: making and growing them.
 
-use lvm_meta::{Extents, LegsRequest, LvId, NewLeg, NewLv, PvFilter, Sectors, allocate_legs};
+use lvm_meta::{
+    AllocError, Extents, LegPlan, LegsRequest, LvId, NewLeg, NewLv, PvFilter, Sectors, Vg, allocate_legs,
+};
 
 use super::resize_replica::alloc_error;
 use crate::apply::Step;
@@ -10,19 +12,19 @@ use crate::raid::plan::Shape;
 use crate::system::Inner;
 use crate::{Error, RaidLevel, identity, naming};
 
-/// Adds an array to the VG being changed.
+/// Adds an array to a VG, on these of its disks.
 ///
 /// # Errors
 /// [`Error::NoSpace`]; [`Error::InvalidArgument`] for names that are too long with those of the images.
 pub(super) fn add(
-    change: &mut Change<'_>,
+    vg: &mut Vg,
     new: NewLv,
     level: RaidLevel,
     count: u32,
     stripe_size: Sectors,
     size: u64,
+    pvs: PvFilter<'_>,
 ) -> Result<(), Error> {
-    let vg = &change.open().vg;
     let Shape {
         raid,
         images,
@@ -38,7 +40,7 @@ pub(super) fn add(
         image,
         meta,
         extend: &[],
-        pvs: PvFilter::All,
+        pvs,
     };
     let plans = allocate_legs(vg, &request).map_err(|error| alloc_error(vg, size, error))?;
     let legs = plans.into_iter().map(|plan| NewLeg {
@@ -47,7 +49,44 @@ pub(super) fn add(
         meta: LvId::from_random(identity::random()),
     });
     let legs = legs.collect();
-    change.edit().add_raid(new, &raid, legs).map_err(Error::Meta)
+    vg.add_raid(new, &raid, legs).map_err(Error::Meta)
+}
+
+/// Makes the images of an array `image` extents long in a VG; more than they are.
+///
+/// # Errors
+/// [`Error::NoSpace`].
+pub(super) fn extend(vg: &mut Vg, name: &str, image: Extents) -> Result<(), Error> {
+    let array = vg.lv(name).and_then(|lv| Array::of(vg, lv));
+    let array = array.ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+    let has = array
+        .legs
+        .first()
+        .map_or(Extents::ZERO, |leg| leg.image.extent_count());
+    let more = image.checked_sub(has).unwrap_or(Extents::ZERO);
+    let plans = more_of(vg, &array, more).map_err(|error| {
+        let all = u64::try_from(array.legs.len()).unwrap_or(u64::MAX);
+        let each = vg.extent_size().to_bytes(more).unwrap_or(u64::MAX);
+        alloc_error(vg, each.saturating_mul(all), error)
+    })?;
+    vg.extend_raid(name, plans).map_err(Error::Meta)
+}
+
+/// Is there room for so many extents more of each image of an array?
+pub(super) fn has_room(vg: &Vg, array: &Array<'_>, more: Extents) -> bool {
+    more_of(vg, array, more).is_ok()
+}
+
+fn more_of(vg: &Vg, array: &Array<'_>, more: Extents) -> Result<Vec<LegPlan>, AllocError> {
+    let images: Vec<&str> = array.detail.legs.iter().map(|leg| &*leg.image).collect();
+    let request = LegsRequest {
+        legs: images.len(),
+        image: more,
+        meta: Extents::ZERO,
+        extend: &images,
+        pvs: PvFilter::All,
+    };
+    allocate_legs(vg, &request)
 }
 
 /// Plans that an array holds `size` bytes; false when it does already.
@@ -67,22 +106,8 @@ pub(super) fn resize(change: &mut Change<'_>, inner: &Inner, name: &str, size: u
     if wanted < now {
         return Err(Error::Unsupported("making an array smaller".into()));
     }
-    let images: Vec<&str> = array.detail.legs.iter().map(|leg| &*leg.image).collect();
-    let has = array
-        .legs
-        .first()
-        .map_or(Extents::ZERO, |leg| leg.image.extent_count());
-    let more = image.checked_sub(has).unwrap_or(Extents::ZERO);
-    let request = LegsRequest {
-        legs: images.len(),
-        image: more,
-        meta: Extents::ZERO,
-        extend: &images,
-        pvs: PvFilter::All,
-    };
-    let plans = allocate_legs(&open.vg, &request).map_err(|error| alloc_error(&open.vg, size, error))?;
     let is_active = open.kernel_device(inner, array.lv)?.is_some();
-    change.edit().extend_raid(name, plans).map_err(Error::Meta)?;
+    extend(change.edit(), name, image)?;
     let open = change.open();
     let grown = open.vg.lv(name).and_then(|lv| Array::of(&open.vg, lv));
     let steps = match grown.filter(|_| is_active) {

@@ -1,6 +1,6 @@
 //! Mending the copies of a pool's metadata.
 
-use lvm_meta::{CopyState, DiskArea, PvId};
+use lvm_meta::{CopyState, DiskArea};
 
 use super::StoragePool;
 use crate::Error;
@@ -19,8 +19,6 @@ impl StoragePool {
     /// disks that left the pool, as `vgck --updatemetadata` does.  Durable when this returns; a pool with nothing wrong
     /// is left as it is.
     ///
-    /// Disks that were missing at the last change and are back are taken back in.
-    ///
     /// What the copies say is taken from the newest good one.  Of newest copies that differ, which nobody can choose
     /// from but whoever asks for a repair, it is the one that all questions are answered from: that of the first disk.
     /// The others go to LVM's archive first, where one is kept, so that the pool can be restored from them.  An area
@@ -36,7 +34,10 @@ impl StoragePool {
         let _locks = inner.lock_global(self.name())?;
         let scan = inner.scan()?;
         let mut open = self.fresh()?;
-        self.take_back(&mut open)?;
+        if open.ambiguous.is_none() {
+            self.check_ours(&open)?;
+            open.take_back(inner)?;
+        }
         let chosen = self.settle(&mut open)?.then(|| open.vg.clone());
         let mut is_hurt = chosen.is_some() || !open.problems.is_empty() || !open.mdas.agrees();
         if chosen.is_some() {
@@ -70,29 +71,6 @@ impl StoragePool {
         open.forget();
         open.refresh(inner)?;
         Ok(super::info(inner, &open))
-    }
-
-    /// Takes the mark off PVs that were missing at the last change and are back, as `vgextend --restoremissing` does.
-    ///
-    /// Nothing was written meanwhile to what lies on them alone, and what is old in images of arrays the kernel knows.
-    fn take_back(&self, open: &mut OpenVg) -> Result<(), Error> {
-        let is_back = |pv: &&lvm_meta::Pv| pv.is_missing() && open.device(pv.id()).is_some();
-        let back: Vec<PvId> = open
-            .vg
-            .pvs()
-            .iter()
-            .filter(is_back)
-            .map(lvm_meta::Pv::id)
-            .collect();
-        if back.is_empty() {
-            return Ok(());
-        }
-        self.check_ours(open)?;
-        open.change(&self.inner, "take back disks that were missing", |change| {
-            change.edit().mark_missing(&back, false);
-            change.step(Step::Commit);
-            Ok(())
-        })
     }
 
     /// Takes the copy that is read as the right one where copies differ; tells whether they do.

@@ -12,6 +12,7 @@ use crate::host::IoStats;
 use crate::info::ReplicaInfo;
 use crate::layer::is_cut;
 use crate::open_vg::OpenVg;
+use crate::raid::Degraded;
 use crate::replica::ActiveDevices;
 use crate::request::{SetReplica, checked_value};
 use crate::tags::{self, LvTags, key};
@@ -86,7 +87,7 @@ impl StoragePool {
         if let Some(device) = open.kernel_device(inner, lv)? {
             return Ok(!is_cut(&device));
         }
-        activate::prepare(inner, open, lv)?;
+        activate::prepare(inner, open, lv, Degraded::Refuse)?;
         let steps = activate::activate(inner, open, lv)?;
         open.change(inner, "", |change| {
             steps
@@ -97,8 +98,8 @@ impl StoragePool {
         })
     }
 
-    /// As [`StoragePool::activate_replica`], with disks missing: an array comes without the images on them, if it has all
-    /// data without them.
+    /// As [`StoragePool::activate_replica`], with disks missing: an array, and a thin pool on arrays, comes without the images on
+    /// them, if it has all data without them.
     ///
     /// What is written then is written to the images that are left: the others are behind when they come back.
     ///
@@ -111,7 +112,7 @@ impl StoragePool {
             if let Some(device) = open.kernel_device(&self.inner, lv)? {
                 return Ok(Some(device.live_table));
             }
-            activate::prepare(&self.inner, open, lv)?;
+            activate::prepare(&self.inner, open, lv, Degraded::Allow)?;
             activate::activate_degraded(&self.inner, open, lv)?
                 .into_iter()
                 .chain([Step::Settle])

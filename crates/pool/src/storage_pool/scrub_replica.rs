@@ -76,16 +76,12 @@ impl Seen {
         if self.status.images.iter().any(is_lost) {
             return refuse("degraded");
         }
-        let is_behind = self.status.images.contains(&RaidHealth::Behind);
         match self.status.action.as_deref() {
             Some("check") => Ok(Doing::Scrub("check")),
             Some("repair") => Ok(Doing::Scrub("repair")),
-            Some("idle") if !is_behind => Ok(Doing::Nothing),
-            Some("idle" | "resync" | "recover") => Err(Error::NotInSync {
-                replica: replica.into(),
-                done: self.status.in_sync(),
-                all: self.status.all,
-            }),
+            Some("resync" | "recover") => refuse("syncing"),
+            Some("idle") if self.status.images.contains(&RaidHealth::Behind) => refuse("syncing"),
+            Some("idle") => Ok(Doing::Nothing),
             Some(other) => refuse(other),
             None => Err(Error::Unsupported("scrubbing by this kernel".into())),
         }
@@ -106,7 +102,7 @@ impl StoragePool {
     ///
     /// # Errors
     /// [`Error::NotArray`] for other replicas, level 0 included; [`Error::NotActive`]; [`Error::ArrayState`] while it is
-    /// degraded, [`Error::NotInSync`].  [`Error::ScrubFailed`] when an image fails meanwhile, the array is changed, or nothing is
+    /// degraded or not in sync.  [`Error::ScrubFailed`] when an image fails meanwhile, the array is changed, or nothing is
     /// compared for two minutes.  Of somebody who stops the kernel otherwise, as a reload of the same table by the tools
     /// does, the kernel does not tell: what differs is then counted up to there.
     pub fn scrub_replica(

@@ -6,7 +6,7 @@ use lvm_dm::{EventSource, Table, Target, TargetLine, ThinPoolStatus};
 use lvm_meta::Extents;
 
 use super::StoragePool;
-use super::grow_thin_pool::{grow_part, part_of, whole_stripes};
+use super::grow_thin_pool::{grow_part, part_of, room, whole_stripes};
 use super::thin_volumes::pool_name;
 use crate::Error;
 use crate::host::Dmeventd;
@@ -236,7 +236,7 @@ impl ThinMonitor {
         let wanted = size.extents_ceil(to).unwrap_or(most).min(most);
         let more = wanted.checked_sub(now).unwrap_or(Extents::ZERO);
         let free = Extents::new(u32::try_from(vg.free_extents()).unwrap_or(u32::MAX));
-        if whole_stripes(lv, more)? == Extents::ZERO {
+        if whole_stripes(vg, lv, more)? == Extents::ZERO {
             self.told.finding(part, seen.at_max(part), tell);
             return Ok(());
         }
@@ -250,7 +250,7 @@ impl ThinMonitor {
             free,
         };
         // What there is, if it is not enough.
-        let more_now = whole_stripes(lv, more.min(free))?;
+        let more_now = room(vg, lv, more)?;
         if more_now == Extents::ZERO {
             self.told.finding(part, no_space(bytes(more), bytes(free)), tell);
             return Ok(());

@@ -1,17 +1,20 @@
 //! The thin pool of a storage pool: making it, and making it larger.
 
 use lvm_meta::detail::{Detail, ThinPool};
-use lvm_meta::{AllocRequest, Extents, LvFlags, LvId, LvName, LvStatus, NewLv, Sectors, Vg};
+use lvm_meta::{
+    AllocRequest, Extents, Lv, LvFlags, LvId, LvName, LvStatus, NewLv, PvFilter, PvId, Sectors, Vg,
+};
 
-use super::StoragePool;
 use super::resize_replica::{alloc_error, no_space};
+use super::{StoragePool, raid_replicas};
 use crate::apply::Step;
 use crate::info::PoolInfo;
 use crate::open_vg::Change;
+use crate::raid::Array;
 use crate::request::CreateThinPool;
 use crate::thin::sizes::Sizes;
 use crate::thin::{POOL_NAME, PoolLv, stack};
-use crate::{Error, activate, identity};
+use crate::{Error, Layout, RaidLevel, activate, identity, replica};
 
 impl StoragePool {
     /// Makes the pool's thin pool.  Durable when this returns.
@@ -27,7 +30,7 @@ impl StoragePool {
             if let Some(found) = PoolLv::of_vg(&change.open().vg) {
                 return check_same(change, &found, request);
             }
-            stack::check_target(&self.inner)?;
+            stack::check_targets(&self.inner, request)?;
             self.plan_thin_pool(change, request, sizes)
         })?;
         self.info()
@@ -39,9 +42,6 @@ impl StoragePool {
         request: &CreateThinPool,
         sizes: Sizes,
     ) -> Result<(), Error> {
-        let vg = &change.open().vg;
-        let (data, metadata) = (whole(vg, sizes.data, sizes.chunk)?, whole(vg, sizes.metadata, 1)?);
-        let length = vg.extent_size().to_bytes(metadata).unwrap_or(u64::MAX);
         let names = [
             POOL_NAME.to_string(),
             format!("{POOL_NAME}_tdata"),
@@ -53,10 +53,11 @@ impl StoragePool {
                 id: taken.clone(),
             });
         }
-        let [pool, tdata, tmeta] = names;
-        // Both parts may lie on any disk; the metadata is the first to find room.
-        self.add_part(change, &tmeta, metadata, sizes.metadata)?;
-        self.add_part(change, &tdata, data, sizes.data)?;
+        let [pool, tdata, tmeta] = &names;
+        let new = [tdata, tmeta].map(|name| LvName::parse(name).map(|name| self.new_lv(name)));
+        let [new_data, new_metadata] = new;
+        add_parts(change.edit(), [new_data?, new_metadata?], request, sizes)?;
+        let data = change.open().vg.lv(tdata).map_or(Extents::ZERO, Lv::extent_count);
         let detail = ThinPool {
             metadata: tmeta.as_str().into(),
             data: tdata.as_str().into(),
@@ -67,7 +68,7 @@ impl StoragePool {
             crop_metadata: None,
             messages: Vec::new(),
         };
-        let mut new = self.new_lv(LvName::parse(&pool)?);
+        let mut new = self.new_lv(LvName::parse(pool)?);
         if request.error_if_no_space {
             new.flags = LvFlags::ERROR_WHEN_FULL;
         }
@@ -76,34 +77,20 @@ impl StoragePool {
             .add_detailed(new, data, "thin-pool", &Detail::ThinPool(detail))
             .map_err(Error::Meta)?;
         // The kernel formats what begins with zeroes, and takes anything else for its own: it is zeroed before any text
-        // names it.
+        // names it.  So are its notes on the images of arrays.
         let open = change.open();
-        let lv = open.vg.lv(&tmeta).ok_or_else(|| Error::NoThinPool {
-            pool: open.vg.name().into(),
-        })?;
-        activate::zero_new(open, lv, length)?
-            .into_iter()
-            .chain([Step::Commit])
-            .for_each(|step| change.step(step));
+        let mut steps = Vec::new();
+        for lv in [tmeta, tdata].into_iter().filter_map(|name| open.vg.lv(name)) {
+            if let Some(array) = Array::of(&open.vg, lv) {
+                steps.extend(array.zero_new(open)?);
+            } else if lv.name() == tmeta {
+                let length = open.vg.extent_size().to_bytes(lv.extent_count());
+                steps.extend(activate::zero_new(open, lv, length.unwrap_or(u64::MAX))?);
+            }
+        }
+        steps.push(Step::Commit);
+        steps.into_iter().for_each(|step| change.step(step));
         Ok(())
-    }
-
-    fn add_part(
-        &self,
-        change: &mut Change<'_>,
-        name: &str,
-        extents: Extents,
-        needed: u64,
-    ) -> Result<(), Error> {
-        let vg = &change.open().vg;
-        let segments = lvm_meta::allocate(vg, &AllocRequest::new(extents))
-            .map_err(|error| alloc_error(vg, needed, error))?;
-        let new = NewLv {
-            segments,
-            status: LvStatus::HIDDEN,
-            ..self.new_lv(LvName::parse(name)?)
-        };
-        change.edit().add_lv(new).map_err(Error::Meta)
     }
 
     /// A new LV with an id of its own, without segments.
@@ -120,15 +107,94 @@ impl StoragePool {
 /// # Errors
 /// [`Error::NoSpace`], [`Error::InvalidArgument`].
 pub(crate) fn check_thin_pool_fits(vg: &Vg, request: &CreateThinPool) -> Result<(), Error> {
-    let sizes = Sizes::of(request)?;
+    let new = |part: &str| {
+        let name = LvName::parse(&format!("{POOL_NAME}_{part}"))?;
+        Ok::<_, Error>(NewLv::new(
+            name,
+            LvId::from_random(identity::random()),
+            Vec::new(),
+        ))
+    };
+    let new = [new("tdata")?, new("tmeta")?];
+    add_parts(&mut vg.clone(), new, request, Sizes::of(request)?)
+}
+
+/// Adds data and metadata of a thin pool to a VG.
+///
+/// # Errors
+/// [`Error::NoSpace`], [`Error::InvalidArgument`].
+fn add_parts(
+    vg: &mut Vg,
+    [new_data, new_metadata]: [NewLv; 2],
+    request: &CreateThinPool,
+    sizes: Sizes,
+) -> Result<(), Error> {
+    request.layout.check_stripe(vg.extent_size())?;
     let (data, metadata) = (whole(vg, sizes.data, sizes.chunk)?, whole(vg, sizes.metadata, 1)?);
-    let needed = sizes.data.saturating_add(sizes.metadata);
-    let both = data
-        .checked_add(metadata)
-        .ok_or_else(|| no_space(vg, needed, String::new()))?;
-    lvm_meta::allocate(vg, &AllocRequest::new(both))
-        .map(drop)
-        .map_err(|error| alloc_error(vg, needed, error))
+    let name = new_data.name.to_string();
+    // Both parts may lie on any disk; the metadata is the first to find room.
+    let Layout::Raid {
+        level,
+        count,
+        stripe_size,
+    } = request.layout
+    else {
+        add_linear(vg, new_metadata, metadata, sizes.metadata)?;
+        return add_linear(vg, new_data, data, sizes.data);
+    };
+    let bytes = |vg: &Vg, extents| vg.extent_size().to_bytes(extents).unwrap_or(u64::MAX);
+    let hidden = |new| NewLv {
+        status: LvStatus::HIDDEN,
+        ..new
+    };
+    let size = bytes(vg, data);
+    raid_replicas::add(
+        vg,
+        hidden(new_data),
+        level,
+        count,
+        stripe_size,
+        size,
+        PvFilter::All,
+    )?;
+    // Metadata are small: copies of them do for arrays of any size.
+    let copies = if level == RaidLevel::Raid1 { count } else { 2 };
+    let size = bytes(vg, metadata);
+    let add_metadata = |vg: &mut Vg, new, pvs: PvFilter<'_>| {
+        raid_replicas::add(
+            vg,
+            hidden(new),
+            RaidLevel::Raid1,
+            copies,
+            Sectors::default(),
+            size,
+            pvs,
+        )
+    };
+    // Where the data lie, if there is room: no two disks that the data can do without take the metadata with them.
+    let own = pvs_of(vg, &name);
+    match add_metadata(vg, new_metadata.clone(), PvFilter::Ids(&own)) {
+        Err(Error::NoSpace { .. }) => add_metadata(vg, new_metadata, PvFilter::All),
+        done => done,
+    }
+}
+
+fn add_linear(vg: &mut Vg, new: NewLv, extents: Extents, needed: u64) -> Result<(), Error> {
+    let segments = lvm_meta::allocate(vg, &AllocRequest::new(extents))
+        .map_err(|error| alloc_error(vg, needed, error))?;
+    let new = NewLv {
+        segments,
+        status: LvStatus::HIDDEN,
+        ..new
+    };
+    vg.add_lv(new).map_err(Error::Meta)
+}
+
+/// The PVs on which an array's images lie.
+fn pvs_of(vg: &Vg, array: &str) -> Vec<PvId> {
+    let array = vg.lv(array).and_then(|lv| Array::of(vg, lv));
+    let areas = array.iter().flat_map(|array| array.pvs());
+    areas.collect()
 }
 
 /// Extents that hold `bytes` in whole units.
@@ -154,10 +220,22 @@ fn check_same(change: &Change<'_>, found: &PoolLv<'_>, request: &CreateThinPool)
     }
     let size = |extents| vg.extent_size().to_bytes(extents).unwrap_or(u64::MAX);
     let actual = size(found.lv.extent_count());
-    // Rounded up to extents, or to extents and chunks.
-    let least = whole(vg, request.data_size, 1)?;
-    let most = whole(vg, request.data_size, found.chunk())?;
-    if !(size(least)..=size(most)).contains(&actual) {
+    // Rounded up to extents, or to extents, chunks and stripes.
+    let least = size(whole(vg, request.data_size, 1)?);
+    let most = size(whole(vg, request.data_size, found.chunk())?);
+    let [data, _] = found.parts(vg)?;
+    let most = Array::of(vg, data).map_or(Ok(most), |array| {
+        array.sized(most).map(|(extents, _)| size(extents))
+    })?;
+    let layout = replica::layout(data);
+    if request.layout != Layout::Linear && request.layout.to_string() != layout {
+        return Err(Error::InvalidArgument {
+            what: "thin pool layout",
+            given: request.layout.to_string(),
+            why: format!("the thin pool {:?} exists as {layout}", found.lv.name()),
+        });
+    }
+    if !(least..=most).contains(&actual) {
         return refuse("thin pool size", request.data_size, actual);
     }
     Ok(())

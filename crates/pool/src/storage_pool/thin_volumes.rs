@@ -71,7 +71,7 @@ impl StoragePool {
             Err(error) if protocol::is_taken(&error) => {
                 // Of a request for many some may have been made, and not be deleted yet.
                 protocol::settle(inner, &mut open, &pool)?;
-                let others = protocol::devices(&open, &pool);
+                let others = protocol::devices(inner, &open, &pool);
                 add_beside(&mut open, &others)
             }
             done => done,

@@ -12,7 +12,7 @@ use crate::request::CreatePool;
 use crate::scan::Scan;
 use crate::system::System;
 use crate::thin::sizes::Sizes;
-use crate::thin::stack::check_target;
+use crate::thin::stack::check_targets;
 use crate::{Error, StoragePool, identity, storage_pool, tags};
 
 impl System {
@@ -139,7 +139,7 @@ impl System {
         });
         disks.add_to(&mut vg)?;
         if let Some(thin) = &request.thin_pool {
-            check_target(inner)?;
+            check_targets(inner, thin)?;
             storage_pool::check_thin_pool_fits(&vg, thin)?;
         }
         let _hints = inner.invalidate_hints()?;

@@ -9,6 +9,7 @@ use crate::apply::Step;
 use crate::cow::Group;
 use crate::disk::same_disks;
 use crate::open_vg::{Change, OpenVg};
+use crate::raid::Degraded;
 use crate::recover::recover_open;
 use crate::replica::{self, ActiveDevices};
 use crate::system::System;
@@ -75,7 +76,9 @@ impl System {
                 if devices.has(open, lv) {
                     continue;
                 }
-                match activate::prepare(inner, open, lv).and_then(|()| activate::activate(inner, open, lv)) {
+                match activate::prepare(inner, open, lv, Degraded::Refuse)
+                    .and_then(|()| activate::activate(inner, open, lv))
+                {
                     Ok(activate) => steps.extend(activate),
                     Err(
                         Error::Unsupported(_)

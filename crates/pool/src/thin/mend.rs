@@ -5,15 +5,16 @@
 //! finds either gives all devices the tables of the metadata, the parts first: a pool takes what space its parts have
 //! the moment it goes on, and must not take what may be another LV's by then.
 
-use lvm_dm::{DeviceInfo, Table};
+use lvm_dm::DeviceInfo;
 use lvm_meta::{Lv, Sectors};
 
 use super::stack::{self, Layers};
 use super::{PoolLv, usage};
-use crate::Error;
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
+use crate::raid::Array;
 use crate::system::Inner;
+use crate::{Error, raid};
 
 /// Sectors of metadata that LVM maps at most in pools that it marks so.
 const CROPPED: u64 = 255 * (1 << 14) * 8 - (256 << 10);
@@ -91,12 +92,17 @@ impl<'a> Stack<'a> {
 
     /// Those of the parts that have another table than the metadata say, or are on their way to it.  One whose table is
     /// LVM's alone to make is none of them, nor one that somebody looks into while the pool is inactive.
-    fn cut_parts(&self, open: &OpenVg) -> impl Iterator<Item = (&Found<'a>, Table)> {
+    fn cut_parts(&self, open: &OpenVg) -> impl Iterator<Item = (&Found<'a>, &'a Lv)> {
         let cut = self.parts.iter().filter(|(part, _)| {
             let differs = self.pool.is_live() && part.length != part.wanted;
             part.is_live() && (part.is_midway() || differs)
         });
-        cut.filter_map(|(part, lv)| Some((part, stack::part_table(open, lv).ok()?)))
+        let is_ours = |lv: &Lv| match Array::of(&open.vg, lv) {
+            Some(array) => array.check().is_ok(),
+            None => open.table_of_part(lv).is_ok(),
+        };
+        cut.map(|(part, lv)| (part, *lv))
+            .filter(move |(_, lv)| is_ours(lv))
     }
 
     fn is_pool_cut(&self) -> bool {
@@ -145,10 +151,14 @@ pub(crate) fn mend(inner: &Inner, open: &OpenVg, name: &str) -> Result<(), Error
             state: "ahead_of_metadata",
         });
     }
-    for (part, table) in found.cut_parts(open) {
-        steps.push(part.layer.replace(table, part.layer.table(inner)?));
+    for (part, lv) in found.cut_parts(open) {
+        steps.extend(stack::replace_part(inner, open, part.layer, lv)?);
     }
     inner.kernel().apply(None, &steps)?;
+    for array in stack::arrays(open, &pool)? {
+        let steps = raid::mend::steps(inner, open, &array)?;
+        inner.kernel().apply(None, &steps)?;
+    }
     // By itself: when the pool does not go on, its parts must not get the tables back that they had.
     if found.is_pool_cut() {
         let low_water = stack::kept_low_water(inner, open, &pool, &layers.pool.table(inner)?);

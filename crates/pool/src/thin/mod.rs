@@ -21,7 +21,7 @@ pub(crate) mod stack;
 pub(crate) mod usage;
 
 use lvm_meta::detail::{Detail, Thin, ThinPool};
-use lvm_meta::{Lv, Vg};
+use lvm_meta::{Lv, LvRole, Vg};
 
 use crate::Error;
 
@@ -58,6 +58,14 @@ impl<'a> PoolLv<'a> {
         Self::named(vg, &thin.pool).ok_or_else(|| Error::NoThinPool {
             pool: vg.name().into(),
         })
+    }
+
+    /// The thin pool whose data or metadata an LV is.
+    pub(crate) fn on(vg: &'a Vg, part: &str) -> Option<Self> {
+        match vg.role(vg.lv(part)?) {
+            LvRole::PoolData { of } | LvRole::PoolMetadata { of } => Self::named(vg, of),
+            _ => None,
+        }
     }
 
     /// The LVs with its data and its metadata.

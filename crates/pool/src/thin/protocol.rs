@@ -20,6 +20,7 @@ use super::{PoolLv, stack, usage};
 use crate::Error;
 use crate::apply::Step;
 use crate::open_vg::{Change, OpenVg};
+use crate::raid::Degraded;
 use crate::system::Inner;
 use crate::tags::LvTags;
 
@@ -54,7 +55,7 @@ pub(crate) fn transact<R>(
         Err((error, executed)) => {
             // The origin may stand still.
             open.note_cut();
-            let done = carried_out(open, pool, &messages, executed, &error);
+            let done = carried_out(inner, open, pool, &messages, executed, &error);
             return Err(match take_back(inner, open, pool, &messages, &done) {
                 Ok(()) => error,
                 Err(_) => Error::AfterCommit(Box::new(error)),
@@ -80,7 +81,7 @@ pub(crate) fn transact<R>(
 pub(crate) fn ready(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<lvm_dm::ThinPoolStatus, Error> {
     settle(inner, open, pool)?;
     let found = named(open, pool)?;
-    stack::ensure_active(inner, open, &found)?;
+    stack::ensure_active(inner, open, &found, Degraded::Refuse)?;
     let status = live_status(inner, open, &found)?;
     if status.transaction_id != found.detail.transaction_id {
         return Err(mismatch(open, &found, status.transaction_id));
@@ -106,14 +107,14 @@ pub(crate) fn settle(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<(),
     if found.detail.messages.is_empty() {
         return Ok(());
     }
-    stack::ensure_active(inner, open, &found)?;
+    stack::ensure_active(inner, open, &found, Degraded::Refuse)?;
     let status = live_status(inner, open, &found)?;
     let id = found.detail.transaction_id;
     if status.transaction_id != id {
         if status.transaction_id.checked_add(1) != Some(id) {
             return Err(mismatch(open, &found, status.transaction_id));
         }
-        let older = devices_before(open, &found, status.transaction_id);
+        let older = devices_before(inner, open, &found, status.transaction_id);
         let is_older = |name: &str| device_id(open, name).is_ok_and(|id| older.contains(&id));
         let stale: Vec<String> = created(&found.detail.messages)
             .filter(|name| is_snapshot_of_ours(open, name) || is_older(name))
@@ -193,6 +194,7 @@ pub(crate) fn device_id(open: &OpenVg, name: &str) -> Result<u32, Error> {
 /// The names of what a transaction that failed created in the kernel.  The message that failed may have been carried out
 /// all the same, with an answer that was lost; not when it says that the number is another device's.
 fn carried_out(
+    inner: &Inner,
     open: &OpenVg,
     pool: &str,
     messages: &[ThinMessage],
@@ -204,7 +206,7 @@ fn carried_out(
         && !is_taken(error)
         && let Ok(found) = named(open, pool)
         && let Ok(id) = device_id(open, name)
-        && let Ok(Some(kernel)) = usage::metadata(open, &found, id..=id)
+        && let Ok(Some(kernel)) = usage::metadata(inner, open, &found, id..=id)
         && let Some(device) = kernel.devices.get(&id)
         && device.transaction_id == kernel.transaction_id
     {
@@ -219,16 +221,16 @@ pub(crate) fn is_taken(error: &Error) -> bool {
 }
 
 /// The numbers of all devices that the kernel has in a pool; none that cannot be read.
-pub(crate) fn devices(open: &OpenVg, pool: &str) -> HashSet<u32> {
-    let metadata = named(open, pool).and_then(|found| usage::metadata(open, &found, usage::ALL));
+pub(crate) fn devices(inner: &Inner, open: &OpenVg, pool: &str) -> HashSet<u32> {
+    let metadata = named(open, pool).and_then(|found| usage::metadata(inner, open, &found, usage::ALL));
     let devices = metadata.ok().flatten().map(|metadata| metadata.devices);
     devices.unwrap_or_default().into_keys().collect()
 }
 
 /// The devices that the kernel made before a transaction, but for those that it is to delete now.
-fn devices_before(open: &OpenVg, pool: &PoolLv<'_>, transaction_id: u64) -> HashSet<u32> {
+fn devices_before(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>, transaction_id: u64) -> HashSet<u32> {
     let is_kept = |id: &u32| !pool.detail.messages.contains(&ThinMessage::Delete(*id));
-    let metadata = usage::metadata(open, pool, usage::ALL).ok().flatten();
+    let metadata = usage::metadata(inner, open, pool, usage::ALL).ok().flatten();
     let devices = metadata.map(|metadata| metadata.devices).unwrap_or_default();
     let before = devices
         .into_iter()

@@ -5,8 +5,8 @@
 
 use lvm_meta::Sectors;
 
-use crate::Error;
 use crate::request::CreateThinPool;
+use crate::{Error, Layout, RaidLevel};
 
 /// Bytes of metadata for each chunk.
 const FOR_A_CHUNK: u64 = 64;
@@ -41,6 +41,17 @@ impl Sizes {
                 why: why.into(),
             })
         };
+        let is_made = match request.layout {
+            Layout::Raid { level, .. } => matches!(level, RaidLevel::Raid1 | RaidLevel::Raid10),
+            layout => layout == Layout::Linear,
+        };
+        if !is_made {
+            return Err(Error::InvalidArgument {
+                what: "thin pool layout",
+                given: request.layout.to_string(),
+                why: "a thin pool is linear, raid1 or raid10".into(),
+            });
+        }
         let most_data = request
             .max_data_size
             .unwrap_or(request.data_size)

@@ -7,11 +7,13 @@ use lvm_dm::{DeviceInfo, DeviceNumber, Table, Target, TargetLine};
 use lvm_meta::{Extents, Lv};
 
 use super::PoolLv;
-use crate::Error;
 use crate::apply::Step;
 use crate::layer::{Layer, is_cut};
 use crate::open_vg::OpenVg;
+use crate::raid::{Array, Degraded, First};
+use crate::request::CreateThinPool;
 use crate::system::Inner;
+use crate::{Error, Layout, raid};
 
 /// The kernel's target of thin pools, by which a host without it is told.
 const TARGET: &str = "thin-pool";
@@ -24,12 +26,20 @@ pub(crate) struct Layers {
     pub(crate) pool: Layer,
     /// What LVM shows of a pool that it was told to activate by name: the pool, read-only.  We make none.
     front: Layer,
+    /// The parts of the arrays that data and metadata may be.
+    below: Vec<Layer>,
 }
 
 impl Layers {
     pub(crate) fn of(open: &OpenVg, pool: &PoolLv<'_>) -> Result<Self, Error> {
         let [data, metadata] = pool.parts(&open.vg)?;
+        let mut below = Vec::new();
+        for array in arrays(open, pool)? {
+            let layers = array.parts().map(|part| array.layer(part));
+            below.extend(layers.collect::<Result<Vec<_>, _>>()?);
+        }
         Ok(Self {
+            below,
             data: Layer::of(&open.vg, data, "", "tdata")?,
             metadata: Layer::of(&open.vg, metadata, "", "tmeta")?,
             pool: Layer::of(&open.vg, pool.lv, "tpool", "tpool")?,
@@ -63,7 +73,8 @@ impl Layers {
     /// The steps that take away those of the devices that are there, from the top down.
     pub(crate) fn deactivate(&self, inner: &Inner) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::new();
-        for layer in [&self.front, &self.pool, &self.metadata, &self.data] {
+        let layers = [&self.front, &self.pool, &self.metadata, &self.data];
+        for layer in layers.into_iter().chain(&self.below) {
             if layer.info(inner)?.is_some() {
                 steps.push(layer.remove());
             }
@@ -72,9 +83,31 @@ impl Layers {
     }
 }
 
-/// The table of a part of a thin pool, which lies on PVs.
-pub(crate) fn part_table(open: &OpenVg, part: &Lv) -> Result<Table, Error> {
-    open.table_of_part(part)
+/// The arrays among data and metadata of a pool.
+pub(crate) fn arrays<'a>(
+    open: &'a OpenVg,
+    pool: &PoolLv<'a>,
+) -> Result<impl Iterator<Item = Array<'a>>, Error> {
+    let parts = pool.parts(&open.vg)?.into_iter();
+    Ok(parts.filter_map(|part| Array::of(&open.vg, part)))
+}
+
+/// The steps that give a part of a pool, which is mapped, the table of the metadata under the pool.
+pub(crate) fn replace_part(
+    inner: &Inner,
+    open: &OpenVg,
+    layer: &Layer,
+    part: &Lv,
+) -> Result<Vec<Step>, Error> {
+    match Array::of(&open.vg, part) {
+        Some(array) => {
+            array.check()?;
+            array.replace(inner, open)
+        }
+        None => Ok(vec![
+            layer.replace(open.table_of_part(part)?, layer.table(inner)?),
+        ]),
+    }
 }
 
 /// The table of a thin pool over these devices.
@@ -166,11 +199,28 @@ pub(crate) fn check_target(inner: &Inner) -> Result<(), Error> {
     }
 }
 
+/// Refuses a host that cannot map a thin pool to be.
+///
+/// # Errors
+/// [`Error::NoThinTarget`], [`Error::NoRaidTarget`], [`Error::Unsupported`].
+pub(crate) fn check_targets(inner: &Inner, request: &CreateThinPool) -> Result<(), Error> {
+    check_target(inner)?;
+    match request.layout {
+        Layout::Raid { level, .. } => raid::check_target(inner, level.lvm()),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the pool's device if it is not there, and gives its state.  The caller holds the VG's lock.
 ///
 /// # Errors
-/// [`Error::NoThinTarget`], [`Error::MissingDisk`], [`Error::Dm`]; what was made is gone again then.
-pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<DeviceInfo, Error> {
+/// [`Error::NoThinTarget`], [`Error::NoRaidTarget`], [`Error::MissingDisk`], [`Error::Dm`]; what was made is gone again then.
+pub(crate) fn ensure_active(
+    inner: &Inner,
+    open: &OpenVg,
+    pool: &PoolLv<'_>,
+    degraded: Degraded,
+) -> Result<DeviceInfo, Error> {
     let layers = Layers::of(open, pool)?;
     let mut found = layers.pool.info(inner)?;
     if found.as_ref().is_none_or(is_cut) {
@@ -187,7 +237,7 @@ pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> 
         return Ok(info);
     }
     check_target(inner)?;
-    let made = make(inner, open, pool, &layers);
+    let made = make(inner, open, pool, &layers, degraded);
     if made.is_err()
         && let Ok(steps) = layers.deactivate(inner)
     {
@@ -197,12 +247,25 @@ pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> 
     made
 }
 
-fn make(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>, layers: &Layers) -> Result<DeviceInfo, Error> {
+fn make(
+    inner: &Inner,
+    open: &OpenVg,
+    pool: &PoolLv<'_>,
+    layers: &Layers,
+    degraded: Degraded,
+) -> Result<DeviceInfo, Error> {
     let parts = pool.parts(&open.vg)?;
     let mut steps = Vec::new();
     for (layer, part) in [&layers.data, &layers.metadata].into_iter().zip(parts) {
-        if layer.info(inner)?.is_none_or(|info| !info.live_table) {
-            steps.extend(layer.activate(part_table(open, part)?));
+        if layer.info(inner)?.is_some_and(|info| info.live_table) {
+            continue;
+        }
+        match Array::of(&open.vg, part) {
+            Some(array) => {
+                steps.extend(array.create(inner, open, First::No, degraded)?);
+                steps.push(layer.resume());
+            }
+            None => steps.extend(layer.activate(open.table_of_part(part)?)),
         }
     }
     inner.kernel().apply(None, &steps)?;

@@ -4,15 +4,16 @@ use std::cell::OnceCell;
 use std::io;
 use std::ops::RangeInclusive;
 
-use lvm_dm::{DeviceId, Target, ThinMetadata, ThinPoolMode, ThinPoolStatus, ThinStatus};
-use lvm_meta::Lv;
+use lvm_dm::{DeviceId, ThinMetadata, ThinPoolMode, ThinPoolStatus, ThinStatus};
 use lvm_meta::detail::Thin;
+use lvm_meta::{Lv, Sectors};
 
 use super::{PoolLv, stack};
-use crate::info::{State, ThinPoolInfo};
+use crate::info::{ArrayInfo, State, ThinPoolInfo};
 use crate::open_vg::OpenVg;
+use crate::raid::Array;
 use crate::system::Inner;
-use crate::{Error, naming};
+use crate::{Error, naming, replica};
 
 /// Bytes of a block of the kernel's metadata.
 pub(crate) const METADATA_BLOCK: u64 = 4096;
@@ -66,33 +67,31 @@ pub(crate) const ALL: RangeInclusive<u32> = 0..=u32::MAX;
 /// used.
 ///
 /// # Errors
-/// [`Error::Dm`] for metadata that cannot be read, [`Error::MissingDisk`].
+/// [`Error::Dm`] for metadata that cannot be read, [`Error::MissingDisk`], [`Error::Unsupported`] for an array of which no image
+/// is known to have them all.
 pub(crate) fn metadata(
+    inner: &Inner,
     open: &OpenVg,
     pool: &PoolLv<'_>,
     devices: RangeInclusive<u32>,
 ) -> Result<Option<ThinMetadata>, Error> {
     let [_, part] = pool.parts(&open.vg)?;
-    let table = stack::part_table(open, part)?;
-    let sectors = METADATA_BLOCK / 512;
+    let part = match Array::of(&open.vg, part) {
+        // What is mapped is read from one of the copies: the kernel's cache of the array's device knows nothing of what the
+        // pool writes.
+        Some(array) => array.fresh_copy(inner, open).ok_or_else(|| {
+            let layout = array.detail.layout.as_str();
+            Error::Unsupported(format!("reading thin metadata on {layout}"))
+        })?,
+        None => part,
+    };
+    let table = open.table_of_part(part)?;
+    let sectors = METADATA_BLOCK / Sectors::SIZE;
+    // Extents are whole blocks but for the smallest; a part of a pool is never striped by us, and LVM's may be.
     ThinMetadata::read_devices(devices, &mut |block, bytes| {
-        let beyond = || io::Error::from(io::ErrorKind::UnexpectedEof);
-        let sector = block.checked_mul(sectors).ok_or_else(beyond)?;
-        let line = table
-            .lines()
-            .iter()
-            .find(|line| sector >= line.start && sector - line.start < line.length);
-        let line = line.ok_or_else(beyond)?;
-        // Extents are whole blocks but for the smallest; a part of a pool is never striped by us, and LVM's may be.
-        let Target::Linear { device, offset } = &line.target else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
-        let disk = open.disks.iter().find(|disk| disk.number == *device);
-        let disk = disk.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
-        let at = (sector - line.start)
-            .checked_add(*offset)
-            .and_then(|sector| sector.checked_mul(512));
-        disk.disk.read_at(at.ok_or_else(beyond)?, bytes)
+        let sector = block.checked_mul(sectors);
+        let sector = sector.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        open.read_mapped(&table, sector, bytes)
     })
     .map_err(Error::Dm)
 }
@@ -107,6 +106,7 @@ pub(crate) struct Usage<'a> {
     metadata: OnceCell<Option<ThinMetadata>>,
     /// Of an active pool.
     health: OnceCell<State>,
+    arrays: OnceCell<Option<(State, ArrayInfo)>>,
 }
 
 impl<'a> Usage<'a> {
@@ -118,6 +118,7 @@ impl<'a> Usage<'a> {
             pool: OnceCell::new(),
             metadata: OnceCell::new(),
             health: OnceCell::new(),
+            arrays: OnceCell::new(),
         }
     }
 
@@ -129,7 +130,9 @@ impl<'a> Usage<'a> {
     fn metadata(&self) -> Option<&ThinMetadata> {
         let read = || {
             let pool = self.pool()?;
-            metadata(self.open, pool, self.devices.clone()).ok().flatten()
+            metadata(self.inner, self.open, pool, self.devices.clone())
+                .ok()
+                .flatten()
         };
         self.metadata.get_or_init(read).as_ref()
     }
@@ -144,6 +147,22 @@ impl<'a> Usage<'a> {
             })
         };
         pool.map_or(State::Online, |pool| *self.health.get_or_init(|| told(pool)))
+    }
+
+    /// The arrays that the pool lies on: the state of the worst, and all images.
+    pub(crate) fn arrays(&self) -> Option<&(State, ArrayInfo)> {
+        let told = || {
+            let arrays = stack::arrays(self.open, self.pool()?).ok()?;
+            let told = arrays.map(|array| array.health(self.inner, self.open, true));
+            told.reduce(|(state, info), (other_state, other)| (state.max(other_state), info.and(other)))
+        };
+        self.arrays.get_or_init(told).as_ref()
+    }
+
+    /// As [`Usage::arrays`], of the pool of a thin LV.
+    pub(crate) fn arrays_of(&self, thin: &Thin) -> Option<&(State, ArrayInfo)> {
+        self.pool().filter(|pool| *thin.pool == *pool.lv.name())?;
+        self.arrays()
     }
 
     /// Bytes of the chunks that a thin LV has, shared ones included; all of it when nobody can tell.
@@ -182,7 +201,8 @@ impl<'a> Usage<'a> {
         let pool = self.pool()?;
         let vg = &self.open.vg;
         let bytes = |lv: &Lv| vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX);
-        let [_, metadata_lv] = pool.parts(vg).ok()?;
+        let [data_lv, metadata_lv] = pool.parts(vg).ok()?;
+        let (array_state, array) = self.arrays().cloned().unzip();
         let (data_size, metadata_size) = (bytes(pool.lv), bytes(metadata_lv));
         let info = |data_used: u64, metadata_used: u64, state| ThinPoolInfo {
             name: pool.lv.name().into(),
@@ -193,6 +213,9 @@ impl<'a> Usage<'a> {
             metadata_used: metadata_used.saturating_mul(METADATA_BLOCK).min(metadata_size),
             transaction_id: pool.detail.transaction_id,
             state,
+            layout: replica::layout(data_lv),
+            health: health(state).max(array_state.unwrap_or(State::Online)),
+            array: array.clone(),
         };
         if let Ok(status) = status(self.inner, self.open, pool) {
             let word = state(status.mode, status.needs_check);

@@ -235,78 +235,6 @@ fn death_and_failure_at_every_step_leave_the_old_or_the_new_array() {
     }
 }
 
-#[test]
-fn a_scrub_counts_what_differs_and_a_repair_makes_it_equal() {
-    let (lab, data) = prepared();
-    let pool = lab.pool();
-    let scrub = |repair| pool.scrub_replica(uuid(1), repair, &mut |_| {}).unwrap();
-    assert_eq!(scrub(false).mismatches, 0);
-    damage(&lab);
-    let found = scrub(false);
-    assert_eq!(found.mismatches, 128);
-    assert_eq!(found.replica.array.unwrap().mismatches, Some(128));
-    assert_eq!(scrub(true).mismatches, 0);
-    assert_eq!(scrub(false).mismatches, 0);
-    check_data(&pool, &data, "repaired");
-}
-
-/// Overwrites a sector of the second image, below its array.
-fn damage(lab: &Lab) {
-    let devices = lab.fake.list().unwrap();
-    let image = devices
-        .iter()
-        .find(|device| device.name.as_str().ends_with("_rimage_1"));
-    let image = DeviceId::Name(&image.unwrap().name);
-    let io = lab.fake.inner().open(image, OpenMode::ReadWrite).unwrap();
-    io.write_at(UNIT, &[0xee; 512]).unwrap();
-}
-
-#[test]
-fn only_an_active_array_with_redundancy_that_is_whole_is_scrubbed() {
-    let (lab, _) = prepared();
-    let pool = lab.pool();
-    pool.create_replica(&CreateReplica::new(uuid(2), 4 * UNIT))
-        .unwrap();
-    let scrub = |n| pool.scrub_replica(uuid(n), false, &mut |_| {}).unwrap_err();
-    assert_eq!((scrub(2).kind(), scrub(2).errno()), ("NotArray", libc::ENOTSUP));
-    assert_eq!(scrub(3).kind(), "ReplicaNotFound");
-    pool.deactivate_replica(uuid(1)).unwrap();
-    assert_eq!(scrub(1).kind(), "NotActive");
-    std::fs::rename(&lab.images[0], lab.images[0].with_extension("away")).unwrap();
-    let pool = lab.pool();
-    pool.activate_replica_degraded(uuid(1)).unwrap();
-    let degraded = pool.scrub_replica(uuid(1), true, &mut |_| {}).unwrap_err();
-    assert_eq!((degraded.kind(), degraded.errno()), ("ArrayState", libc::EBUSY));
-}
-
-#[test]
-fn what_happens_to_an_array_is_told_until_the_time_is_over() {
-    let (lab, _) = prepared();
-    let pool = lab.pool();
-    pool.create_replica(&CreateReplica::new(uuid(2), 4 * UNIT))
-        .unwrap();
-    let mut monitor = pool.watch_arrays().unwrap();
-    let mut told = || monitor.wait(Duration::from_millis(20)).unwrap();
-    assert_eq!(told(), []);
-    damage(&lab);
-    pool.scrub_replica(uuid(1), false, &mut |_| {}).unwrap();
-    let after = told();
-    assert_eq!(after.len(), 1);
-    assert_eq!(after[0].array.as_ref().unwrap().mismatches, Some(128));
-    // Others are nobody's business.
-    pool.resize_replica(uuid(2), 8 * UNIT, Shrink::Refuse).unwrap();
-    assert_eq!(told(), []);
-    pool.deactivate_replica(uuid(1)).unwrap();
-    assert!(!told()[0].active);
-    pool.activate_replica(uuid(1)).unwrap();
-    assert!(told()[0].active);
-    pool.destroy_replica(uuid(1)).unwrap();
-    assert_eq!(told(), []);
-    lab.system().destroy_pool(POOL).unwrap();
-    let gone = monitor.wait(Duration::from_millis(20)).unwrap_err();
-    assert_eq!(gone.kind(), "PoolNotFound");
-}
-
 type Arm = fn(&Lab, usize);
 const ARMS: [(&str, Arm); 4] = [
     ("death before disk change", |lab, at| lab.arm(Cut::Death { at })),
@@ -369,7 +297,7 @@ fn what_cannot_be_converted_or_repaired_is_refused_and_changes_no_disk() {
     assert_eq!(convert(7, "raid1:2"), "ReplicaNotFound");
     let repair = |n| pool.repair_replica(uuid(n)).unwrap_err().kind();
     assert_eq!(repair(1), "NothingToRepair");
-    assert_eq!(repair(2), "Unsupported");
+    assert_eq!(repair(2), "NotArray");
     pool.deactivate_replica(uuid(1)).unwrap();
     assert_eq!(convert(1, "raid1:3"), "NotActive");
     assert_eq!(repair(1), "NotActive");
@@ -440,4 +368,76 @@ fn death_and_failure_at_every_step_of_a_repair_are_gone_on_from() {
             }
         }
     }
+}
+
+#[test]
+fn a_scrub_counts_what_differs_and_a_repair_makes_it_equal() {
+    let (lab, data) = prepared();
+    let pool = lab.pool();
+    let scrub = |repair| pool.scrub_replica(uuid(1), repair, &mut |_| {}).unwrap();
+    assert_eq!(scrub(false).mismatches, 0);
+    damage(&lab);
+    let found = scrub(false);
+    assert_eq!(found.mismatches, 128);
+    assert_eq!(found.replica.array.unwrap().mismatches, Some(128));
+    assert_eq!(scrub(true).mismatches, 0);
+    assert_eq!(scrub(false).mismatches, 0);
+    check_data(&pool, &data, "repaired");
+}
+
+/// Overwrites a sector of the second image, below its array.
+fn damage(lab: &Lab) {
+    let devices = lab.fake.list().unwrap();
+    let image = devices
+        .iter()
+        .find(|device| device.name.as_str().ends_with("_rimage_1"));
+    let image = DeviceId::Name(&image.unwrap().name);
+    let io = lab.fake.inner().open(image, OpenMode::ReadWrite).unwrap();
+    io.write_at(UNIT, &[0xee; 512]).unwrap();
+}
+
+#[test]
+fn only_an_active_array_with_redundancy_that_is_whole_is_scrubbed() {
+    let (lab, _) = prepared();
+    let pool = lab.pool();
+    pool.create_replica(&CreateReplica::new(uuid(2), 4 * UNIT))
+        .unwrap();
+    let scrub = |n| pool.scrub_replica(uuid(n), false, &mut |_| {}).unwrap_err();
+    assert_eq!((scrub(2).kind(), scrub(2).errno()), ("NotArray", libc::ENOTSUP));
+    assert_eq!(scrub(3).kind(), "ReplicaNotFound");
+    pool.deactivate_replica(uuid(1)).unwrap();
+    assert_eq!(scrub(1).kind(), "NotActive");
+    std::fs::rename(&lab.images[0], lab.images[0].with_extension("away")).unwrap();
+    let pool = lab.pool();
+    pool.activate_replica_degraded(uuid(1)).unwrap();
+    let degraded = pool.scrub_replica(uuid(1), true, &mut |_| {}).unwrap_err();
+    assert_eq!((degraded.kind(), degraded.errno()), ("ArrayState", libc::EBUSY));
+}
+
+#[test]
+fn what_happens_to_an_array_is_told_until_the_time_is_over() {
+    let (lab, _) = prepared();
+    let pool = lab.pool();
+    pool.create_replica(&CreateReplica::new(uuid(2), 4 * UNIT))
+        .unwrap();
+    let mut monitor = pool.watch_arrays().unwrap();
+    let mut told = || monitor.wait(Duration::from_millis(20)).unwrap();
+    assert_eq!(told(), []);
+    damage(&lab);
+    pool.scrub_replica(uuid(1), false, &mut |_| {}).unwrap();
+    let after = told();
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0].array.as_ref().unwrap().mismatches, Some(128));
+    // Others are nobody's business.
+    pool.resize_replica(uuid(2), 8 * UNIT, Shrink::Refuse).unwrap();
+    assert_eq!(told(), []);
+    pool.deactivate_replica(uuid(1)).unwrap();
+    assert!(!told()[0].active);
+    pool.activate_replica(uuid(1)).unwrap();
+    assert!(told()[0].active);
+    pool.destroy_replica(uuid(1)).unwrap();
+    assert_eq!(told(), []);
+    lab.system().destroy_pool(POOL).unwrap();
+    let gone = monitor.wait(Duration::from_millis(20)).unwrap_err();
+    assert_eq!(gone.kind(), "PoolNotFound");
 }

@@ -20,7 +20,7 @@ const LATER: u64 = 2;
 
 /// Where death strikes.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+pub(super) enum Place {
     DiskChange(usize),
     KernelChange(usize),
     /// As a change of the kernel, with the host.
@@ -28,7 +28,7 @@ enum Place {
 }
 
 impl Place {
-    fn arm(self, lab: &Lab) {
+    pub(super) fn arm(self, lab: &Lab) {
         match self {
             Self::DiskChange(at) => lab.arm(Cut::Death { at }),
             Self::KernelChange(at) | Self::PowerCut(at) => lab.fake.fault_at_change(at, Fault::Die),
@@ -104,21 +104,26 @@ const ON_TWO_DISKS: [&str; 3] = ["create", "snapshot", "destroy an origin"];
 
 fn check_cuts(operations: &[Operation]) {
     for operation in operations {
-        let lab = scene(1 + usize::from(ON_TWO_DISKS.contains(&operation.name)));
-        let around = volumes_around(&lab, operation);
-        let mut later = 100;
-        for place in [Place::DiskChange, Place::KernelChange, Place::PowerCut] {
-            let mut at = 1;
-            while check_cut(&lab, operation, &around, place(at), later) {
-                restore(&lab);
-                at += 1;
-                later += 1;
-            }
-            restore(&lab);
-        }
-        // A commit has six changes of a disk.
-        assert!(later >= 106, "{}: {later}", operation.name);
+        let disks = 1 + usize::from(ON_TWO_DISKS.contains(&operation.name));
+        check_cuts_in(operation, &scene(disks));
     }
+}
+
+/// Lets death strike an operation on a host with all volumes, at every place.
+pub(super) fn check_cuts_in(operation: &Operation, lab: &Lab) {
+    let around = volumes_around(lab, operation);
+    let mut later = 100;
+    for place in [Place::DiskChange, Place::KernelChange, Place::PowerCut] {
+        let mut at = 1;
+        while check_cut(lab, operation, &around, place(at), later) {
+            restore(lab);
+            at += 1;
+            later += 1;
+        }
+        restore(lab);
+    }
+    // A commit has six changes of a disk.
+    assert!(later >= 106, "{}: {later}", operation.name);
 }
 
 #[test]
@@ -137,7 +142,7 @@ fn death_before_any_change_leaves_what_is_destroyed_or_nothing_of_it() {
 }
 
 /// Runs `check` with death at each place in turn, until it tells that all was done before death came.
-fn at_each_place(least: usize, mut check: impl FnMut(Place) -> bool) {
+pub(super) fn at_each_place(least: usize, mut check: impl FnMut(Place) -> bool) {
     for place in PLACES {
         let mut at = 1;
         while !check(place(at)) {

@@ -5,6 +5,7 @@ mod cuts;
 mod faults;
 mod foreign;
 mod long_lived;
+mod raid;
 mod refused;
 mod scene;
 mod semantics;
@@ -52,8 +53,15 @@ fn thin_pool() -> CreateThinPool {
 
 /// A host with disks of 10 MiB and a pool on all of them, with a thin pool of 4 MiB of data and 2 of metadata.
 fn lab(disks: usize) -> Lab {
+    lab_as(disks, "linear")
+}
+
+/// As [`lab`], with a thin pool of some layout.
+fn lab_as(disks: usize, layout: &str) -> Lab {
     let lab = Lab::sized(disks, 160 * UNIT);
-    lab.system().create_pool(&pool_request(&lab)).unwrap();
+    let mut request = pool_request(&lab);
+    request.thin_pool.as_mut().unwrap().layout = layout.parse().unwrap();
+    lab.system().create_pool(&request).unwrap();
     lab
 }
 

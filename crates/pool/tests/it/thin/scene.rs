@@ -6,7 +6,7 @@ use lvm_dm::{DeviceId, DeviceMapper, DmName, ThinPoolStatus, UdevFlags};
 use lvm_pool::{CreateReplica, Error, Shrink, StoragePool, System};
 
 use super::view::{check_at_rest, is_anything_suspended};
-use super::{CHUNK, CHUNKS, Content, TPOOL, check_content, clone, fill, lab, snapshot, thin};
+use super::{CHUNK, CHUNKS, Content, TPOOL, check_content, clone, fill, lab_as, snapshot, thin};
 use crate::lab::{Lab, POOL, UNIT, uuid};
 
 /// A thick replica.
@@ -87,7 +87,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
 
 /// A host with all of it.
 pub(super) fn scene(disks: usize) -> Lab {
-    let lab = lab(disks);
+    scene_as(disks, "linear")
+}
+
+/// As [`scene`], with a thin pool of some layout.
+pub(super) fn scene_as(disks: usize, layout: &str) -> Lab {
+    let lab = lab_as(disks, layout);
     restore(&lab);
     lab
 }
@@ -208,7 +213,12 @@ pub(super) const GROWN: [[bool; 2]; 2] = [[true, false], [false, true]];
 
 /// A host with a thin pool and a replica with data.
 pub(super) fn growing() -> Lab {
-    let lab = lab(1);
+    growing_as(1, "linear")
+}
+
+/// As [`growing`], with a thin pool of some layout.
+pub(super) fn growing_as(disks: usize, layout: &str) -> Lab {
+    let lab = lab_as(disks, layout);
     let pool = lab.pool();
     pool.create_replica(&thin(1, 4)).unwrap();
     fill(&pool, 1, 0, 7);

@@ -1,0 +1,116 @@
+//! Why a VG must not be changed, and what is wrong with a disk.
+
+/// Why a VG must not be changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It belongs to another host.
+    #[error("it belongs to the system id {owner:?}, this host is {ours:?}")]
+    Foreign {
+        /// The VG's system id.
+        owner: String,
+        /// This host's, if it has one.
+        ours: Option<String>,
+    },
+    /// The metadata says so; the text tells what it says.
+    #[error("{text}")]
+    Metadata {
+        /// The class of the reason: `Exported`, `Shared`, `ReadOnly`, `MissingPv` or `Unsupported`.
+        kind: &'static str,
+        /// The reason.
+        text: String,
+    },
+    /// Copies of the metadata differ, or a PV is on several devices: nobody knows which is right.
+    #[error("{0}")]
+    Ambiguous(String),
+    /// `volume_list` or the host's tags in lvm.conf do not allow it to be activated here.
+    #[error("lvm.conf does not allow {0:?} to be activated on this host")]
+    NotActivated(String),
+    /// `metadata_read_only` is set in lvm.conf.
+    #[error("metadata_read_only is set in lvm.conf")]
+    ReadOnlyHost,
+}
+
+/// What is wrong with a disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiskProblem {
+    /// It does not exist, or the kernel lists no such block device.
+    #[error("is missing")]
+    Missing,
+    /// The caller named it twice.
+    #[error("was given twice")]
+    GivenTwice,
+    /// It is a PV of a VG already.
+    #[error("is a PV of volume group {0:?}")]
+    InVg(String),
+    /// It is used or carries something; each reason.
+    #[error("is in use: {}", .0.join("; "))]
+    InUse(Vec<String>),
+    /// It cannot hold a PV.
+    #[error("of {size} bytes is too small: a PV needs {needed}")]
+    TooSmall {
+        /// Its size.
+        size: u64,
+        /// The least.
+        needed: u64,
+    },
+    /// It is not one of the pool's.
+    #[error("is not a disk of pool {0:?}")]
+    NotInPool(String),
+    /// The text that is to be restored has another PV on it, or has this one elsewhere.
+    #[error("{0}")]
+    OtherPv(String),
+    /// Extents of it are allocated.
+    #[error("still holds {0} used extents")]
+    Used(u32),
+    /// It is missing, and held what no other disk does: these LVs.
+    #[error("is missing, and held data of its own: {}", .0.join(", "))]
+    Lost(Vec<String>),
+    /// A VG needs one PV.
+    #[error("is the last disk of the pool")]
+    Last,
+    /// LVM's devices file or filters exclude it.
+    #[error("is excluded by LVM's configuration: {0}")]
+    Excluded(String),
+}
+
+impl Refusal {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Foreign { .. } => "Foreign",
+            Self::Metadata { kind, .. } => kind,
+            Self::Ambiguous(_) => "DuplicatePv",
+            Self::NotActivated(_) => "NotActivated",
+            Self::ReadOnlyHost => "ReadOnly",
+        }
+    }
+
+    /// The refusal of the metadata itself.
+    pub(crate) fn of_metadata(refusal: &lvm_meta::Refusal) -> Self {
+        use lvm_meta::Refusal as R;
+        let kind = match refusal {
+            R::Exported => "Exported",
+            R::Shared(_) | R::Clustered => "Shared",
+            R::ReadOnly => "ReadOnly",
+            R::MissingPv(_) => "MissingPv",
+            _ => "Unsupported",
+        };
+        Self::Metadata {
+            kind,
+            text: refusal.to_string(),
+        }
+    }
+}
+
+impl DiskProblem {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing => "DiskNotFound",
+            Self::InVg(_) | Self::InUse(_) => "DiskInUse",
+            Self::TooSmall { .. } => "DiskTooSmall",
+            Self::Used(_) | Self::Lost(_) | Self::Last => "DiskNotEmpty",
+            Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",
+        }
+    }
+}
