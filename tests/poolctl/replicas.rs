@@ -39,7 +39,7 @@ fn a_replica_has_exactly_these_fields() {
         "is_clone": false,
         "snapshot_uuid": null,
         "share": {"protocol": "off", "uri": null, "allowed_hosts": []},
-        "health": {"state": "online", "images": [], "sync": null},
+        "health": {"state": "online", "images": [], "sync": null, "action": null, "mismatches": null},
     });
     assert_eq!(made, expected);
     assert_eq!(host.unchanged(&["replica", "show", A]), expected);
@@ -332,4 +332,33 @@ fn counting_io_is_refused_by_name_where_nothing_counts() {
     let host = Host::with_pool();
     host.ok(&["replica", "create", "p", A, "4M"]);
     host.refused(&["replica", "stats", A], "Unsupported", "ENOTSUP");
+}
+
+#[test]
+fn an_array_is_scrubbed_and_other_replicas_are_not() {
+    let host = Host::new(&[64, 64]);
+    host.ok(&["pool", "create", "p", "disk0", "disk1"]);
+    let made = host.ok(&["replica", "create", "p", A, "8M", "--layout", "raid1:2"]);
+    let scrubbed = host.ok(&["replica", "scrub", A]);
+    let mut expected = made;
+    expected["mismatches"] = json!(0);
+    assert_eq!(scrubbed, expected);
+    // Below the array, where its second image is.
+    host.write_image("disk1", 9 * MIB, b"other");
+    assert_eq!(host.ok(&["replica", "scrub", A])["mismatches"], 128);
+    assert_eq!(host.ok(&["replica", "scrub", A, "--repair"])["mismatches"], 0);
+    assert_eq!(host.ok(&["replica", "scrub", A])["mismatches"], 0);
+    host.ok(&["replica", "create", "p", B, "4M"]);
+    host.refused(&["replica", "scrub", B], "NotArray", "ENOTSUP");
+}
+
+#[test]
+fn who_watches_arrays_ends_when_the_time_is_over() {
+    let host = Host::with_pool();
+    for args in [&["replica", "events", "p"][..], &["replica", "events"]] {
+        let args = [args, &["--timeout", "0.1"]].concat();
+        let output = host.command(&args).output().unwrap();
+        assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    }
+    host.refused(&["replica", "events", "q", "--once"], "PoolNotFound", "ENOENT");
 }

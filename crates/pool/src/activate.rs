@@ -22,7 +22,7 @@ use crate::{Error, evacuate, naming, thin};
 /// As [`stack::ensure_active`].
 pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv, degraded: Degraded) -> Result<(), Error> {
     let array = Array::of(&open.vg, lv);
-    if lv.is_locked() || array.is_some_and(|array| array.parts().any(Lv::is_locked)) {
+    if lv.is_locked() || array.is_some_and(|array| array.is_moved()) {
         evacuate::mend::ensure_active(inner, open)?;
     }
     match thin::thin(lv) {

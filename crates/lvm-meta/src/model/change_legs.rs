@@ -232,11 +232,15 @@ impl Vg {
         }
     }
 
+    /// An array of which nothing is being moved.
     fn array(&self, name: &str) -> Result<Raid, ChangeError> {
-        match self.changeable_lv(name)?.detail() {
-            Some(Detail::Raid(raid)) => Ok(raid),
-            _ => Err(self.not_resizable(name)),
+        let Some(Detail::Raid(raid)) = self.changeable_lv(name)?.detail() else {
+            return Err(self.not_resizable(name));
+        };
+        for part in parts(&raid) {
+            self.changeable_lv(&part)?;
         }
+        Ok(raid)
     }
 
     fn existing(&self, name: &str) -> Result<&Lv, ChangeError> {

@@ -187,6 +187,11 @@ impl<'a> Array<'a> {
         self.detail.layout == RaidLayout::Raid1
     }
 
+    /// Is anything of it being moved to another disk?
+    pub(crate) fn is_moved(&self) -> bool {
+        self.parts().any(Lv::is_locked)
+    }
+
     /// Can the disks of an image be read where its parts begin?
     pub(crate) fn answers(&self, open: &OpenVg, at: usize) -> bool {
         let mut parts = self.legs.get(at).into_iter().flat_map(Leg::parts);

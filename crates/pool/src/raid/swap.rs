@@ -172,6 +172,10 @@ pub(crate) fn end_rebuild(inner: &Inner, open: &mut OpenVg, name: &str) -> Resul
         let Some(array) = lv.and_then(|lv| Array::of(&open.vg, lv)).filter(Array::is_marked) else {
             return Ok(());
         };
+        // It is locked, and keeps the mark till then.
+        if array.is_moved() {
+            return Ok(());
+        }
         if array.has_noted(inner, open)? {
             break;
         }
@@ -194,8 +198,10 @@ impl Array<'_> {
     }
 
     /// Has the kernel noted in the metadata of each image that is marked that it fills it, or filled it?
+    ///
+    /// Not told of what is being moved.
     pub(crate) fn has_noted(&self, inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
-        let Some(status) = self.status(inner) else {
+        let Some(status) = self.status(inner).filter(|_| !self.is_moved()) else {
             return Ok(false);
         };
         for (at, leg) in self.legs.iter().enumerate().filter(|(_, leg)| leg.is_marked()) {

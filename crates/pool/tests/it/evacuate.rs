@@ -177,6 +177,33 @@ fn images_of_an_array_never_come_to_lie_on_one_disk() {
 }
 
 #[test]
+fn a_thin_pool_on_an_array_serves_while_its_images_are_moved() {
+    let lab = Lab::sized(DISKS, 128 * UNIT);
+    let system = lab.system();
+    let pool = system.create_pool(&pool_request(POOL, &lab.images[..2])).unwrap();
+    let mut request = CreateThinPool::new(24 * UNIT);
+    request.layout = "raid1:2".parse().unwrap();
+    pool.create_thin_pool(&request).unwrap();
+    pool.create_replica(&thin(THIN, 24)).unwrap();
+    fill(&pool, THIN);
+    pool.add_disks(&lab.images[2..], false).unwrap();
+    pool.remove_disk(&lab.images[0]).unwrap();
+    let check = |pool: &StoragePool| {
+        let mut read = vec![0; content(THIN).len()];
+        pool.open_replica(uuid(THIN))
+            .unwrap()
+            .read_at(0, &mut read)
+            .unwrap();
+        assert!(read == content(THIN));
+        assert_eq!(pool.info().unwrap().state, State::Online);
+    };
+    check(&pool);
+    let pool = lab.pool();
+    check(&pool);
+    check_at_rest(&lab, "moved");
+}
+
+#[test]
 fn what_finds_no_room_is_refused_before_anything_changes() {
     let lab = scene();
     let pool = lab.pool();
@@ -313,6 +340,9 @@ fn what_is_moved_is_locked_and_other_disks_wait_meanwhile() {
         pool.resize_replica(uuid(ARRAY), 12 * UNIT, Shrink::Refuse)
             .map(drop),
         pool.destroy_replica(uuid(ARRAY)),
+        pool.convert_replica(uuid(ARRAY), Layout::Linear).map(drop),
+        pool.convert_replica(uuid(ARRAY), "raid1:3".parse().unwrap())
+            .map(drop),
     ];
     for result in refused {
         assert_eq!(result.unwrap_err().kind(), "Busy");

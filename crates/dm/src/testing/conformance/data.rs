@@ -37,7 +37,7 @@ pub(super) const CHECKS: &[Check] = &[
         run: mirror,
     },
     Check {
-        name: "a raid1 goes on without an image that fails",
+        name: "a raid1 finds and mends what differs, and goes on without an image that fails",
         run: raid1,
     },
 ];
@@ -291,6 +291,25 @@ fn raid1(bench: &Bench) -> Outcome {
     let old = pattern(9, 8192 * 512);
     io.write_at(0, &old)?;
     io.sync()?;
+    // The second one is damaged below the array.
+    let image = b.open()?;
+    image.write_at(1 << 20, &pattern(11, 512))?;
+    image.sync()?;
+    drop(image);
+    let scrub = || {
+        let status = bench.mapper.status(device.id(), true)?[0].status.clone();
+        Ok(status.split(' ').skip(4).take(2).collect::<Vec<_>>().join(" "))
+    };
+    for (message, found) in [("check", "idle 128"), ("repair", "idle 0"), ("check", "idle 0")] {
+        let before = bench.mapper.info(device.id())?.map(|info| info.event_nr);
+        bench.mapper.message(device.id(), 0, message)?;
+        becomes("an event", || {
+            let now = bench.mapper.info(device.id())?.map(|info| info.event_nr);
+            Ok(if now == before { "none" } else { "an event" }.into())
+        })?;
+        becomes(found, scrub)?;
+    }
+    same!(below(bench, "B", 2048, 8192)? == old, true);
     // The first image, which reads prefer, fails from now on.
     a.load("0 8192 error")?;
     a.resume()?;

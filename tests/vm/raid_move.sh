@@ -1,0 +1,138 @@
+# on: bookworm-noudev trixie-udev
+# Disks with images of arrays leave their pool under I/O: killed, continued, and finished by the tools.
+. /opt/vm/lib.sh
+loops 6 80
+D=("${LOOPS[@]}")
+WATCH="${D[*]}"
+declare -A S WRITER
+ONE=$(uuid 1) FIVE=$(uuid 5) TEN=$(uuid 10)
+until_in_sync() { # LV
+    local i
+    for i in {1..300}; do [ "$(field lvs sync_percent "p/$1" | tr -d ' ')" = 100.00 ] && return; sleep 0.1; done
+    no "in sync" "$1 is at $(field lvs sync_percent "p/$1")"
+}
+# The disks of the images of an array, a line for each with how many of its images it holds.
+apart() { # NAME: no disk has two images of an array
+    local lv
+    for lv in "$ONE" "$FIVE" "$TEN"; do
+        [ "$(field lvs lv_name "p/$lv")" = "$lv" ] || continue
+        is "$1: the images of $lv are on disks of their own" "$(lvs -a --noheadings -o devices -S "lv_name=~^.?${lv}_rimage_" p | tr ',' '\n' | sed 's/(.*//; s/ //g' | sort | uniq -d)" ""
+        is "$1: each with its metadata" "$(lvs -a --noheadings -o devices -S "lv_name=~^.?${lv}_rmeta_" p | tr ',' '\n' | sed 's/(.*//; s/ //g' | sort)" \
+            "$(lvs -a --noheadings -o devices -S "lv_name=~^.?${lv}_rimage_" p | tr ',' '\n' | sed 's/(.*//; s/ //g' | sort)"
+    done
+}
+start() { # LV...: a writer for each
+    local lv
+    for lv in "$@"; do
+        python3 /opt/vm/stamp.py write "/dev/p/$lv" 1024 "$W/seq-$lv" 2>"$W/writer-$lv" & WRITER[$lv]=$!
+    done
+}
+stop() { # NAME: what the writers wrote is there, and the arrays are whole
+    local lv
+    for lv in "${!WRITER[@]}"; do
+        kill -TERM "${WRITER[$lv]}"; wait "${WRITER[$lv]}"
+        runs "$1: every write to $lv is where it belongs" python3 /opt/vm/stamp.py check "/dev/p/$lv" 1024 "$W/seq-$lv"
+        good "$1: $lv is checked" replica scrub "$lv"
+        that "$1: $lv is whole" "d['mismatches'] == 0 and d['health']['state'] == 'online'"
+    done
+    WRITER=()
+    lvm_ok "$1: LVM finds nothing wrong" p
+    apart "$1"
+}
+free_of() { # NAME DISK
+    is "$1" "$(pvs --noheadings -o vg_name "$2" 2>/dev/null | tr -d ' ')$(dmsetup ls | grep pvmove)$(blkid -p -o value -s TYPE "$2")" ""
+}
+disk_of() { local on; on=$(field lvs devices "p/$1" -a); echo "${on%%(*}"; } # IMAGE
+refuses() { # NAME KIND ARGS...: the kernel writes meanwhile
+    local name=$1 kind=$2; shift 2
+    pc "$@"
+    is "$name" "$RC,$(q "d['error']['kind']")" "1,$kind"
+}
+
+good "a pool" pool create p "${D[@]:0:4}" --extent-size 1M
+good "copies" replica create p "$ONE" 12M --layout raid1:2
+good "parity" replica create p "$FIVE" 12M --layout raid5:2
+good "copies of stripes" replica create p "$TEN" 12M --layout raid10:2
+for lv in "$ONE" "$FIVE" "$TEN"; do until_in_sync "$lv"; done
+start "$ONE" "$FIVE" "$TEN"
+refuses "the images have no fifth disk" NoSpace pool remove-disk p "${D[0]}"
+good "a fifth disk joins" pool add-disk p "${D[4]}"
+good "a disk leaves" pool remove-disk p "${D[0]}"
+free_of "it is blank, and no move is left" "${D[0]}"
+good "another is replaced by it" pool replace-disk p "${D[1]}" "${D[0]}"
+free_of "that one is blank" "${D[1]}"
+stop "moved"
+good "an array is deactivated" replica deactivate "$FIVE"
+good "and moved" pool replace-disk p "${D[0]}" "${D[1]}"
+good "and activated" replica activate "$FIVE"
+apart "moved inactive"
+runs "with its data" python3 /opt/vm/stamp.py check "/dev/p/$FIVE" 1024 "$W/seq-$FIVE"
+
+# Killed at each call of a kind, in turn; opening the pool mends the kernel, the repeated call goes on.
+start "$ONE" "$FIVE" "$TEN"
+from=${D[1]} to=${D[0]} cuts=0
+calls="pwrite64 ioctl"; [ "$UDEV" = noudev ] || calls=ioctl
+for call in $calls; do
+    for number in 12 60 110; do
+        ask cut "$call" $number pool replace-disk p "$from" "$to"
+        if [ "$REPLY" = killed ]; then
+            cuts=$((cuts + 1))
+            settle
+            ask good pool grow p
+            verdict "replace-disk killed at $call $number is mended"
+            pc pool replace-disk p "$from" "$to"
+            [ "$RC" = 0 ] || [ "$(q "d['error']['kind']")" = InvalidDisk ] || no "replace-disk killed at $call $number goes on" "$(said)"
+            free_of "replace-disk killed at $call $number leaves nothing" "$from"
+        fi
+        was=$from from=$to to=$was
+    done
+done
+runs "it was killed at many moments" test $cuts -ge 2
+note "replace-disk was killed $cuts times"
+stop "killed"
+
+# The tools and we, in turn: while the kernel copies, slowly, the process is killed.
+slow() { echo "$1" >/sys/module/dm_mirror/parameters/raid1_resync_throttle; }
+midway() { # DISK: a move of ours that nobody looks after
+    local i
+    slow 1
+    poolctl pool remove-disk p "$1" >>"$OUT/midway.log" 2>&1 & PC=$!
+    for i in {1..200}; do [ -n "$(dmsetup status 2>/dev/null | grep -E 'pvmove0.* mirror ')" ] && break; sleep 0.02; done
+    kill -9 $PC; wait $PC 2>/dev/null
+    is "a move is under way" "$(lvs -a --noheadings -o lv_name,segtype -S lv_role=pvmove p 2>/dev/null | sort -u | tr -d '[]' | xargs)" "pvmove0 mirror"
+}
+good "the free disk joins" pool add-disk p "$to"
+start "$ONE" "$FIVE" "$TEN"
+src=$(disk_of "${FIVE}_rimage_0")
+midway "$src"
+refuses "an array that is moved is locked" Busy replica resize "$FIVE" 16M
+refuses "for good" Busy replica destroy "$FIVE"
+good "it is shown" replica show "$FIVE"
+that "as whole" "d['health']['state'] == 'online' and {i['state'] for i in d['health']['images']} == {'online'}"
+lvm_ok "LVM finds nothing wrong midway" p
+slow 100
+runs "the tools finish our move" pvmove -q -i 1
+is "nothing is on the disk" "$(field pvs pv_used "$src")" 0
+stop "finished by the tools"
+good "the disk leaves" pool remove-disk p "$src"
+good "it joins again" pool add-disk p "$src"
+start "$ONE" "$FIVE" "$TEN"
+src=$(disk_of "${TEN}_rimage_1")
+midway "$src"
+good "an array is deactivated midway" replica deactivate "$TEN" || stop deactivated
+slow 100
+good "we go on" pool remove-disk p "$src"
+free_of "the disk is blank" "$src"
+stop "finished by us"
+
+# Not in sync yet: moved all the same, as the tools do.
+E=$(uuid 0xe)
+quiet lvcreate -q -y -Wn -Zn -n "$E" --addtag mayastor --addtag mayastor.lv.name=e --type raid1 -m 1 -L 12m --maxrecoveryrate 256k p
+src=$(disk_of "${E}_rimage_0")
+good "the free disk joins" pool add-disk p "$(comm -13 <(pvs --noheadings -o pv_name -S vg_name=p | tr -d ' ' | sort) <(printf '%s\n' "${D[@]:0:5}" | sort) | head -n 1)"
+good "an array that is not in sync is moved" pool remove-disk p "$src"
+good "it is shown" replica show "$E"
+that "still not in sync" "d['health']['sync'] < 1"
+runs "LVM lets it sync" lvchange -q -y --maxrecoveryrate 0 "p/$E"
+until_in_sync "$E"
+lvm_ok "LVM finds nothing wrong at the end" p
