@@ -79,6 +79,7 @@ done
 
 # A disk is lost under I/O.
 in_sync
+good "it is deactivated" replica deactivate "$U"
 U=$(uuid 0xb)
 good "a thin replica for a writer" replica create p "$U" 8M --thin
 python3 /opt/vm/stamp.py write "/dev/p/$U" 512 "$W/seq" &
@@ -109,8 +110,17 @@ quiet dmsetup resume frail
 good "with the disk back, what is in use is read from copies that were not gone" thin status p
 that "to the chunk" "d['state'] == 'inactive' and d['data_used'] == ${used%%/*} * d['chunk_size']"
 good "the replica comes" replica activate "$U"
+quiet dmsetup load frail --table "0 $sectors error"
+quiet dmsetup resume frail
+good "the disk, which is lost for good, is taken out" pool remove-disk p /dev/mapper/frail
+good "the pool is whole" pool show p
+that "again" "d['state'] == 'online' and len(d['disks']) == 5 and {i['state'] for i in d['thin_pool']['health']['images']} == {'online'}"
 runs "every acknowledged write is there at the end" python3 /opt/vm/stamp.py check "/dev/p/$U" 512 "$W/seq"
+lvm_ok "LVM finds it sound without the disk" p
 good "all goes" pool destroy p
+quiet dmsetup load frail --table "0 $sectors linear ${LOOPS[5]} 2048"
+quiet dmsetup resume frail
+quiet wipefs -q -a /dev/mapper/frail
 is "no device is left" "$(devices)" 0
 
 # What LVM made an array of is taken as it is.

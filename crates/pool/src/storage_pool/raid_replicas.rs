@@ -57,7 +57,7 @@ pub(super) fn add(
 /// # Errors
 /// [`Error::NoSpace`].
 pub(super) fn extend(vg: &mut Vg, name: &str, image: Extents) -> Result<(), Error> {
-    let array = vg.lv(name).and_then(|lv| Array::of(vg, lv));
+    let array = Array::named(vg, name);
     let array = array.ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
     let has = array
         .legs

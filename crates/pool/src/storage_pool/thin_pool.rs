@@ -192,9 +192,8 @@ fn add_linear(vg: &mut Vg, new: NewLv, extents: Extents, needed: u64) -> Result<
 
 /// The PVs on which an array's images lie.
 fn pvs_of(vg: &Vg, array: &str) -> Vec<PvId> {
-    let array = vg.lv(array).and_then(|lv| Array::of(vg, lv));
-    let areas = array.iter().flat_map(|array| array.pvs());
-    areas.collect()
+    let array = Array::named(vg, array);
+    array.map_or_else(Vec::new, |array| array.pvs().collect())
 }
 
 /// Extents that hold `bytes` in whole units.
