@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Lv;
+use super::{Lv, SegmentKind};
 use super::index::{Hash, Index};
 use crate::LvId;
 
@@ -261,8 +261,14 @@ impl Lvs {
                 let lv = Arc::make_mut(&mut entry.lv);
                 let mut segments = lv.segments.to_vec();
                 for segment in &mut segments {
-                    if let super::SegmentKind::Striped(striped) = &mut segment.kind {
-                        striped.rename(from, to);
+                    match &mut segment.kind {
+                        SegmentKind::Striped(striped) => striped.rename(from, to),
+                        SegmentKind::Other(other) => {
+                            if let Some(renamed) = other.renamed(from, to) {
+                                *other = renamed;
+                            }
+                        }
+                        _ => {}
                     }
                 }
                 lv.segments = segments.into();
