@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Lv, SegmentKind};
 use super::index::{Hash, Index};
+use super::{Lv, SegmentKind};
 use crate::LvId;
 
 /// The LVs in list order.  Changing one costs the same however many there are.

@@ -165,9 +165,9 @@ mod tests {
         let origin = origin.unwrap();
         let mut vg = before.clone();
         vg.rename_lv_with_parts(&origin, name("new")).unwrap();
-        let of_new = vg
-            .users_of("new")
-            .filter(|lv| matches!(lv.detail(), Some(Detail::Thin(thin)) if thin.origin.as_deref() == Some("new")));
+        let of_new = vg.users_of("new").filter(
+            |lv| matches!(lv.detail(), Some(Detail::Thin(thin)) if thin.origin.as_deref() == Some("new")),
+        );
         assert!(of_new.count() > 0);
         assert!(vg.lv(&origin).is_none());
         vg.rename_lv_with_parts("new", name(&origin)).unwrap();

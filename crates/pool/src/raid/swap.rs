@@ -63,9 +63,16 @@ pub(crate) fn steps(inner: &Inner, open: &OpenVg, name: &str, old: &OldParts) ->
         .vg
         .lv(name)
         .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
-    let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
+    let array = Array::of(&open.vg, lv);
+    let (uuid, resume) = match &array {
+        Some(array) => (array.device()?.uuid, array.resume(open)?),
+        None => (
+            naming::dm_uuid(&open.vg.id(), &lv.id()),
+            activate::resume(open, lv, UdevFlags::empty())?,
+        ),
+    };
     let (mut steps, mut renames, mut used) = (Vec::new(), Vec::new(), HashSet::new());
-    match Array::of(&open.vg, lv) {
+    match array {
         Some(array) => {
             array.check()?;
             super::check_target(inner, array.detail.layout)?;
@@ -106,7 +113,7 @@ pub(crate) fn steps(inner: &Inner, open: &OpenVg, name: &str, old: &OldParts) ->
         flags: SuspendFlags::SKIP_LOCKFS,
     });
     steps.push(Step::Commit);
-    steps.push(activate::resume(open, lv, UdevFlags::empty())?);
+    steps.push(resume);
     let gone = old.0.iter().filter(|(uuid, ..)| !used.contains(uuid));
     steps.extend(gone.map(|(_, _, layer)| layer.remove()));
     steps.extend(renames);

@@ -149,7 +149,10 @@ fn check_active(inner: &crate::system::Inner, open: &OpenVg, name: &str) -> Resu
         .vg
         .lv(name)
         .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
-    let device = open.kernel_device(inner, lv)?;
+    let device = match Array::of(&open.vg, lv) {
+        Some(array) => array.device()?.info(inner)?,
+        None => open.kernel_device(inner, lv)?,
+    };
     device.map(drop).ok_or_else(|| Error::NotActive(name.into()))
 }
 
