@@ -203,7 +203,12 @@ fn what_cannot_be_adopted_is_refused_and_changes_nothing() {
     lab.pool().create_replica(&named).unwrap();
     refused(&lab, THEIRS, 1, "AlreadyExists", Class::AlreadyExists);
     std::fs::rename(&lab.images[2], lab.images[2].with_extension("away")).unwrap();
-    refused(&lab, THEIRS, 4, "MissingPv", Class::Precondition);
+    let plan = lab.system().plan_adoption(POOL, THEIRS, uuid(4)).unwrap();
+    let error = lab.system().adopt(POOL, THEIRS, uuid(4)).unwrap_err();
+    assert_eq!(
+        (plan.refusal.unwrap().kind(), error.kind()),
+        ("MissingPv", "MissingPv")
+    );
 }
 
 type Arm = fn(&Lab, usize);
