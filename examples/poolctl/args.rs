@@ -41,6 +41,23 @@ fn labelled_disk(text: &str) -> Result<(String, PathBuf), String> {
     Ok((pv.into(), disk.into()))
 }
 
+/// A logical volume by its volume group's name and its own.
+#[derive(Clone)]
+pub(crate) struct NamedLv {
+    pub(crate) vg: String,
+    pub(crate) lv: String,
+}
+
+fn named_lv(text: &str) -> Result<NamedLv, String> {
+    match text.split_once('/') {
+        Some((vg, lv)) if !vg.is_empty() && !lv.is_empty() => Ok(NamedLv {
+            vg: vg.into(),
+            lv: lv.into(),
+        }),
+        _ => Err("not a volume group, a slash and a logical volume".into()),
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Mapper {
     Kernel,
@@ -64,6 +81,9 @@ pub(crate) enum Command {
     /// The thin pool of a pool.
     #[command(subcommand)]
     Thin(ThinCommand),
+    /// Logical volumes of others as replicas, in place.
+    #[command(subcommand)]
+    Adopt(AdoptCommand),
 }
 
 #[derive(Subcommand)]
@@ -296,6 +316,26 @@ pub(crate) enum CloneCommand {
     },
     /// List all clones, or those of a snapshot.
     List { snapshot: Option<String> },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AdoptCommand {
+    /// Show what adopting a logical volume would do, and why it would not; nothing is changed.
+    Plan {
+        #[arg(value_name = "VG/LV", value_parser = named_lv)]
+        lv: NamedLv,
+        /// What the replica is to be known by.
+        #[arg(long)]
+        uuid: String,
+    },
+    /// Take a logical volume over as a replica, under I/O if it is in use; one that is that replica is success.
+    Apply {
+        #[arg(value_name = "VG/LV", value_parser = named_lv)]
+        lv: NamedLv,
+        /// What the replica is to be known by.
+        #[arg(long)]
+        uuid: String,
+    },
 }
 
 #[derive(Subcommand)]

@@ -7,6 +7,7 @@
 //! Every call is a fresh process: all state is in the metadata and the kernel.  With `--mapper embedded` it works
 //! without root on the image files that `--device` names.  Exit 0 is success, 1 an error, 2 wrong usage.
 
+mod adopt;
 mod answer;
 mod args;
 mod lines;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Replica(command) => replica::run(&system, command, &args),
         Command::Snapshot(command) => snapshot::run(&system, command),
         Command::Clone(command) => snapshot::run_clone(&system, command),
+        Command::Adopt(command) => adopt::run(&system, command),
         Command::Thin(command) => thin::run(&system, command, args.json),
     });
     let (text, code) = match answer {

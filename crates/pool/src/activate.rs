@@ -33,33 +33,38 @@ pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv, degraded: Degraded)
 
 /// The steps that make an LV's device; the nodes need a [`Step::Settle`] after them.
 ///
-/// The snapshots of an origin come with it.
-pub(crate) fn activate(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Vec<Step>, Error> {
+/// The snapshots of an origin come with it.  `degraded` tells whether an array may come without those of its images whose
+/// disks are missing.
+pub(crate) fn activate(
+    inner: &Inner,
+    open: &OpenVg,
+    lv: &Lv,
+    degraded: Degraded,
+) -> Result<Vec<Step>, Error> {
     if let Some(group) = Group::of(&open.vg, lv) {
         check_allowed(inner, open, lv)?;
-        return group.activate(inner, open);
+        return group.activate(inner, open, degraded);
     }
-    let mut steps = create(inner, open, lv, First::No)?;
-    steps.push(resume(open, lv, UdevFlags::empty())?);
-    Ok(steps)
-}
-
-/// As [`activate`], an array without those of its images whose disks are missing, if it has all data without them.
-pub(crate) fn activate_degraded(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<Vec<Step>, Error> {
-    let Some(array) = Array::of(&open.vg, lv) else {
-        return activate(inner, open, lv);
-    };
-    check_allowed(inner, open, lv)?;
-    let mut steps = array.create(inner, open, First::No, Degraded::Allow)?;
+    let mut steps = create_as(inner, open, lv, First::No, degraded)?;
     steps.push(resume(open, lv, UdevFlags::empty())?);
     Ok(steps)
 }
 
 /// Makes the device and loads its table, after those of its images.
 pub(crate) fn create(inner: &Inner, open: &OpenVg, lv: &Lv, first: First) -> Result<Vec<Step>, Error> {
+    create_as(inner, open, lv, first, Degraded::Refuse)
+}
+
+fn create_as(
+    inner: &Inner,
+    open: &OpenVg,
+    lv: &Lv,
+    first: First,
+    degraded: Degraded,
+) -> Result<Vec<Step>, Error> {
     check_allowed(inner, open, lv)?;
     if let Some(array) = Array::of(&open.vg, lv) {
-        return array.create(inner, open, first, Degraded::Refuse);
+        return array.create(inner, open, first, degraded);
     }
     Ok(vec![Step::Create {
         name: naming::dm_name(open.vg.name(), lv.name())?,

@@ -80,11 +80,13 @@ pub(crate) enum Step {
         /// `None` for devices that users do not see.
         link: Option<Link>,
     },
-    /// Give a device that users do not see another name.  Not undone: it comes after the commit.
+    /// Give a device another name.  Not undone: it comes after the commit.
     Rename {
         from: DmName,
         to: DmName,
         flags: UdevFlags,
+        /// The link to be, and the one that was; `None` for devices that users do not see.
+        links: Option<Box<[Option<Link>; 2]>>,
     },
     /// Wait until the nodes of what was resumed and removed are there and gone.
     Settle,
@@ -275,9 +277,18 @@ impl<'s> Run<'_, 's> {
                 self.remove(uuid, *flags)?;
                 self.changed(false, link)?;
             }
-            Step::Rename { from, to, flags } => {
+            Step::Rename {
+                from,
+                to,
+                flags,
+                links,
+            } => {
                 let cookie = self.cookie()?;
                 mapper.rename(from, to, *flags, cookie).map_err(Error::Dm)?;
+                if let Some([new, old]) = links.as_deref() {
+                    self.changed(true, new)?;
+                    self.changed(false, old)?;
+                }
             }
             Step::Settle => self.settle()?,
             Step::Zero { uuid, length } => {

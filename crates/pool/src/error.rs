@@ -23,6 +23,9 @@ pub enum Error {
     /// No replica of that id.
     #[error("no replica {0:?}")]
     ReplicaNotFound(String),
+    /// No VG with an LV of that name: `VG/LV`.
+    #[error("no logical volume {0:?}")]
+    LvNotFound(String),
     /// Several VGs answer to one name; their ids tell them apart.
     #[error("{name:?} is the name of {count} volume groups; use an id")]
     AmbiguousName {
@@ -34,7 +37,7 @@ pub enum Error {
     /// A VG of that name or id exists already.
     #[error("{what} {id:?} exists already")]
     Exists {
-        /// `pool`, `replica` or `replica name`.
+        /// `pool`, `replica`, `replica name` or `device`.
         what: &'static str,
         /// The name or id.
         id: String,

@@ -128,6 +128,7 @@ impl Layer {
             from: name.clone(),
             to: self.name.clone(),
             flags: self.flags,
+            links: None,
         })
     }
 

@@ -16,6 +16,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod activate;
+mod adopt;
 mod apply;
 mod backups;
 mod cow;
@@ -48,6 +49,7 @@ mod table_on;
 mod tags;
 mod thin;
 
+pub use adopt::{AdoptionPlan, AdoptionStep};
 pub use error::{Class, DiskProblem, Error, Refusal};
 pub use host::IoStats;
 pub use identity::{parse_uuid, pool_uuid};

@@ -138,7 +138,7 @@ impl OpenVg {
         for lv in self.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
             if self.kernel_device(inner, lv)?.is_none()
                 && let Ok(activate) = activate::prepare(inner, self, lv, Degraded::Refuse)
-                    .and_then(|()| activate::activate(inner, self, lv))
+                    .and_then(|()| activate::activate(inner, self, lv, Degraded::Refuse))
             {
                 steps.extend(activate);
             }

@@ -10,7 +10,7 @@
 //! Devices of an embedded mapper die with their process, and whether another process still works on an LV shows in none
 //! of them: with such a mapper only the disks are mended.
 
-use lvm_dm::{DeviceEntry, DeviceId, DeviceInfo, DmUuid, UdevFlags};
+use lvm_dm::{DeviceEntry, DeviceId, DeviceInfo, DmName, DmUuid, UdevFlags};
 use lvm_meta::Lv;
 
 use crate::apply::{Link, Step};
@@ -20,7 +20,7 @@ use crate::raid::Array;
 use crate::system::Inner;
 use crate::tags::LvTags;
 use crate::thin::PoolLv;
-use crate::{Error, StoragePool, activate, evacuate, naming, raid, thin};
+use crate::{Error, StoragePool, activate, adopt, evacuate, naming, raid, thin};
 
 /// A device that a cut change left, and what is to be done about it.
 struct Cut {
@@ -39,6 +39,8 @@ enum Mend {
     Remove,
     /// Mapped before its node or link was made: make them.
     Node,
+    /// The LV has another name than the device: the commit was made, the rest was not.
+    Rename(DmName),
 }
 
 impl StoragePool {
@@ -224,8 +226,12 @@ fn cut_devices(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<
             let is_plain = |lv: &&Lv| open.check_mappable(lv).is_ok() && lacks_node(lv, &device);
             lv.filter(is_plain).map(|_| Mend::Node)
         });
-        if let Some(mend) = mend {
-            let uuid = uuid.clone();
+        let new_name = match lv {
+            Some(lv) => misnamed(open, lv, &device, devices)?,
+            None => None,
+        };
+        for mend in mend.into_iter().chain(new_name.map(Mend::Rename)) {
+            let (uuid, device) = (uuid.clone(), device.clone());
             cut.push(Cut { uuid, device, mend });
         }
     }
@@ -250,6 +256,21 @@ fn diagnose(open: &OpenVg, lv: Option<&Lv>, device: &DeviceInfo) -> Option<Mend>
     }
 }
 
+/// The name that the device of an LV should have, if it has another, and nobody has that one.  Layers are named with their
+/// groups and arrays.
+fn misnamed(
+    open: &OpenVg,
+    lv: &Lv,
+    device: &DeviceInfo,
+    devices: &[DeviceEntry],
+) -> Result<Option<DmName>, Error> {
+    let wanted = naming::dm_name(open.vg.name(), lv.name())?;
+    let is_ours = || Group::of(&open.vg, lv).is_none() && open.check_mappable(lv).is_ok();
+    let is_taken = || devices.iter().any(|entry| entry.name == wanted);
+    let is_misnamed = device.name != wanted && open.vg.is_visible(lv) && !is_taken() && is_ours();
+    Ok(is_misnamed.then_some(wanted))
+}
+
 fn lv_of<'a>(open: &'a OpenVg, uuid: &DmUuid) -> Option<&'a Lv> {
     let id = uuid
         .as_str()
@@ -262,6 +283,10 @@ fn mend_steps(inner: &Inner, open: &OpenVg, Cut { uuid, device, mend }: &Cut) ->
     let uuid = uuid.clone();
     Ok(match (mend, lv_of(open, &uuid)) {
         (Mend::Clear, _) => vec![Step::Clear { uuid }],
+        (Mend::Rename(to), Some(lv)) => {
+            let (from, to) = (device.name.clone(), to.clone());
+            vec![adopt::rename(open.vg.name(), lv.name(), from, to)]
+        }
         // Resuming what is not suspended changes nothing but that its nodes are made.
         (Mend::Node, Some(lv)) => vec![activate::resume(open, lv, UdevFlags::empty())?],
         (Mend::Resume, Some(lv)) => {

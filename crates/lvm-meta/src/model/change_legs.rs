@@ -105,7 +105,7 @@ impl Vg {
     }
 
     /// Makes a change of several steps one that takes effect as a whole or not at all.
-    fn whole(&mut self, change: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+    pub(super) fn whole(&mut self, change: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
         self.changeable()?;
         // The LVs are shared with the copy.
         let before = self.clone();

@@ -36,19 +36,13 @@ impl Vg {
 
     /// Refuses an LV that others or the records of removed LVs name.
     pub(super) fn check_unused(&self, name: &str) -> Result<(), ChangeError> {
-        let by = match self.lvs.user_of(name) {
-            Some(user) => user.name().to_owned(),
-            None if self
-                .history
-                .as_ref()
-                .is_some_and(|history| history.names.contains(name)) =>
-            {
-                "historical_logical_volumes".to_owned()
-            }
-            None => return Ok(()),
-        };
-        let lv = name.to_owned();
-        Err(ChangeError::LvInUse { lv, by })
+        match self.lvs.user_of(name) {
+            Some(user) => Err(ChangeError::LvInUse {
+                lv: name.to_owned(),
+                by: user.name().to_owned(),
+            }),
+            None => self.check_not_in_history(name),
+        }
     }
 
     /// Adds an LV behind the others.
@@ -224,34 +218,32 @@ impl Vg {
         Ok(())
     }
 
-    /// Gives an LV another name, in the segments of LVs that stand on it, too.
+    /// Gives an LV another name, in the segments of LVs that stand on it, too; [`Vg::rename_lv_with_parts`] renames the images
+    /// of an array with it.
     ///
     /// # Errors
-    /// [`ChangeError::LvInUse`] when a segment kept as text names it, [`ChangeError::LvExists`],
+    /// [`ChangeError::LvInUse`] when a segment kept as text names it that is none of an array or a thin LV, or the records of
+    /// removed LVs do, [`ChangeError::LvExists`],
     /// [`ChangeError::NamesTooLong`], [`ChangeError::LvLocked`], [`ChangeError::NoSuchLv`],
     /// [`ChangeError::Refused`].
     pub fn rename_lv(&mut self, from: &str, to: LvName) -> Result<(), Error> {
         self.changeable_lv(from)?;
         self.check_new_name(&to)?;
-        let names_it = |segment: &Segment| match &segment.kind {
-            SegmentKind::Other(other) => other
-                .stands_on()
-                .iter()
-                .chain(other.mentions())
-                .any(|name| **name == *from),
+        let to: Arc<str> = to.as_str().into();
+        let is_fixed = |segment: &Segment| match &segment.kind {
+            SegmentKind::Other(other) => other.renamed(from, &to).is_none(),
             _ => false,
         };
-        let is_fixed = |user: &&Lv| user.segments.iter().any(names_it);
+        let is_fixed = |user: &&Lv| user.segments.iter().any(is_fixed);
         if let Some(user) = self.lvs.users_of(from).find(is_fixed) {
             let (lv, by) = (from.to_owned(), user.name().to_owned());
             return Err(ChangeError::LvInUse { lv, by }.into());
         }
-        if self.lvs.user_of(from).is_none() {
-            self.check_unused(from)?;
-        } else if self.pvs.iter().any(|pv| *pv.key == *to.as_str()) {
+        self.check_not_in_history(from)?;
+        if self.lvs.user_of(from).is_some() && self.pvs.iter().any(|pv| *pv.key == *to) {
             return Err(ChangeError::BadSegment("an LV with the key of a PV cannot hold an area").into());
         }
-        self.lvs.rename(from, &to.as_str().into());
+        self.lvs.rename(from, &to);
         Ok(())
     }
 

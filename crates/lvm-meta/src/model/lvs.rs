@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Lv;
 use super::index::{Hash, Index};
+use super::{Lv, SegmentKind};
 use crate::LvId;
 
 /// The LVs in list order.  Changing one costs the same however many there are.
@@ -261,8 +261,14 @@ impl Lvs {
                 let lv = Arc::make_mut(&mut entry.lv);
                 let mut segments = lv.segments.to_vec();
                 for segment in &mut segments {
-                    if let super::SegmentKind::Striped(striped) = &mut segment.kind {
-                        striped.rename(from, to);
+                    match &mut segment.kind {
+                        SegmentKind::Striped(striped) => striped.rename(from, to),
+                        SegmentKind::Other(other) => {
+                            if let Some(renamed) = other.renamed(from, to) {
+                                *other = renamed;
+                            }
+                        }
+                        _ => {}
                     }
                 }
                 lv.segments = segments.into();

@@ -30,6 +30,7 @@ mod part;
 mod plan;
 mod pv;
 mod refusal;
+mod rename;
 mod role;
 mod segment;
 #[cfg(feature = "serde")]

@@ -2,7 +2,7 @@
 //!
 //! | device | uuid's word | table |
 //! | --- | --- | --- |
-//! | `VG-ORIGIN-real` | `real` | the origin's segments |
+//! | `VG-ORIGIN-real` | `real` | the origin's segments, or the array that it is |
 //! | `VG-ORIGIN` | | `snapshot-origin` on it |
 //! | `VG-SNAPSHOT-cow` | `cow` | the store's segments |
 //! | `VG-SNAPSHOT` | | `snapshot` of the real origin on the store |
@@ -17,6 +17,7 @@ use lvm_meta::{Lv, LvName, Vg};
 
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
+use crate::raid::Array;
 use crate::table_on::{TableOn, TargetOn};
 use crate::{Error, naming};
 
@@ -96,11 +97,22 @@ impl<'a> Group<'a> {
     }
 
     /// Refuses a group that this crate does not map: one that merges, one without an origin of its own, and one over
-    /// anything but PVs.
+    /// anything but PVs and arrays.
     ///
     /// # Errors
     /// [`Error::Unsupported`], [`Error::MissingDisk`].
     pub(crate) fn check(&self, open: &OpenVg) -> Result<(), Error> {
+        self.check_links()?;
+        let mut stores = self.members.iter();
+        stores.try_for_each(|member| open.table_of_part(member.store).map(drop))?;
+        match self.array() {
+            Some(array) => array.check(),
+            None => open.table_of_part(self.origin).map(drop),
+        }
+    }
+
+    /// As [`Group::check`], whatever origin and stores lie on.
+    pub(crate) fn check_links(&self) -> Result<(), Error> {
         let refuse = |what: &str| {
             let what = format!("mapping {:?}, {what},", self.origin.name());
             Err(Error::Unsupported(what))
@@ -113,12 +125,16 @@ impl<'a> Group<'a> {
         }
         let stores = self.members.iter().map(|member| (member.store, 1));
         for (lv, links) in stores.chain([(self.origin, self.members.len())]) {
-            if open.vg.users_of(lv.name()).count() != links {
+            if self.vg.users_of(lv.name()).count() != links {
                 return refuse("on which others than its snapshots stand");
             }
-            open.table_of_part(lv)?;
         }
         Ok(())
+    }
+
+    /// The array that the origin may be.
+    pub(super) fn array(&self) -> Option<Array<'a>> {
+        Array::of(self.vg, self.origin)
     }
 
     /// The uuid of the device that the origin's users see.

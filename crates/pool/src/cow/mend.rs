@@ -12,7 +12,7 @@ use crate::apply::Step;
 use crate::layer::{HIDDEN, is_cut as is_cut_device};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
-use crate::{Error, activate, naming};
+use crate::{Error, activate, naming, raid};
 
 /// Is there anything for [`mend`] and [`sweep`] to do?
 pub(crate) fn is_needed(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<bool, Error> {
@@ -88,7 +88,19 @@ fn steps(inner: &Inner, open: &OpenVg, group: &Group<'_>) -> Result<Vec<Step>, E
         .iter()
         .map(|member| Ok((member.cow(&open.vg)?, member.store)))
         .collect::<Result<Vec<_>, Error>>()?;
-    for (layer, lv) in [(group.real()?, group.origin)].into_iter().chain(layers) {
+    let array = group.array();
+    if let Some(array) = &array {
+        // One array has one table at a time: a staged one goes first.
+        if is_stopped(&top) && top.inactive_table {
+            steps.push(Step::Clear { uuid: group.uuid() });
+        }
+        steps.extend(raid::mend::steps(inner, open, array)?);
+    }
+    let real = match array {
+        Some(_) => None,
+        None => Some((group.real()?, group.origin)),
+    };
+    for (layer, lv) in real.into_iter().chain(layers) {
         let Some(info) = layer.info(inner)? else {
             continue;
         };

@@ -12,6 +12,7 @@ use super::group::{Group, Member};
 use crate::apply::Step;
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
+use crate::raid::{Degraded, First};
 use crate::system::Inner;
 use crate::{Error, activate, naming};
 
@@ -26,13 +27,19 @@ impl Group<'_> {
     ///
     /// # Errors
     /// [`Error::NoSnapshotTarget`], and as [`Group::check`].
-    pub(crate) fn activate(&self, inner: &Inner, open: &OpenVg) -> Result<Vec<Step>, Error> {
+    pub(crate) fn activate(
+        &self,
+        inner: &Inner,
+        open: &OpenVg,
+        degraded: Degraded,
+    ) -> Result<Vec<Step>, Error> {
         self.check(open)?;
         check_target(inner)?;
         let mut steps = Vec::new();
         let real = self.real()?;
         if !is_live(inner, &real)? {
-            steps.extend(real.activate(open.table_of_part(self.origin)?));
+            steps.extend(self.create_real(inner, open, degraded)?);
+            steps.push(real.resume());
         }
         let has_udev = inner.mapper.node_mode() == NodeMode::Udev;
         let first = if has_udev {
@@ -92,17 +99,20 @@ impl Group<'_> {
         if real.info(inner)?.is_some() {
             steps.push(real.remove());
         }
+        if let Some(array) = self.array() {
+            steps.extend(array.remove_parts(inner)?);
+        }
         Ok(steps)
     }
 
     /// The steps that add a snapshot, whose header is zeroed already, to an origin that is active; the commit is among them.
-    pub(crate) fn take(&self, open: &OpenVg, member: &Member<'_>) -> Result<Vec<Step>, Error> {
+    pub(crate) fn take(&self, inner: &Inner, open: &OpenVg, member: &Member<'_>) -> Result<Vec<Step>, Error> {
         let is_first = self.members.len() == 1;
         let (real, cow) = (self.real()?, member.cow(self.vg)?);
         // The kernel reads the store when the snapshot's table is loaded, so that one is there before.
         let mut steps: Vec<Step> = cow.activate(open.table_of_part(member.store)?).into();
         if is_first {
-            steps.push(real.create(open.table_of_part(self.origin)?));
+            steps.extend(self.create_real(inner, open, Degraded::Refuse)?);
         }
         steps.push(self.create(member)?);
         if is_first {
@@ -140,20 +150,36 @@ impl Group<'_> {
         self.check(open)?;
         let mut steps = Vec::new();
         let is_last = self.members.len() == 1;
+        let array = self.array();
+        let stop = |uuid| Step::Suspend {
+            uuid,
+            flags: SuspendFlags::SKIP_LOCKFS,
+        };
         if is_last {
-            steps.push(Step::Load {
-                uuid: self.uuid(),
-                table: open.table_of_part(self.origin)?,
-                read_only: !self.origin.is_writable(),
+            steps.push(match &array {
+                Some(array) => array.load_at(self.uuid(), open)?,
+                None => Step::Load {
+                    uuid: self.uuid(),
+                    table: open.table_of_part(self.origin)?,
+                    read_only: !self.origin.is_writable(),
+                },
             });
         }
-        steps.push(Step::Suspend {
-            uuid: self.uuid(),
-            flags: SuspendFlags::SKIP_LOCKFS,
-        });
+        let device = open.kernel_device(inner, member.store)?;
+        if let Some(device) = &device {
+            activate::check_unused(inner, member.store, device)?;
+        }
+        steps.push(stop(self.uuid()));
+        if is_last && array.is_some() {
+            // Two devices must not write the notes of one array: the old one stops before the new one begins, and what reads
+            // from it before that.
+            if device.is_some() {
+                steps.push(stop(member.uuid(self.vg)));
+            }
+            steps.push(stop(self.real()?.uuid));
+        }
         steps.push(Step::Commit);
-        if let Some(device) = open.kernel_device(inner, member.store)? {
-            activate::check_unused(inner, member.store, &device)?;
+        if device.is_some() {
             steps.push(self.remove(open, member.store)?);
         }
         steps.push(activate::resume(open, self.origin, UdevFlags::empty())?);
@@ -166,6 +192,14 @@ impl Group<'_> {
         }
         steps.push(Step::Settle);
         Ok(steps)
+    }
+
+    /// Makes the device with the origin's data, and those of its images, and loads its table; not yet mapped.
+    fn create_real(&self, inner: &Inner, open: &OpenVg, degraded: Degraded) -> Result<Vec<Step>, Error> {
+        match self.array() {
+            Some(array) => array.create(inner, open, First::No, degraded),
+            None => Ok(vec![self.real()?.create(open.table_of_part(self.origin)?)]),
+        }
     }
 
     /// Makes a snapshot's device and loads its table; not yet mapped.

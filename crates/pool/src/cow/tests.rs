@@ -10,24 +10,33 @@ use uuid::Uuid;
 use super::{Group, sizes};
 use crate::apply::Step;
 use crate::open_vg::OpenVg;
+use crate::raid::Array;
 use crate::{CreatePool, CreateReplica, CreateSnapshot, Error, Shrink, StoragePool, System, snapshot};
 
 const REPLICA: Uuid = Uuid::from_u128(1);
 
 /// A pool with a replica of 8 MiB, which is two extents.
 fn lab() -> (tempfile::TempDir, StoragePool) {
+    lab_with(1, "linear")
+}
+
+fn lab_with(disks: usize, layout: &str) -> (tempfile::TempDir, StoragePool) {
     let folder = tempfile::tempdir().unwrap();
-    let image = folder.path().join("disk.img");
-    File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    let image = |number| folder.path().join(format!("disk{number}.img"));
+    let images: Vec<_> = (0..disks).map(image).collect();
+    for image in &images {
+        File::create(image).unwrap().set_len(64 << 20).unwrap();
+    }
     let system = System::embedded()
-        .devices(vec![image.clone()])
+        .devices(images.clone())
         .lock_dir(folder.path().join("lock"))
         .timeout(Duration::from_secs(5))
         .build()
         .unwrap();
-    let pool = system.create_pool(&CreatePool::new("p", vec![image])).unwrap();
-    pool.create_replica(&CreateReplica::new(REPLICA, 8 << 20))
-        .unwrap();
+    let pool = system.create_pool(&CreatePool::new("p", images)).unwrap();
+    let mut request = CreateReplica::new(REPLICA, 8 << 20);
+    request.layout = layout.parse().unwrap();
+    pool.create_replica(&request).unwrap();
     (folder, pool)
 }
 
@@ -96,7 +105,7 @@ fn the_first_snapshot_takes_the_data_below_while_the_origin_stands_still() {
     add(&mut open, Uuid::from_u128(2));
     let group = Group::all(&open.vg).next().unwrap();
     group.check(&open).unwrap();
-    let steps = group.take(&open, &group.members[0]).unwrap();
+    let steps = group.take(&pool.inner, &open, &group.members[0]).unwrap();
     assert_eq!(
         words(&group, &steps),
         [
@@ -130,13 +139,59 @@ fn the_first_snapshot_takes_the_data_below_while_the_origin_stands_still() {
 }
 
 #[test]
+fn two_devices_never_write_the_notes_of_an_array() {
+    let (_folder, pool) = lab_with(2, "raid1:2");
+    let mut open = pool.fresh().unwrap();
+    let array = Array::of(&open.vg, open.vg.lv(&REPLICA.to_string()).unwrap());
+    let before = array.unwrap().device().unwrap().uuid;
+    add(&mut open, Uuid::from_u128(2));
+    let group = Group::all(&open.vg).next().unwrap();
+    group.check(&open).unwrap();
+    let array = group.array().unwrap();
+    array.check().unwrap();
+    assert_eq!(before, group.uuid());
+    assert_eq!(array.device().unwrap().uuid, group.real().unwrap().uuid);
+    let steps = group.take(&pool.inner, &open, &group.members[0]).unwrap();
+    assert_eq!(
+        words(&group, &steps),
+        [
+            "create store 0",
+            "resume store 0",
+            "create real",
+            "create snapshot 0",
+            "load origin",
+            "settle",
+            "suspend origin",
+            "commit",
+            "resume real",
+            "resume snapshot 0",
+            "resume origin",
+            "settle",
+        ]
+    );
+    let steps = group.release(&pool.inner, &open, &group.members[0]).unwrap();
+    assert_eq!(
+        words(&group, &steps),
+        [
+            "load origin",
+            "suspend origin",
+            "suspend real",
+            "commit",
+            "resume origin",
+            "remove real",
+            "settle",
+        ]
+    );
+}
+
+#[test]
 fn a_second_snapshot_leaves_the_origin_s_table_alone() {
     let (_folder, pool) = lab();
     let mut open = pool.fresh().unwrap();
     add(&mut open, Uuid::from_u128(2));
     add(&mut open, Uuid::from_u128(3));
     let group = Group::all(&open.vg).next().unwrap();
-    let steps = group.take(&open, &group.members[1]).unwrap();
+    let steps = group.take(&pool.inner, &open, &group.members[1]).unwrap();
     assert_eq!(
         words(&group, &steps),
         [

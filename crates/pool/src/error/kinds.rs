@@ -9,6 +9,7 @@ impl Error {
         match self {
             Self::PoolNotFound(_) => "PoolNotFound",
             Self::ReplicaNotFound(_) => "ReplicaNotFound",
+            Self::LvNotFound(_) => "LvNotFound",
             Self::AmbiguousName { .. } => "AmbiguousName",
             Self::Exists { .. } => "AlreadyExists",
             Self::DisksMismatch { .. } => "DisksMismatch",
@@ -104,7 +105,10 @@ impl Error {
     /// What a caller can do about it.
     pub fn class(&self) -> Class {
         match self {
-            Self::PoolNotFound(_) | Self::ReplicaNotFound(_) | Self::SnapshotNotFound(_) => Class::NotFound,
+            Self::PoolNotFound(_)
+            | Self::ReplicaNotFound(_)
+            | Self::LvNotFound(_)
+            | Self::SnapshotNotFound(_) => Class::NotFound,
             Self::Exists { .. } => Class::AlreadyExists,
             Self::AmbiguousName { .. }
             | Self::DisksMismatch { .. }

@@ -1,5 +1,5 @@
 //! Arrays by the kernel's RAID target: an LV that users see, or data or metadata of a thin pool, and for each image a hidden
-//! LV of data and one of metadata.
+//! LV of data and one of metadata.  Under the classic snapshots of an array lies its hidden device, as under those of others.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -14,7 +14,7 @@
 //! | --- | --- |
 //! | `VG-LV_rmeta_N` | the segments of the metadata of image N |
 //! | `VG-LV_rimage_N` | the segments of its data |
-//! | `VG-LV`; its uuid ends in `tdata` or `tmeta` if it is a part of a thin pool | `raid` on them |
+//! | `VG-LV`; its uuid ends in `tdata` or `tmeta` if it is a part of a thin pool; `VG-LV-real` of an origin | `raid` on them |
 //!
 //! Reference: LVM2 `lib/raid/raid.c`, `lib/metadata/raid_manip.c`, `lib/activate/dev_manager.c`.
 
@@ -30,6 +30,7 @@ use lvm_meta::detail::{Detail, Raid, RaidLayout};
 use lvm_meta::{Area, Lv, PvId, SegmentKind, Vg};
 
 use crate::apply::Step;
+use crate::cow::Group;
 use crate::layer::Layer;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
@@ -120,8 +121,8 @@ impl<'a> Array<'a> {
         })
     }
 
-    /// Refuses an array that this crate does not map: one that is being reshaped, one on which others than a thin pool
-    /// stand, and one over anything but PVs.
+    /// Refuses an array that this crate does not map: one that is being reshaped, one on which others than a thin pool or
+    /// classic snapshots stand, and one over anything but PVs.
     ///
     /// # Errors
     /// [`Error::Unsupported`].
@@ -135,9 +136,13 @@ impl<'a> Array<'a> {
             return refuse("which is being reshaped");
         }
         let (users, is_visible) = (self.vg.users_of(self.lv.name()).count(), self.lv.is_visible());
-        let is_alone = match self.pool_part() {
-            Some(_) => users == 1 && !is_visible,
-            None => users == 0 && is_visible,
+        let is_alone = match (self.pool_part(), Group::of_origin(self.vg, self.lv)) {
+            (Some(_), _) => users == 1 && !is_visible,
+            (None, Some(group)) => {
+                group.check_links()?;
+                true
+            }
+            (None, None) => users == 0 && is_visible,
         };
         if !is_alone {
             return refuse("on which others stand");
@@ -207,18 +212,27 @@ impl<'a> Array<'a> {
         }
     }
 
+    /// The device of the array itself, if it is none that users see.
+    fn hidden(&self) -> Result<Option<Layer>, Error> {
+        match (self.pool_part(), Group::of_origin(self.vg, self.lv)) {
+            (Some(word), _) => Layer::of(self.vg, self.lv, "", word).map(Some),
+            (None, Some(group)) => group.real().map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// The device of the array itself.
     pub(crate) fn device(&self) -> Result<Layer, Error> {
-        match self.pool_part() {
-            Some(word) => Layer::of(self.vg, self.lv, "", word),
+        match self.hidden()? {
+            Some(layer) => Ok(layer),
             None => Layer::plain(self.vg, self.lv),
         }
     }
 
     /// Maps what is staged of the array and lets I/O go on.
     pub(crate) fn resume(&self, open: &OpenVg) -> Result<Step, Error> {
-        match self.pool_part() {
-            Some(_) => Ok(self.device()?.resume()),
+        match self.hidden()? {
+            Some(layer) => Ok(layer.resume()),
             None => activate::resume(open, self.lv, UdevFlags::empty()),
         }
     }

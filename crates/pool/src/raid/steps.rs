@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use lvm_dm::SuspendFlags;
+use lvm_dm::{DmUuid, SuspendFlags};
 use lvm_meta::detail::RaidLayout;
 use lvm_meta::{Lv, LvStatus, Sectors};
 
@@ -185,8 +185,13 @@ impl Array<'_> {
 
     /// Stages the table of the metadata.
     pub(super) fn load(&self, open: &OpenVg) -> Result<Step, Error> {
+        self.load_at(self.device()?.uuid, open)
+    }
+
+    /// Stages the table of the metadata for a device that takes the place of the array's own.
+    pub(crate) fn load_at(&self, uuid: DmUuid, open: &OpenVg) -> Result<Step, Error> {
         Ok(Step::LoadOn {
-            uuid: self.device()?.uuid,
+            uuid,
             table: self.table(First::No, &self.present(open))?,
             read_only: !self.lv.is_writable(),
         })

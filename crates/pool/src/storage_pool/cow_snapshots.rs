@@ -92,7 +92,7 @@ impl StoragePool {
         // The kernel takes what begins with zeroes for new, and anything else for its own.
         let mut steps: Vec<Step> = activate::zero_new(open, store, sizes::HEADER)?.into();
         steps.extend(match is_active {
-            true => group.take(open, member)?,
+            true => group.take(&self.inner, open, member)?,
             false => vec![Step::Commit],
         });
         steps.into_iter().for_each(|step| change.step(step));

@@ -88,7 +88,7 @@ impl StoragePool {
             return Ok(!is_cut(&device));
         }
         activate::prepare(inner, open, lv, Degraded::Refuse)?;
-        let steps = activate::activate(inner, open, lv)?;
+        let steps = activate::activate(inner, open, lv, Degraded::Refuse)?;
         open.change(inner, "", |change| {
             steps
                 .into_iter()
@@ -113,7 +113,7 @@ impl StoragePool {
                 return Ok(Some(device.live_table));
             }
             activate::prepare(&self.inner, open, lv, Degraded::Allow)?;
-            activate::activate_degraded(&self.inner, open, lv)?
+            activate::activate(&self.inner, open, lv, Degraded::Allow)?
                 .into_iter()
                 .chain([Step::Settle])
                 .for_each(|step| change.step(step));

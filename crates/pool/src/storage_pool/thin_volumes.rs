@@ -10,7 +10,7 @@ use lvm_meta::{Extents, NewLv};
 use super::StoragePool;
 use crate::apply::Step;
 use crate::open_vg::{Change, OpenVg};
-use crate::raid::First;
+use crate::raid::{Degraded, First};
 use crate::system::Inner;
 use crate::thin::{self, PoolLv, protocol, stack, usage};
 use crate::{Error, activate, naming};
@@ -119,7 +119,7 @@ pub(super) fn activate_new(inner: &Inner, change: &mut Change<'_>, name: &str) -
         .vg
         .lv(name)
         .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
-    let steps = activate::activate(inner, open, lv)?;
+    let steps = activate::activate(inner, open, lv, Degraded::Refuse)?;
     steps.into_iter().for_each(|step| change.step(step));
     Ok(())
 }

@@ -77,7 +77,7 @@ impl System {
                     continue;
                 }
                 match activate::prepare(inner, open, lv, Degraded::Refuse)
-                    .and_then(|()| activate::activate(inner, open, lv))
+                    .and_then(|()| activate::activate(inner, open, lv, Degraded::Refuse))
                 {
                     Ok(activate) => steps.extend(activate),
                     Err(

@@ -1,5 +1,6 @@
 //! The host as one object: its device-mapper, its disks, its locks; the entry to everything else.
 
+mod adopt;
 mod create_pool;
 mod host_files;
 mod lifecycle;
@@ -22,6 +23,7 @@ use crate::nodes::Nodes;
 use crate::scan::Scope;
 use crate::{Error, host};
 
+pub(crate) use lifecycle::is_destroying;
 pub use restore_pool::RestoredPool;
 pub use saved_metadata::SavedMetadata;
 

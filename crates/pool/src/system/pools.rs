@@ -123,7 +123,7 @@ impl System {
     }
 
     /// Every readable VG of a scan.
-    fn open_all(&self, mut scan: Scan) -> impl Iterator<Item = OpenVg> {
+    pub(super) fn open_all(&self, mut scan: Scan) -> impl Iterator<Item = OpenVg> {
         let found = std::mem::take(&mut scan.assembly.vgs);
         found
             .into_iter()

@@ -5,6 +5,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod adopt;
 mod crash;
 mod evacuate;
 mod fault;

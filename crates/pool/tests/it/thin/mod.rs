@@ -9,7 +9,7 @@ mod raid;
 mod refused;
 mod scene;
 mod semantics;
-mod view;
+pub(crate) mod view;
 
 use lvm_dm::DeviceMapper;
 use lvm_pool::{CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, StoragePool};

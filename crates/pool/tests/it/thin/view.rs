@@ -16,7 +16,7 @@ use crate::restore;
 const BLOCK: u64 = 4096;
 
 /// The committed metadata.
-pub(super) fn vg(lab: &Lab) -> Vg {
+pub(crate) fn vg(lab: &Lab) -> Vg {
     let scan = |(at, image)| {
         let disk = FileDisk::new(File::open(image).unwrap());
         Some((at, lvm_meta::scan(&disk).unwrap()?))
@@ -27,7 +27,7 @@ pub(super) fn vg(lab: &Lab) -> Vg {
 }
 
 /// Commits a change of the metadata, as another writer would.
-pub(super) fn edit(lab: &Lab, change: impl FnOnce(&mut Vg)) {
+pub(crate) fn edit(lab: &Lab, change: impl FnOnce(&mut Vg)) {
     let mut vg = vg(lab);
     change(&mut vg);
     vg.bump_seqno().unwrap();
@@ -37,7 +37,7 @@ pub(super) fn edit(lab: &Lab, change: impl FnOnce(&mut Vg)) {
 }
 
 /// Commits the text with names replaced, as another writer would.
-pub(super) fn edit_text(lab: &Lab, names: &[(&str, &str)]) {
+pub(crate) fn edit_text(lab: &Lab, names: &[(&str, &str)]) {
     let mut vg = vg(lab);
     vg.bump_seqno().unwrap();
     let text = String::from_utf8(vg.print_raw(&Provenance::default())).unwrap();

@@ -1,0 +1,35 @@
+//! `poolctl adopt ...`
+
+use lvm_native::pool::{AdoptionPlan, Error, System, parse_uuid};
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::args::AdoptCommand;
+use crate::{message, replica};
+
+pub(crate) fn run(system: &System, command: &AdoptCommand) -> Result<Answer, Error> {
+    match command {
+        AdoptCommand::Plan { lv, uuid } => {
+            let plan = system.plan_adoption(&lv.vg, &lv.lv, parse_uuid(uuid)?)?;
+            Ok(Answer::One(to_json(&plan)))
+        }
+        AdoptCommand::Apply { lv, uuid } => {
+            let info = system.adopt(&lv.vg, &lv.lv, parse_uuid(uuid)?)?;
+            Ok(Answer::One(replica::to_json(&info)))
+        }
+    }
+}
+
+fn to_json(plan: &AdoptionPlan) -> Value {
+    json!({
+        "vg": plan.vg,
+        "lv": plan.lv,
+        "uuid": plan.uuid.to_string(),
+        "size": plan.size,
+        "layout": plan.layout,
+        "active": plan.active,
+        "open": plan.open,
+        "steps": plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "refusal": plan.refusal.as_ref().map(message),
+    })
+}

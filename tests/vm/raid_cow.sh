@@ -1,0 +1,174 @@
+# on: bookworm-noudev trixie-udev
+# Classic snapshots of arrays, beside the real tools.
+. /opt/vm/lib.sh
+loops 5 72
+sectors=$(($(blockdev --getsz "${LOOPS[0]}") - 2048))
+# One of the disks can be lost under I/O.
+frail() { # TARGET...
+    quiet dmsetup suspend --nolockfs --noflush frail
+    quiet dmsetup load frail --table "0 $sectors $*"
+    quiet dmsetup resume frail
+    settle
+}
+quiet dmsetup create frail --table "0 $sectors linear ${LOOPS[0]} 2048"
+settle
+D=(/dev/mapper/frail "${LOOPS[@]:1}")
+WATCH="${LOOPS[*]:1}"
+A=$(uuid 0xa) B=$(uuid 0xb) S=$(uuid 0x51) T=$(uuid 0x52)
+devices() { dmsetup ls | grep -c '^p-'; }
+# take NAME REPLICA UUID SIZE
+take() { good "$1" snapshot create "$2" "$3" --name "n/$3" --txn 1 --entity-id e --size "$4"; }
+in_sync() { # UUID: an array, whatever stands on it
+    local i name; name=$(dmname p "$1")
+    dmsetup info "$name-real" >/dev/null 2>&1 && name+=-real
+    for i in {1..300}; do
+        case $(dmsetup status "$name") in *[Da-]*" "*/*" "*) ;; *" idle "*) return ;; esac
+        sleep 0.2
+    done
+    no "in sync" "$1: $(dmsetup status "$name")"
+}
+# What the kernel has of an array with a snapshot, but for numbers of devices, names, ids, and words by size.
+form() { # ORIGIN SNAPSHOT
+    local layer origin snap
+    origin=$(dmname p "$1") snap=$(dmname p "$2")
+    for layer in "$origin" "$origin-real" "${origin}"_r* "$snap" "$snap-cow"; do
+        for layer in $(dmsetup ls | cut -f1 | grep -xE "${layer//\*/.*}" | sort); do
+            dmsetup table "$layer" | sed -E 's/[0-9]+:[0-9]+( [0-9]+)?/DEV/g'
+            dmsetup info -c --noheadings -o uuid,attr,segments "$layer" | sed -E 's/LVM-.{64}//'
+        done
+    done
+}
+WRITERS=()
+write() { python3 /opt/vm/stamp.py write "/dev/p/$1" 1024 "$W/seq-$1" 2>"$W/writer-$1" & WRITERS+=($!); }
+number() { od -An -t u8 "$W/seq-$1" | tr -d ' '; }
+begun() { local i; for i in {1..100}; do [ -s "$W/seq-$1" ] && [ "$(number "$1")" -gt 100 ] && break; sleep 0.1; done; }
+stop() { # NAME UUID...
+    local name=$1 writer; shift
+    for writer in "${WRITERS[@]}"; do kill -TERM "$writer"; wait "$writer"; is "$name: a writer saw no error" $? 0; done
+    WRITERS=()
+    for writer in "$@"; do runs "$name: each of its writes is there" python3 /opt/vm/stamp.py check "/dev/p/$writer" 1024 "$W/seq-$writer"; done
+}
+
+good "a pool" pool create p "${D[@]}" --extent-size 1M
+for layout in raid1:2 raid5:2; do
+    if [ $layout = raid1:2 ]; then theirs="--type raid1 -m 1" images=4; else theirs="--type raid5 -i 2" images=6; fi
+    good "$layout: a replica" replica create p "$A" 16M --layout $layout
+    fill "/dev/p/$A" $layout 16; held=$(sum "/dev/p/$A" 16)
+    take "$layout: a snapshot" "$A" "$S" 8M
+    lvm_ok "$layout: LVM finds it sound" p
+    runs "$layout: LVM makes an array" lvcreate -q -y -Wn -n twin -L 16m $theirs p
+    runs "$layout: and a snapshot of it" lvcreate -q -y -s -pr -n theirs -L 8m p/twin
+    in_sync twin; in_sync "$A"
+    is "$layout: what the kernel has of both is the same" "$(form "$A" "$S")" "$(form twin theirs)"
+    is "$layout: so has LVM" "$(field lvs lv_attr,origin_size "p/$A")" "$(field lvs lv_attr,origin_size p/twin)"
+    fill "/dev/p/$A" new 4
+    is "$layout: it holds what the replica held" "$(sum "/dev/p/$S" 16)" "$held"
+    bad "$layout: its origin is not converted" HasSnapshots/EBUSY replica convert "$A" --layout $([ $layout = raid1:2 ] && echo linear || echo raid1:2)
+    bad "$layout: its origin is not destroyed" HasSnapshots/EBUSY replica destroy "$A"
+    bad "$layout: nor does it grow" HasSnapshots/EBUSY replica resize "$A" 32M
+    runs "$layout: LVM removes the snapshot" lvremove -q -y "p/$S"
+    take "$layout: another one" "$A" "$S" 8M
+    runs "$layout: LVM makes one beside it" lvcreate -q -y -s -pr -n beside -L 8m "p/$A"
+    held=$(sum "/dev/p/$A" 16)
+    good "$layout: the replica is deactivated" replica deactivate "$A"
+    is "$layout: with all devices" "$(dmsetup ls | grep -cE "^$(dmname p "$A")|^p-beside")" 0
+    runs "$layout: LVM activates it" lvchange -q -ay "p/$A"
+    is "$layout: with the snapshot as it was" "$(sum "/dev/p/$S" 16)" "$held"
+    runs "$layout: and deactivates it" lvchange -q -an "p/$A"
+    good "$layout: it is activated" replica activate "$A"
+    is "$layout: the snapshot is as it was" "$(sum "/dev/p/$S" 16)" "$held"
+    good "$layout: ours goes" snapshot destroy "$S"
+    is "$layout: theirs is as it was" "$(sum /dev/p/beside 16)" "$held"
+    runs "$layout: theirs goes" lvremove -q -y p/beside
+    is "$layout: the replica is plain again" "$(dmsetup ls | grep -c "^$(dmname p "$A")")" $((images + 1))
+    runs "$layout: LVM removes its own" lvremove -q -y p/twin
+    [ $layout = raid5:2 ] || good "$layout: it goes" replica destroy "$A"
+done
+lvm_ok "LVM finds the VG sound" p
+
+# Under I/O.
+good "a replica of copies" replica create p "$B" 16M --layout raid1:2
+for u in "$A" "$B"; do dd if=/dev/zero of="/dev/p/$u" bs=1M count=4 oflag=direct status=none; write "$u"; begun "$u"; done
+declare -A low high held
+for u in "$A" "$B"; do
+    for round in 1 2; do
+        take "a snapshot of $u" "$u" "$S" 8M
+        note "the writer stood still for $(q "d['stall_us']") us"
+        good "its store grows" snapshot resize "$S" 12M
+        good "it goes" snapshot destroy "$S"
+    done
+done
+low=$(number "$B"); take "a snapshot that stays" "$B" "$S" 16M; high=$(($(number "$B") + 1))
+runs "it is a clean cut" python3 /opt/vm/stamp.py cut "/dev/p/$S" 1024 "$low" "$high"
+in_sync "$A"; in_sync "$B"
+lvm_ok "LVM finds it sound" p
+
+# A disk fails.
+where() { field lvs devices -a "p/${B}_rimage_$1" | sed 's/(.*//'; }
+runs "an image lies on the disk that fails" test "$(where 0)" = /dev/mapper/frail
+s=$(sum "/dev/p/$S" 16)
+frail error
+sleep 1
+good "the replica is degraded" replica show "$B"
+that "as is shown" "d['health']['state'] == 'degraded' and d['health']['images'][0]['state'] == 'failed'"
+is "the snapshot is as it was" "$(sum "/dev/p/$S" 16)" "$s"
+good "it is repaired" replica repair "$B"
+in_sync "$B"
+good "it is whole" replica show "$B"
+that "as is shown" "d['health']['state'] == 'online'"
+is "the snapshot is as it was, still" "$(sum "/dev/p/$S" 16)" "$s"
+runs "and a clean cut" python3 /opt/vm/stamp.py cut "/dev/p/$S" 1024 "$low" "$high"
+pc replica repair "$A"
+in_sync "$A"
+stop "repaired" "$A" "$B"
+lvm_ok "LVM finds what was repaired sound" p
+
+# Without the disk it is activated when asked for.
+frail linear "${LOOPS[0]}" 2048
+good "the disk is taken back" pool repair p
+good "an image lies on it" replica show "$A"
+good "the replica is deactivated" replica deactivate "$B"
+is "with all parts" "$(dmsetup ls | grep -c "^$(dmname p "$B")")" 0
+gone=$(where 1)
+hide=$(losetup -n -O BACK-FILE "$gone")
+quiet losetup -d "$gone"
+settle
+pc replica activate "$B"
+is "not without an image" "$RC" 1
+good "but when asked for" replica activate "$B" --degraded
+that "it is degraded" "d['active'] and d['health']['state'] == 'degraded'"
+is "the snapshot is as it was, without it" "$(sum "/dev/p/$S" 16)" "$s"
+good "it is deactivated again" replica deactivate "$B"
+quiet losetup "$gone" "$hide"
+settle
+good "the disk is back" pool repair p
+good "and the replica" replica activate "$B"
+in_sync "$B"
+
+# Killed at each call of the kernel.
+good "the snapshot goes" snapshot destroy "$S"
+fill "/dev/p/$B" keep 16; keep=$(sum "/dev/p/$B" 16)
+cuts=0
+for number in 12 20 28 36 44 50 54 58 62 66 70 74 78 84 90 100; do
+    for what in create destroy; do
+        args=(snapshot $what "$T")
+        [ $what = destroy ] || args=(snapshot create "$B" "$T" --name n --txn 1 --entity-id e --size 8M)
+        ask cut ioctl $number "${args[@]}"
+        [ "$REPLY" != killed ] || cuts=$((cuts + 1))
+        settle
+        pc "${args[@]}"
+        leaks || no "$what killed at $number leaves nothing" "$REPLY"
+        is "$what killed at $number: the data is there" "$(sum "/dev/p/$B" 16)" "$keep"
+        want=$([ $what = create ] && echo 8 || echo 5)
+        is "$what killed at $number: all devices are there" "$(dmsetup ls | grep -cE "^$(dmname p "$B")|^$(dmname p "$T")")" "$want"
+    done
+done
+note "killed $cuts times"
+is "it was killed often" "$((cuts > 12))" 1
+in_sync "$B"
+runs "LVM scrubs the copies" lvchange -q --syncaction check "p/$B"
+in_sync "$B"
+is "and finds no mismatch" "$(field lvs raid_mismatch_count "p/$B")" 0
+lvm_ok "LVM finds it sound at last" p
+good "the pool goes" pool destroy p
+is "no device is left" "$(devices)" 0
