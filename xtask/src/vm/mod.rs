@@ -33,6 +33,8 @@ use crate::sh;
 const SUITES: [&str; 2] = ["bookworm", "trixie"];
 /// VMs at once: two take one and a half times as long as one.
 const AT_ONCE: usize = 2;
+/// Most scenarios in one boot: more are split, so that the machines are about as long as each other.
+const MOST_TOGETHER: usize = 12;
 /// Longest run of a VM.
 const LIMIT: Duration = Duration::from_secs(2400);
 
@@ -66,8 +68,13 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
             let (alone, together): (Vec<&Scenario>, Vec<&Scenario>) = chosen
                 .filter(|scenario| selection.everywhere || scenario.is_for(&name))
                 .partition(|scenario| scenario.boots().is_some());
-            if !together.is_empty() {
-                machines.push_back(machine(name.clone(), together, 1));
+            let parts = together.len().div_ceil(MOST_TOGETHER).max(1);
+            for (part, some) in together.chunks(together.len().div_ceil(parts).max(1)).enumerate() {
+                let name = match parts {
+                    1 => name.clone(),
+                    _ => format!("{name}-part{}", part + 1),
+                };
+                machines.push_back(machine(name, some.to_vec(), 1));
             }
             for scenario in alone {
                 let boots = scenario.boots().unwrap_or(1);
