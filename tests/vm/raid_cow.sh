@@ -18,12 +18,13 @@ A=$(uuid 0xa) B=$(uuid 0xb) S=$(uuid 0x51) T=$(uuid 0x52)
 devices() { dmsetup ls | grep -c '^p-'; }
 # take NAME REPLICA UUID SIZE
 take() { good "$1" snapshot create "$2" "$3" --name "n/$3" --txn 1 --entity-id e --size "$4"; }
-in_sync() { # UUID: an array, whatever stands on it
-    local i name; name=$(dmname p "$1")
+in_sync() { # NAME: an array, whatever stands on it
+    local i name state action; name=$(dmname p "$1")
     dmsetup info "$name-real" >/dev/null 2>&1 && name+=-real
     for i in {1..300}; do
-        case $(dmsetup status "$name") in *[Da-]*" "*/*" "*) ;; *" idle "*) return ;; esac
-        sleep 0.2
+        read -r _ _ _ _ _ state _ action _ < <(dmsetup status "$name")
+        [[ $state =~ ^A+$ && $action = idle ]] && return
+        sleep 0.1
     done
     no "in sync" "$1: $(dmsetup status "$name")"
 }
