@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod adopt;
 #[path = "../common/mod.rs"]
 mod common;
 mod disks;

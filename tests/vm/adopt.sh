@@ -8,10 +8,11 @@ declare -A U
 kinds="linear striped raid1 raid5 thin"
 number=10; for kind in $kinds; do U[$kind]=$(uuid $((number++))); done
 in_sync() { # NAME
-    local i
+    local i state action
     for i in {1..300}; do
-        case $(dmsetup status "$(dmname v "$1")") in *[Da-]*" "*/*" "*) ;; *" idle "*) return ;; esac
-        sleep 0.2
+        read -r _ _ _ _ _ state _ action _ < <(dmsetup status "$(dmname v "$1")")
+        [[ $state =~ ^A+$ && $action = idle ]] && return
+        sleep 0.1
     done
     no "in sync" "$1: $(dmsetup status "$(dmname v "$1")")"
 }

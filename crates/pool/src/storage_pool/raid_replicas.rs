@@ -4,7 +4,7 @@ use lvm_meta::{
     AllocError, Extents, LegPlan, LegsRequest, LvId, NewLeg, NewLv, PvFilter, Sectors, Vg, allocate_legs,
 };
 
-use super::resize_replica::alloc_error;
+use super::resize_replica::{alloc_error, check_origin};
 use crate::apply::Step;
 use crate::open_vg::Change;
 use crate::raid::Array;
@@ -92,7 +92,7 @@ fn more_of(vg: &Vg, array: &Array<'_>, more: Extents) -> Result<Vec<LegPlan>, Al
 /// Plans that an array holds `size` bytes; false when it does already.
 ///
 /// # Errors
-/// [`Error::NoSpace`], and [`Error::Unsupported`] for less than it holds.
+/// [`Error::NoSpace`], [`Error::HasSnapshots`], and [`Error::Unsupported`] for less than it holds.
 pub(super) fn resize(change: &mut Change<'_>, inner: &Inner, name: &str, size: u64) -> Result<bool, Error> {
     let open = change.open();
     let found = open.vg.lv(name).and_then(|lv| Array::of(&open.vg, lv));
@@ -103,10 +103,11 @@ pub(super) fn resize(change: &mut Change<'_>, inner: &Inner, name: &str, size: u
     if wanted == now {
         return Ok(false);
     }
+    let is_active = open.kernel_device(inner, array.lv)?.is_some();
+    check_origin(&open.vg, array.lv, wanted, is_active)?;
     if wanted < now {
         return Err(Error::Unsupported("making an array smaller".into()));
     }
-    let is_active = open.kernel_device(inner, array.lv)?.is_some();
     extend(change.edit(), name, image)?;
     let open = change.open();
     let grown = open.vg.lv(name).and_then(|lv| Array::of(&open.vg, lv));

@@ -118,7 +118,7 @@ fn check_shrink(vg: &Vg, lv: &Lv, asked: u64, shrink: Shrink) -> Result<(), Erro
 ///
 /// # Errors
 /// [`Error::HasSnapshots`].
-fn check_origin(vg: &Vg, lv: &Lv, wanted: Extents, active: bool) -> Result<(), Error> {
+pub(super) fn check_origin(vg: &Vg, lv: &Lv, wanted: Extents, active: bool) -> Result<(), Error> {
     match Group::of_origin(vg, lv) {
         Some(group) if wanted < lv.extent_count() => Err(group.refuse("made smaller")),
         Some(group) if active => Err(group.refuse("made larger while it is active")),

@@ -13,7 +13,7 @@ impl System {
     /// Tells what [`System::adopt`] would do, and why it would not.  Nothing is changed, and nobody is waited for.
     ///
     /// # Errors
-    /// [`Error::LvNotFound`], [`Error::AmbiguousName`], [`Error::Unreadable`].
+    /// [`Error::LvNotFound`], also for a VG that cannot be read; [`Error::AmbiguousName`].
     pub fn plan_adoption(&self, vg: &str, lv: &str, uuid: Uuid) -> Result<AdoptionPlan, Error> {
         self.look_to_adopt(vg, lv, uuid).map(|(_, plan)| plan)
     }
