@@ -133,12 +133,12 @@ whole "finished by us"
 
 # Not in sync yet: moved all the same, as the tools do.
 E=$(uuid 0xe)
-quiet lvcreate -q -y -Wn -Zn -n "$E" --addtag mayastor --addtag mayastor.lv.name=e --type raid1 -m 1 -L 12m --maxrecoveryrate 256k p
+quiet lvcreate -q -y -Wn -Zn -n "$E" --addtag mayastor --addtag mayastor.lv.name=e --type raid1 -m 1 -L 12m --minrecoveryrate 1 --maxrecoveryrate 16 p
 src=$(disk_of "${E}_rimage_0")
 good "the free disk joins" pool add-disk p "$(comm -13 <(pvs --noheadings -o pv_name -S vg_name=p | tr -d ' ' | sort) <(printf '%s\n' "${D[@]:0:5}" | sort) | head -n 1)"
 good "an array that is not in sync is moved" pool remove-disk p "$src"
 good "it is shown" replica show "$E"
 that "still not in sync" "d['health']['sync'] < 1"
-runs "LVM lets it sync" lvchange -q -y --maxrecoveryrate 0 "p/$E"
+runs "LVM lets it sync" lvchange -q -y --minrecoveryrate 0 --maxrecoveryrate 0 "p/$E"
 until_in_sync "$E"
 lvm_ok "LVM finds nothing wrong at the end" p
