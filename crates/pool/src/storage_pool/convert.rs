@@ -84,13 +84,9 @@ impl StoragePool {
             Some(thin) => stack::arrays(&open, &PoolLv::of(&open.vg, &thin)?)?
                 .map(|array| array.lv.name().to_string())
                 .collect(),
-            None => Vec::new(),
+            None => vec![lv.name().to_string()],
         };
-        if arrays.is_empty() {
-            let name = lv.name().to_string();
-            self.repair_array(&mut open, &name, PvFilter::All)?;
-        }
-        let mut is_repaired = arrays.is_empty();
+        let mut is_repaired = false;
         for name in &arrays {
             match self.repair_array(&mut open, name, PvFilter::All) {
                 Err(Error::NothingToRepair(_)) => {}
@@ -110,8 +106,10 @@ impl StoragePool {
     pub(super) fn repair_array(&self, open: &mut OpenVg, name: &str, pvs: PvFilter<'_>) -> Result<(), Error> {
         let inner = &*self.inner;
         let array = Array::named(&open.vg, name);
-        let array =
-            array.ok_or_else(|| Error::Unsupported(format!("repairing {name:?}, which is no array,")))?;
+        let array = array.ok_or_else(|| Error::NotArray {
+            replica: name.into(),
+            what: "repaired",
+        })?;
         array.check()?;
         array.check_not_moved()?;
         let mut failed = failed(inner, open, &array)?;
