@@ -82,11 +82,13 @@ good "a repair waits for that" replica scrub "$A" --repair
 runs "LVM checks again" lvchange -q --syncaction check "p/$A"
 until_is "LVM's check ends" idle raid_sync_action "p/$A"
 is "and finds nothing" "$(field lvs raid_mismatch_count "p/$A")" 0
+runs "LVM makes it slower" lvchange -q -y --minrecoveryrate 1 --maxrecoveryrate 64 "p/$A"
 poolctl --json replica scrub "$A" >"$W/scrub" 2>&1 & PC=$!
 until_is "it is being checked again" check raid_sync_action "p/$A"
 good "a change of the array" replica resize "$A" 28M
 wait $PC
 that "stops the check, which is told" "d['error']['kind'] == 'ScrubFailed'" "$W/scrub"
+runs "LVM makes it fast again" lvchange -q -y --minrecoveryrate 0 --maxrecoveryrate 0 "p/$A"
 until_is "it is in sync at last" 100.00 sync_percent "p/$A"
 
 # What happens to arrays is told.
@@ -100,7 +102,7 @@ watch() { # FILE ARGS...
 began=$SECONDS
 runs "nothing happens" poolctl --timeout 1 replica events p
 is "until the time is over" "$((SECONDS - began < 10))" 1
-quiet lvcreate -q -y -Wn -Zn -n "$E" --addtag mayastor --addtag mayastor.lv.name=e --type raid1 -m 1 -L 16m --maxrecoveryrate 4m p
+quiet lvcreate -q -y -Wn -Zn -n "$E" --addtag mayastor --addtag mayastor.lv.name=e --type raid1 -m 1 -L 16m --minrecoveryrate 1 --maxrecoveryrate 512 p
 refuses "what is not in sync is not scrubbed" ArrayState replica scrub "$E"
 watch "$W/sync" p --once --timeout 60
 wait $PC

@@ -197,6 +197,18 @@ impl<'a> Array<'a> {
         self.parts().any(Lv::is_locked)
     }
 
+    /// Refuses an array of which something is being moved.
+    ///
+    /// # Errors
+    /// [`Error::Meta`]: it is locked.
+    pub(crate) fn check_not_moved(&self) -> Result<(), Error> {
+        let moved = self.parts().find(|part| part.is_locked());
+        moved.map_or(Ok(()), |part| {
+            let locked = lvm_meta::ChangeError::LvLocked(part.name().into());
+            Err(Error::Meta(locked.into()))
+        })
+    }
+
     /// Can the disks of an image be read where its parts begin?
     pub(crate) fn answers(&self, open: &OpenVg, at: usize) -> bool {
         let mut parts = self.legs.get(at).into_iter().flat_map(Leg::parts);

@@ -44,6 +44,7 @@ impl StoragePool {
                 return Err(group.refuse("converted"));
             }
             check_active(inner, &open, &name)?;
+            Array::named(&open.vg, &name).map_or(Ok(()), |array| array.check_not_moved())?;
             open.change(inner, &format!("convert replica {uuid} to {layout}"), |change| {
                 let old = match Array::named(&change.open().vg, &name) {
                     Some(array) => OldParts::of(inner, &array)?,
@@ -110,6 +111,7 @@ impl StoragePool {
             what: "repaired",
         })?;
         array.check()?;
+        array.check_not_moved()?;
         let mut failed = failed(inner, open, &array)?;
         if failed.is_empty() {
             return Err(Error::NothingToRepair(name.into()));
