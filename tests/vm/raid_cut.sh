@@ -4,8 +4,8 @@
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)
 # Slow enough that a reset comes before the end.
-slow() { echo 1000 >/proc/sys/dev/raid/speed_limit_max; }
-fast() { echo 200000 >/proc/sys/dev/raid/speed_limit_max; }
+slow() { echo 100 >/proc/sys/dev/raid/speed_limit_min; echo 200 >/proc/sys/dev/raid/speed_limit_max; }
+fast() { echo 200000 >/proc/sys/dev/raid/speed_limit_max; echo 100000 >/proc/sys/dev/raid/speed_limit_min; }
 in_sync() { # UUID
     local i at
     for i in {1..300}; do

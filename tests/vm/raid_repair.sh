@@ -9,7 +9,8 @@ for i in {0..6}; do
     D+=("/dev/mapper/disk$i")
 done
 settle
-WATCH="${LOOPS[*]}"
+# Arrays write by themselves: what is refused and changes nothing is tested on quiet disks.
+WATCH=""
 reload() { # DISK TARGET...
     local disk=$1; shift
     quiet dmsetup suspend --nolockfs --noflush "disk$disk"
@@ -46,7 +47,7 @@ stop() { # NAME UUID...
 }
 images() { dmsetup ls | grep -c "_r[im]"; }
 
-good "a pool" pool create p "${D[@]}" --extent-size 1M
+good "a pool" pool create p "${D[@]:0:4}" --extent-size 1M
 good "a linear replica" replica create p "$A" 24M
 write "$A"
 for layout in raid1:2 raid1:3; do
@@ -108,6 +109,7 @@ lvm_ok "LVM finds nothing of that" p
 good "two copies" replica convert "$A" --layout raid1:2
 good "parity" replica create p "$B" 24M --layout raid5:2
 good "stripes of copies" replica create p "$C" 24M --layout raid10:2
+good "more disks join" pool add-disk p "${D[@]:4}"
 for u in "$A" "$B" "$C"; do in_sync "$u"; write "$u"; done
 gone=$(field lvs devices -a "p/${A}_rimage_0" | sed 's/(.*//; s/.*disk//')
 id=$(id_of "$gone")
@@ -115,15 +117,20 @@ break_disk "$gone"
 sleep 2
 good "the pool" pool show p
 that "is degraded, and says by what" "d['state'] == 'degraded' and any('$A is degraded' in r for r in d['reasons'])"
+repaired=0
 bad "nothing new is made" MissingPv/EBUSY replica create p "$(uuid 1)" 4M
 fails "by LVM neither" lvcreate -q -y -n x -l 1 p
 for u in "$A" "$B" "$C"; do
+    pc replica show "$u"
+    [ "$(q "d['health']['state']")" = degraded ] || continue
     good "$u is repaired" replica repair "$u"
+    repaired=$((repaired + 1))
     in_sync "$u"
     good "$u is whole" replica show "$u"
     that "in each image" "d['health']['state'] == 'online' and {i['state'] for i in d['health']['images']} == {'online'}"
     is "and to LVM" "$(field lvs lv_health_status "p/$u")" ""
 done
+is "two or more of them" "$((repaired > 1))" 1
 stop "repaired" "$A" "$B" "$C"
 copies "the copies are the same again" "$A" 2
 runs "LVM has nothing to repair" lvconvert -q -y --repair "p/$A"

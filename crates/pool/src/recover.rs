@@ -54,41 +54,36 @@ impl StoragePool {
             let devices = self.inner.mapper.list().map_err(Error::Dm)?;
             let is_back = !open.returned().is_empty();
             if !is_back && open.check_writable(&self.inner).is_err() {
-                // Disks are missing: what replaces their images is gone on with, and all else left as it is.
-                if !raid::mend::is_needed(&self.inner, &open, &devices)? {
-                    return Ok(());
-                }
-                drop(open);
-                let _lock = self.inner.lock_vg(self.name())?;
-                return raid::mend::mend_all(&self.inner, &mut *self.fresh()?);
+                raid::mend::is_needed(&self.inner, &open, &devices)?
+            } else {
+                is_back
+                    || !cut_devices(&self.inner, &open, &devices)?.is_empty()
+                    || evacuate::mend::is_needed(&self.inner, &open, &devices)?
+                    || cow::mend::is_needed(&self.inner, &open, &devices)?
+                    || raid::mend::is_needed(&self.inner, &open, &devices)?
+                    || has_cut_pool(&self.inner, &open)?
+                    || cut_lvs(&self.inner, &open).next().is_some()
+                    || !open.mdas.agrees()
+                    || open.disks.iter().any(|disk| !disk.is_marked)
+                    || self.inner.has_stale_nodes(self.name(), &devices)
             }
-            is_back
-                || !cut_devices(&self.inner, &open, &devices)?.is_empty()
-                || evacuate::mend::is_needed(&self.inner, &open, &devices)?
-                || cow::mend::is_needed(&self.inner, &open, &devices)?
-                || raid::mend::is_needed(&self.inner, &open, &devices)?
-                || has_cut_pool(&self.inner, &open)?
-                || cut_lvs(&self.inner, &open).next().is_some()
-                || !open.mdas.agrees()
-                || open.disks.iter().any(|disk| !disk.is_marked)
-                || self.inner.has_stale_nodes(self.name(), &devices)
         };
         if !suspicious {
             return Ok(());
         }
         let _lock = self.inner.lock_vg(self.name())?;
-        let mut open = self.fresh()?;
-        open.take_back(&self.inner)?;
-        match open.check_writable(&self.inner) {
-            Ok(()) => recover_open(&self.inner, &mut open),
-            // Others are missing still.
-            Err(_) => raid::mend::mend_all(&self.inner, &mut open),
-        }
+        self.recover_locked()
     }
 
     /// As [`StoragePool::recover`]; the caller holds the VG's lock.
     pub(crate) fn recover_locked(&self) -> Result<(), Error> {
-        recover_open(&self.inner, &mut *self.fresh()?)
+        let mut open = self.fresh()?;
+        open.take_back(&self.inner)?;
+        match open.check_writable(&self.inner) {
+            Ok(()) => recover_open(&self.inner, &mut open),
+            // While disks are missing what replaces their images is gone on with, and all else left as it is.
+            Err(_) => raid::mend::mend_all(&self.inner, &mut open),
+        }
     }
 }
 

@@ -55,10 +55,14 @@ impl System {
 
     /// Marks an open VG as a pool, if it is not, and activates its replicas.  The caller holds its lock.
     ///
-    /// Replicas that cannot be activated here stay inactive and stop no other.
-    pub(crate) fn take_over(&self, open: OpenVg) -> Result<StoragePool, Error> {
+    /// Replicas that cannot be activated here, or lack a disk, stay inactive and stop no other.
+    pub(crate) fn take_over(&self, mut open: OpenVg) -> Result<StoragePool, Error> {
         let inner = &*self.inner;
-        open.check_writable(inner)?;
+        open.check_ours(inner)?;
+        open.take_back(inner)?;
+        if !storage_pool::is_pool(&open) {
+            open.check_writable(inner)?;
+        }
         let pool = StoragePool::new(self.inner.clone(), open);
         pool.recover_locked()?;
         pool.fresh()?.change(inner, "import pool", |change| {
@@ -83,6 +87,7 @@ impl System {
                     Err(
                         Error::Unsupported(_)
                         | Error::Refused { .. }
+                        | Error::MissingDisk { .. }
                         | Error::NoSnapshotTarget
                         | Error::NoRaidTarget,
                     ) => {}
