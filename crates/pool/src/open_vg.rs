@@ -275,7 +275,10 @@ impl OpenVg {
             return array.check();
         }
         let any = DeviceNumber { major: 0, minor: 0 };
-        self.table_with(lv, &|_| Ok(any)).map(drop)
+        match self.table_with(lv, &|_| Ok(any)) {
+            Ok(_) | Err(Error::MissingDisk { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The table of a part of another LV, which lies on PVs, or is being moved from one to another.

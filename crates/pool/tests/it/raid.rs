@@ -441,3 +441,17 @@ fn what_happens_to_an_array_is_told_until_the_time_is_over() {
     let gone = monitor.wait(Duration::from_millis(20)).unwrap_err();
     assert_eq!(gone.kind(), "PoolNotFound");
 }
+
+#[test]
+fn what_lay_on_a_missing_disk_alone_is_destroyed_though_it_is_active() {
+    let lab = Lab::with_pool(2);
+    let pool = lab.pool();
+    pool.create_replica(&CreateReplica::new(uuid(2), 4 * UNIT))
+        .unwrap();
+    take_away(&lab, 0);
+    let pool = lab.pool();
+    assert_eq!(pool.info().unwrap().state, State::Degraded);
+    pool.destroy_replica(uuid(2)).unwrap();
+    lab.check_devices(&[], "destroyed");
+    assert_eq!(pool.info().unwrap().used, 0);
+}
