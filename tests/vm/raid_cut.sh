@@ -32,6 +32,10 @@ case $BOOT in
     good "a pool" pool create p /dev/vda /dev/vdb /dev/vdc /dev/vdd --extent-size 1M
     good "copies" replica create p "$A" 48M --layout raid1:2
     good "parity" replica create p "$B" 48M --layout raid5:2
+    good "the copies are shown" replica show "$A"
+    that "while they are made the same" "d['health']['state'] == 'online' and d['health']['sync'] < 1"
+    is "LVM says the same of what goes on" "$(q "d['health']['action']")" "$(field lvs raid_sync_action "p/$A")"
+    is "and of the health" "$(field lvs lv_health_status "p/$A")" ""
     for u in "$A" "$B"; do write "$u" 300; done
     keep "$A" 0; keep "$B" 1
     syncing "$A" "the copies are not in sync at the reset"

@@ -180,6 +180,12 @@ good "the pool" pool show p
 that "is whole" "d['state'] == 'online' and len(d['disks']) == 6 and '/dev/mapper/disk6' in d['disks']"
 copies "the copies are the same once more" "$A" 2
 lvm_ok "LVM finds nothing wrong at last" p
+parity() { # UUID LEVEL: the stripes are right on the disks
+    local parts=("/dev/mapper/$(dmname p "$1")_rimage_"?)
+    runs "each stripe of $2 is right on the disks" python3 /opt/vm/parity.py "$2" 65536 "$(blockdev --getsize64 "${parts[0]}")" "${parts[@]}"
+}
+parity "$B" raid5
+parity "$C" raid10
 for u in "$B" "$C"; do
     runs "LVM scrubs $u" lvchange -q --syncaction check "p/$u"
     in_sync "$u"

@@ -455,3 +455,16 @@ fn what_lay_on_a_missing_disk_alone_is_destroyed_though_it_is_active() {
     lab.check_devices(&[], "destroyed");
     assert_eq!(pool.info().unwrap().used, 0);
 }
+
+#[test]
+fn an_array_that_lost_all_images_is_not_repaired_and_nothing_changes() {
+    let (lab, _) = prepared();
+    take_away(&lab, 0);
+    take_away(&lab, 1);
+    let pool = lab.pool();
+    let before = std::fs::read(&lab.images[2]).unwrap();
+    let lost = pool.repair_replica(uuid(1)).unwrap_err();
+    assert_eq!((lost.kind(), lost.errno()), ("ArrayLost", libc::EIO));
+    assert_eq!(pool.replica(uuid(1)).unwrap().state, State::Faulted);
+    assert!(std::fs::read(&lab.images[2]).unwrap() == before);
+}
