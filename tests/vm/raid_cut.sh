@@ -3,7 +3,8 @@
 # The machine is reset while arrays are synchronised, converted, repaired and moved to another disk; a disk is unplugged.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)
-# Slow enough that a reset comes before the end.
+# Slow enough that a reset comes before the end; the settings are there with the module.
+quiet modprobe dm-raid
 slow() { echo 100 >/proc/sys/dev/raid/speed_limit_min; echo 200 >/proc/sys/dev/raid/speed_limit_max; }
 fast() { echo 200000 >/proc/sys/dev/raid/speed_limit_max; echo 100000 >/proc/sys/dev/raid/speed_limit_min; }
 in_sync() { # UUID
