@@ -160,9 +160,9 @@ for number in 30 42 48 52 54 56 58 60 64 68 72; do
         ask cut ioctl $number "${args[@]}"
         [ "$REPLY" != killed ] || cuts=$((cuts + 1))
         settle
+        good "$what killed at $number is mended" pool import p "${D[@]}"
         pc "${args[@]}"
         case $RC:$(cat "$O") in 0:* | 1:*AlreadyExists* | 1:*SnapshotNotFound*) ;; *) no "$what killed at $number goes on" "$(said)" ;; esac
-        leaks || no "$what killed at $number leaves nothing" "$REPLY"
         is "$what killed at $number: the data is there" "$(sum "/dev/p/$B" 16)" "$keep"
         want=$([ $what = create ] && echo 8 || echo 5)
         is "$what killed at $number: all devices are there" "$(dmsetup ls | grep -cE "^$(dmname p "$B")|^$(dmname p "$T")")" "$want"
