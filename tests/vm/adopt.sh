@@ -3,7 +3,7 @@
 . /opt/vm/lib.sh
 loops 4 120
 WATCH="${LOOPS[*]}"
-N=$(uuid 0xe)
+N=$(uuid 0xee)
 declare -A U
 kinds="linear striped raid1 raid5 thin"
 number=10; for kind in $kinds; do U[$kind]=$(uuid $number); number=$((number + 1)); done
