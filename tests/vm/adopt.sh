@@ -3,10 +3,10 @@
 . /opt/vm/lib.sh
 loops 4 120
 WATCH="${LOOPS[*]}"
-N=$(uuid 0xe)
+N=$(uuid 0xee)
 declare -A U
 kinds="linear striped raid1 raid5 thin"
-number=10; for kind in $kinds; do U[$kind]=$(uuid $((number++))); done
+number=10; for kind in $kinds; do U[$kind]=$(uuid $number); number=$((number + 1)); done
 in_sync() { # NAME
     local i state action
     for i in {1..300}; do
@@ -30,13 +30,16 @@ quiet lvcreate -q -y -Wn -n pvc-linear -L 24m v
 quiet lvcreate -q -y -Wn -n pvc-striped -i2 -L 8m v
 quiet lvcreate -q -y -Wn -n pvc-raid1 --type raid1 -m1 -L 8m v
 quiet lvcreate -q -y -Wn -n pvc-raid5 --type raid5 -i2 -L 8m v
-quiet lvcreate -q -y -Wn --type thin-pool -n v_thinpool -L 32m v
-quiet lvcreate -q -y -Wn -V 16m -n pvc-thin --thinpool v_thinpool v
+quiet lvcreate -q -y --type thin-pool -n v_thinpool -L 32m v
+quiet lvcreate -q -y -V 16m -n pvc-thin --thinpool v_thinpool v
 quiet lvcreate -q -y -s -kn -n pvc-copy v/pvc-thin
 quiet lvcreate -q -y -Wn -n pvc-origin -L 4m v
 quiet lvcreate -q -y -s -pr -n pvc-snap -L 4m v/pvc-origin
 quiet lvchange -q --addtag theirs v/pvc-raid1
 settle
+in_sync pvc-raid1; in_sync pvc-raid5
+# What the kernel notes of arrays that are idle.
+sleep 1
 
 # What is refused changes nothing.
 refuse() { bad "$1 is refused" "$2" adopt apply "$3" --uuid "${4:-$N}"; }
@@ -73,14 +76,16 @@ for kind in $kinds; do
     is "$kind has its devices renamed" "$(devices "pvc--$kind") $(devices "${u//-/--}")" "0 $count"
     is "$kind has no old node" "$(ls "/dev/v/$old" "/dev/mapper/v-pvc--$kind" 2>/dev/null)" ""
     good "$kind: again" adopt apply "v/$old" --uuid "$u"
-    refuse "$kind by another UUID" AlreadyExists/EEXIST "v/$u"
+    pc adopt apply "v/$u" --uuid "$N"
+    is "$kind is no other replica" "$RC $(q "d['error']['kind']")" "1 AlreadyExists"
 done
 is "each was one commit" "$(field vgs vg_seqno v)" $((seqno + 5))
 lvm_ok "LVM finds the VG sound" v
 is "its tags are theirs and ours" "$(field lvs lv_tags "v/${U[raid1]}")" "mayastor,mayastor.lv.name=pvc-raid1,mayastor.lv.share=off,theirs"
 is "the images are named after it" "$(lvs -a --noheadings -o lv_name v | grep -c "${U[raid5]}_r")" 6
 is "the copy is of the new name" "$(field lvs origin v/pvc-copy)" "${U[thin]}"
-refuse "what is taken" AlreadyExists/EEXIST v/pvc-copy "${U[raid1]}"
+pc adopt apply v/pvc-copy --uuid "${U[raid1]}"
+is "a UUID that is taken is refused" "$RC $(q "d['error']['kind']")" "1 AlreadyExists"
 good "the pool" pool show v
 that "has what was not adopted" "sorted(d['foreign_lvs']) == ['pvc-copy', 'pvc-origin', 'pvc-snap', 'v_thinpool']"
 
