@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: trixie-udev
 # LVM's devices file, filters and hints are honoured, and kept right.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

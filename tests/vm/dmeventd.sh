@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: trixie-udev
 # A thin pool that LVM's dmeventd watches, too: it goes on watching whatever we do, one of the two grows it and not both, and
 # the pool goes away under it.
 . /opt/vm/lib.sh

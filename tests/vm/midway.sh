@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: trixie-udev
 # What the tools leave in the metadata in the middle of a long operation is read, rewritten with nothing else changed, and finished
 # by them afterwards.
 . /opt/vm/lib.sh

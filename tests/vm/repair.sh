@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: bookworm-noudev
 # Copies of the metadata that were hurt are mended as vgck --updatemetadata mends them.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)
