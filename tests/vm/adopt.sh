@@ -7,15 +7,6 @@ N=$(uuid 0xee)
 declare -A U
 kinds="linear striped raid1 raid5 thin"
 number=10; for kind in $kinds; do U[$kind]=$(uuid $number); number=$((number + 1)); done
-in_sync() { # NAME
-    local i state action
-    for i in {1..300}; do
-        read -r _ _ _ _ _ state _ action _ < <(dmsetup status "$(dmname v "$1")")
-        [[ $state =~ ^A+$ && $action = idle ]] && return
-        sleep 0.1
-    done
-    no "in sync" "$1: $(dmsetup status "$(dmname v "$1")")"
-}
 WRITERS=()
 write() { python3 /opt/vm/stamp.py write "/dev/v/$1" 512 "$W/seq-$2" 2>"$W/writer-$2" & WRITERS+=($!); }
 stop() { # NAME
@@ -37,7 +28,7 @@ quiet lvcreate -q -y -Wn -n pvc-origin -L 4m v
 quiet lvcreate -q -y -s -pr -n pvc-snap -L 4m v/pvc-origin
 quiet lvchange -q --addtag theirs v/pvc-raid1
 settle
-in_sync pvc-raid1; in_sync pvc-raid5
+in_sync v pvc-raid1; in_sync v pvc-raid5
 # What the kernel notes of arrays that are idle.
 sleep 1
 
@@ -91,7 +82,7 @@ that "has what was not adopted" "sorted(d['foreign_lvs']) == ['pvc-copy', 'pvc-o
 
 # Both go on with them.
 head -c 4M /dev/urandom >/mnt/after; sync; after=$(files /mnt/after)
-for kind in raid1 raid5; do in_sync "${U[$kind]}"; done
+for kind in raid1 raid5; do in_sync v "${U[$kind]}"; done
 for kind in linear striped raid1 raid5 thin; do
     u=${U[$kind]} size=$(field lvs lv_size "v/${U[$kind]}")
     runs "LVM extends $kind" lvextend -q -L +4m "v/$u"

@@ -5,14 +5,6 @@ loops 6 96
 D=("${LOOPS[@]}")
 WATCH="${D[*]}"
 devices() { dmsetup ls | grep -c '^p-'; }
-in_sync() { # UUID
-    local i
-    for i in {1..300}; do
-        [ "$(field lvs sync_percent "p/$1" | tr -d ' ')" = 100.00 ] && return
-        sleep 0.2
-    done
-    no "in sync" "$1 is at $(field lvs sync_percent "p/$1")"
-}
 # What the kernel has of an array and its parts, but for numbers of devices, names and ids.
 form() {
     local lv=$1 layer
@@ -35,7 +27,7 @@ for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid1
     that "$layout is what was asked for" "d['layout'] == '$layout' and d['size'] == d['committed'] == 24 << 20 and d['active'] and d['health']['state'] == 'online'"
     lvm_ok "$layout is sound to LVM" p
     fill "/dev/p/$U" "s$n" 24; s=$(sum "/dev/p/$U" 24)
-    [ $layout = raid0:2 ] || { in_sync "$U"; good "$layout is shown" replica show "$U"; that "$layout is in sync" "d['health']['sync'] == 1 and {i['state'] for i in d['health']['images']} == {'online'} and d['health']['action'] == 'idle'"; }
+    [ $layout = raid0:2 ] || { in_sync p "$U"; good "$layout is shown" replica show "$U"; that "$layout is in sync" "d['health']['sync'] == 1 and {i['state'] for i in d['health']['images']} == {'online'} and d['health']['action'] == 'idle'"; }
     is "$layout is well to LVM" "$(field lvs lv_health_status "p/$U")" ""
     runs "LVM makes another like $layout" lvcreate -q -y -Wn -Zn -n theirs -L 24m $theirs p
     is "$layout has devices as LVM's" "$(form "$(dmname p "$U")")" "$(form p-theirs)"
@@ -44,7 +36,7 @@ for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid1
     good "$layout grows" replica resize "$U" 48M
     that "$layout is that long" "d['size'] == 48 << 20 and d['health']['state'] == 'online'"
     is "$layout keeps its data" "$(sum "/dev/p/$U" 24)" "$s"
-    [ $layout = raid0:2 ] || in_sync "$U"
+    [ $layout = raid0:2 ] || in_sync p "$U"
     bad "$layout does not shrink by accident" ShrinkRefused/EINVAL replica resize "$U" 8M
     bad "$layout does not shrink" Unsupported/ENOTSUP replica resize "$U" 8M --allow-shrink
     good "$layout is deactivated" replica deactivate "$U"
@@ -53,16 +45,16 @@ for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid1
     is "$layout has its data under LVM" "$(sum "/dev/p/$U" 24)" "$s"
     runs "LVM grows $layout" lvextend -q -L 72m "p/$U"
     # The kernel takes level 10 for in sync when it comes again before that.
-    [ $layout = raid0:2 ] || in_sync "$U"
+    [ $layout = raid0:2 ] || in_sync p "$U"
     good "what LVM grew is seen" replica show "$U"
     that "with its size" "d['size'] == 72 << 20 and d['layout'] == '$layout'"
     runs "LVM deactivates $layout" lvchange -q -an "p/$U"
     good "$layout is activated" replica activate "$U"
     is "$layout has its data still" "$(sum "/dev/p/$U" 24)" "$s"
     if [ $layout != raid0:2 ]; then
-        in_sync "$U"
+        in_sync p "$U"
         runs "LVM scrubs $layout" lvchange -q --syncaction check "p/$U"
-        in_sync "$U"
+        in_sync p "$U"
         is "and finds no mismatch" "$(field lvs raid_mismatch_count "p/$U")" 0
         parts=("/dev/mapper/$(dmname p "$U")_rimage_"?)
         size=$(blockdev --getsize64 "${parts[0]}")
@@ -92,13 +84,13 @@ is "the data is there" "$(sum "/dev/p/$A" 24)" "$s"
 runs "LVM makes one of another kind" lvcreate -q -y -Wn -Zn -n "$B" --addtag mayastor --addtag mayastor.lv.name=b --type raid5_n -i 2 -L 16m p
 good "we show it" replica show "$B"
 that "by LVM's word" "d['layout'] == 'raid5_n:2'"
-in_sync "$B"
+in_sync p "$B"
 fill "/dev/p/$B" raid5n 16; b=$(sum "/dev/p/$B" 16)
 good "grow it" replica resize "$B" 24M
 good "deactivate it" replica deactivate "$B"
 good "activate it" replica activate "$B"
 is "and keep its data" "$(sum "/dev/p/$B" 16)" "$b"
-in_sync "$B"
+in_sync p "$B"
 good "one that is zeroed whole" replica create p "$C" 8M --layout raid1:2 --zero full
 runs "is zeroes" python3 -c 'import sys; sys.exit(any(open(sys.argv[1], "rb").read(8 << 20)))' "/dev/p/$C"
 good "it goes" replica destroy "$C"

@@ -1,39 +1,13 @@
 # on: bookworm-noudev trixie-udev
 # Classic snapshots of arrays, beside the real tools.
 . /opt/vm/lib.sh
-loops 5 72
-# Disks that can be made to fail.  Their labels lie where nobody looks for one on the loop devices below.
-SECTORS=$((71 * 2048)) D=()
-for i in {0..4}; do
-    quiet dmsetup create "disk$i" --table "0 $SECTORS linear ${LOOPS[i]} 2048"
-    D+=("/dev/mapper/disk$i")
-done
-settle
+frail 5 72
 WATCH="${LOOPS[*]}"
-reload() { # DISK TARGET...
-    local disk=$1; shift
-    quiet dmsetup suspend --nolockfs --noflush "disk$disk"
-    quiet dmsetup load "disk$disk" --table "0 $SECTORS $*"
-    quiet dmsetup resume "disk$disk"
-    settle
-}
-break_disk() { reload "$1" error; }
-mend_disk() { reload "$1" linear "${LOOPS[$1]}" 2048; }
 disk_of() { field lvs devices -a "p/${1}_rimage_$2" | sed 's/(.*//; s/.*disk//'; }
 A=$(uuid 0xa) B=$(uuid 0xb) S=$(uuid 0x51) T=$(uuid 0x52)
 devices() { dmsetup ls | grep -c '^p-'; }
 # take NAME REPLICA UUID SIZE
 take() { good "$1" snapshot create "$2" "$3" --name "n/$3" --txn 1 --entity-id e --size "$4"; }
-in_sync() { # NAME: an array, whatever stands on it
-    local i name state action; name=$(dmname p "$1")
-    dmsetup info "$name-real" >/dev/null 2>&1 && name+=-real
-    for i in {1..300}; do
-        read -r _ _ _ _ _ state _ action _ < <(dmsetup status "$name")
-        [[ $state =~ ^A+$ && $action = idle ]] && return
-        sleep 0.1
-    done
-    no "in sync" "$1: $(dmsetup status "$name")"
-}
 # What the kernel has of an array with a snapshot, but for numbers of devices, names, ids, and words by size.
 form() { # ORIGIN SNAPSHOT
     local layer origin snap
@@ -65,7 +39,7 @@ for layout in raid1:2 raid5:2; do
     lvm_ok "$layout: LVM finds it sound" p
     runs "$layout: LVM makes an array" lvcreate -q -y -Wn -n twin -L 16m $theirs p
     runs "$layout: and a snapshot of it" lvcreate -q -y -s -pr -n theirs -L 8m p/twin
-    in_sync twin; in_sync "$A"
+    in_sync p twin; in_sync p "$A"
     is "$layout: what the kernel has of both is the same" "$(form "$A" "$S")" "$(form twin theirs)"
     is "$layout: so has LVM" "$(field lvs lv_attr,origin_size "p/$A")" "$(field lvs lv_attr,origin_size p/twin)"
     fill "/dev/p/$A" new 4
@@ -107,7 +81,7 @@ for u in "$A" "$B"; do
 done
 low=$(number "$B"); take "a snapshot that stays" "$B" "$S" 16M; high=$(($(number "$B") + 1))
 runs "it is a clean cut" python3 /opt/vm/stamp.py cut "/dev/p/$S" 1024 "$low" "$high"
-in_sync "$A"; in_sync "$B"
+in_sync p "$A"; in_sync p "$B"
 lvm_ok "LVM finds it sound" p
 
 # A disk fails.
@@ -119,13 +93,13 @@ good "the replica is degraded" replica show "$B"
 that "as is shown" "d['health']['state'] == 'degraded' and d['health']['images'][0]['state'] in ('failed', 'missing')"
 is "the snapshot is as it was" "$(sum "/dev/p/$S" 16)" "$s"
 good "it is repaired" replica repair "$B"
-in_sync "$B"
+in_sync p "$B"
 good "it is whole" replica show "$B"
 that "as is shown" "d['health']['state'] == 'online'"
 is "the snapshot is as it was, still" "$(sum "/dev/p/$S" 16)" "$s"
 runs "and a clean cut" python3 /opt/vm/stamp.py cut "/dev/p/$S" 1024 "$low" "$high"
 pc replica repair "$A"
-in_sync "$A"
+in_sync p "$A"
 stop "repaired" "$A" "$B"
 mend_disk "$gone"
 good "the disk is taken back" pool repair p
@@ -147,7 +121,7 @@ good "it is deactivated again" replica deactivate "$B"
 mend_disk "$gone"
 good "the disk is back" pool repair p
 good "and the replica" replica activate "$B"
-in_sync "$B"
+in_sync p "$B"
 
 # Killed at each call of the kernel.
 good "the snapshot goes" snapshot destroy "$S"
@@ -170,9 +144,9 @@ for number in 30 42 48 52 54 56 58 60 64 68 72; do
 done
 note "killed $cuts times"
 is "it was killed often" "$((cuts > 12))" 1
-in_sync "$B"
+in_sync p "$B"
 runs "LVM scrubs the copies" lvchange -q --syncaction check "p/$B"
-in_sync "$B"
+in_sync p "$B"
 is "and finds no mismatch" "$(field lvs raid_mismatch_count "p/$B")" 0
 lvm_ok "LVM finds it sound at last" p
 good "the pool goes" pool destroy p

@@ -7,15 +7,6 @@ A=$(uuid 0xa) B=$(uuid 0xb)
 quiet modprobe dm-raid
 slow() { echo 100 >/proc/sys/dev/raid/speed_limit_min; echo 200 >/proc/sys/dev/raid/speed_limit_max; }
 fast() { echo 200000 >/proc/sys/dev/raid/speed_limit_max; echo 100000 >/proc/sys/dev/raid/speed_limit_min; }
-in_sync() { # UUID
-    local i at
-    for i in {1..300}; do
-        read -r -a at < <(dmsetup status "$(dmname p "$1")")
-        case ${at[5]} in *[!A]*) ;; *) [ "${at[7]}" != idle ] || return 0 ;; esac
-        sleep 0.2
-    done
-    no "in sync" "$1: ${at[*]}"
-}
 write() { python3 /opt/vm/stamp.py sync "/dev/p/$1" 1024 "$W/seq-$1" "$2"; }
 # The number of the last write is kept on a disk of its own.
 keep() { quiet dd if="$W/seq-$1" of=/dev/vdf bs=4k seek="$2" oflag=direct conv=sync; quiet sync; }
@@ -48,7 +39,7 @@ case $BOOT in
     check "$B" 1 "so has parity"
     lvm_ok "LVM finds nothing wrong" p
     fast
-    in_sync "$A"; in_sync "$B"
+    in_sync p "$A"; in_sync p "$B"
     copies "the copies are the same" "$A" 2
     slow
     good "another copy is added" replica convert "$A" --layout raid1:3
@@ -59,7 +50,7 @@ case $BOOT in
     fast
     good "the pool comes back with it" pool import p /dev/vda /dev/vdb /dev/vdc /dev/vdd
     check "$A" 0 "all is there while it is filled"
-    in_sync "$A"
+    in_sync p "$A"
     good "it is filled" replica show "$A"
     that "and nothing else is wrong" "d['layout'] == 'raid1:3' and d['health']['state'] == 'online' and d['health']['sync'] == 1"
     copies "the three are the same" "$A" 3
@@ -89,7 +80,7 @@ case $BOOT in
     check "$B" 1 "parity has all"
     good "the disk is taken back" pool repair p
     that "and the pool is whole" "d['state'] == 'online'"
-    in_sync "$A"; in_sync "$B"
+    in_sync p "$A"; in_sync p "$B"
     copies "the copies are the same" "$A" 2
     lvm_ok "LVM finds nothing wrong" p
     old=$(field lvs devices -a "p/${A}_rimage_1" | sed 's/(.*//')
@@ -115,7 +106,7 @@ case $BOOT in
     fi
     good "the pool" pool show p
     that "has the new disk" "len(d['disks']) == 4 and '/dev/vde' in d['disks'] and d['state'] == 'online'"
-    in_sync "$A"; in_sync "$B"
+    in_sync p "$A"; in_sync p "$B"
     copies "the copies are the same" "$A" 2
     lvm_ok "LVM finds nothing wrong at the end" p
     check "$A" 0 "the copies have all at the end"

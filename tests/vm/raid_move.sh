@@ -6,11 +6,6 @@ D=("${LOOPS[@]}")
 WATCH="${D[*]}"
 declare -A WRITER
 ONE=$(uuid 1) FIVE=$(uuid 5) TEN=$(uuid 10)
-until_in_sync() { # LV
-    local i
-    for i in {1..300}; do [ "$(field lvs sync_percent "p/$1" | tr -d ' ')" = 100.00 ] && return; sleep 0.1; done
-    no "in sync" "$1 is at $(field lvs sync_percent "p/$1")"
-}
 apart() { # NAME: no disk has two images of an array, and each image is with its metadata
     lvs -a --noheadings -o lv_name,devices p 2>/dev/null >"$W/places"
     is "$1: images are on disks of their own, with their metadata" "$(awk '
@@ -58,7 +53,7 @@ good "a pool" pool create p "${D[@]:0:4}" --extent-size 1M
 good "copies" replica create p "$ONE" 12M --layout raid1:2
 good "parity" replica create p "$FIVE" 12M --layout raid5:2
 good "copies of stripes" replica create p "$TEN" 12M --layout raid10:2
-for lv in "$ONE" "$FIVE" "$TEN"; do until_in_sync "$lv"; done
+for lv in "$ONE" "$FIVE" "$TEN"; do in_sync p "$lv"; done
 start "$ONE" "$FIVE" "$TEN"
 refuses "the images have no fifth disk" NoSpace pool remove-disk p "${D[0]}"
 good "a fifth disk joins" pool add-disk p "${D[4]}"
@@ -140,5 +135,5 @@ good "an array that is not in sync is moved" pool remove-disk p "$src"
 good "it is shown" replica show "$E"
 that "still not in sync" "d['health']['sync'] < 1"
 runs "LVM lets it sync" lvchange -q -y --minrecoveryrate 0 --maxrecoveryrate 0 "p/$E"
-until_in_sync "$E"
+in_sync p "$E"
 lvm_ok "LVM finds nothing wrong at the end" p

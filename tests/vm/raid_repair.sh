@@ -1,35 +1,10 @@
 # on: bookworm-noudev trixie-udev
 # Images of arrays come, go, fail and are replaced under I/O, by us and by the tools.
 . /opt/vm/lib.sh
-loops 7 100
-# Disks that can be made to fail.  Their labels lie where nobody looks for one on the loop devices below.
-SECTORS=$((99 * 2048)) D=()
-for i in {0..6}; do
-    quiet dmsetup create "disk$i" --table "0 $SECTORS linear ${LOOPS[i]} 2048"
-    D+=("/dev/mapper/disk$i")
-done
-settle
+frail 7 100
 # Arrays write by themselves: what is refused and changes nothing is tested on quiet disks.
 WATCH=""
-reload() { # DISK TARGET...
-    local disk=$1; shift
-    quiet dmsetup suspend --nolockfs --noflush "disk$disk"
-    quiet dmsetup load "disk$disk" --table "0 $SECTORS $*"
-    quiet dmsetup resume "disk$disk"
-    settle
-}
-break_disk() { reload "$1" error; }
-mend_disk() { reload "$1" linear "${LOOPS[$1]}" 2048; }
 id_of() { field pvs pv_uuid "/dev/mapper/disk$1"; }
-in_sync() { # UUID
-    local i at
-    for i in {1..300}; do
-        read -r -a at < <(dmsetup status "$(dmname p "$1")")
-        case ${at[5]} in *[!A]*) ;; *) [ "${at[7]}" != idle ] || return 0 ;; esac
-        sleep 0.2
-    done
-    no "in sync" "$1: ${at[*]}"
-}
 # The copies of an array are the same on the disks.
 copies() { # NAME UUID COUNT
     local image sums=""
@@ -54,7 +29,7 @@ for layout in raid1:2 raid1:3; do
     good "it becomes $layout" replica convert "$A" --layout $layout
     that "as shown" "d['layout'] == '$layout' and d['size'] == 24 << 20"
     lvm_ok "LVM finds $layout sound" p
-    in_sync "$A"
+    in_sync p "$A"
     good "it stays $layout" replica convert "$A" --layout $layout
     that "in sync" "d['health']['sync'] == 1 and d['health']['state'] == 'online'"
     is "and to LVM" "$(field lvs sync_percent,lv_health_status "p/$A" | tr -d ' ')" 100.00
@@ -73,9 +48,9 @@ is "with its devices" "$(images)" 0
 lvm_ok "LVM finds it sound" p
 stop "no copies" "$A"
 runs "LVM makes copies" lvconvert -q -y -m1 "p/$A"
-in_sync "$A"
+in_sync p "$A"
 good "we add one" replica convert "$A" --layout raid1:3
-in_sync "$A"
+in_sync p "$A"
 runs "LVM takes one" lvconvert -q -y -m1 "p/$A"
 good "we see two" replica show "$A"
 that "in the layout" "d['layout'] == 'raid1:2'"
@@ -97,7 +72,7 @@ for call in $calls; do
             pc replica convert "$A" --layout $layout
             [ "$RC" = 0 ] || no "$layout killed at $call $number goes on" "$(said)"
             leaks || no "$layout killed at $call $number leaves nothing" "$REPLY"
-            [ $layout = linear ] || in_sync "$A"
+            [ $layout = linear ] || in_sync p "$A"
         done
     done
 done
@@ -111,7 +86,7 @@ good "two copies" replica convert "$A" --layout raid1:2
 good "parity" replica create p "$B" 24M --layout raid5:2
 good "stripes of copies" replica create p "$C" 24M --layout raid10:2
 good "more disks join" pool add-disk p "${D[@]:4}"
-for u in "$A" "$B" "$C"; do in_sync "$u"; write "$u"; done
+for u in "$A" "$B" "$C"; do in_sync p "$u"; write "$u"; done
 gone=$(field lvs devices -a "p/${A}_rimage_0" | sed 's/(.*//; s/.*disk//')
 id=$(id_of "$gone")
 break_disk "$gone"
@@ -126,7 +101,7 @@ for u in "$A" "$B" "$C"; do
     [ "$(q "d['health']['state']")" = degraded ] || continue
     good "$u is repaired" replica repair "$u"
     repaired=$((repaired + 1))
-    in_sync "$u"
+    in_sync p "$u"
     good "$u is whole" replica show "$u"
     that "in each image" "d['health']['state'] == 'online' and {i['state'] for i in d['health']['images']} == {'online'}"
     is "and to LVM" "$(field lvs lv_health_status "p/$u")" ""
@@ -152,10 +127,10 @@ mend_disk "$gone"
 good "the kernel uses it no more" replica show "$B"
 that "as is shown" "d['health']['state'] == 'degraded' and [i['state'] for i in d['health']['images']].count('failed') == 1"
 good "it is taken back in" replica repair "$B"
-in_sync "$B"
+in_sync p "$B"
 is "it lies where it did" "$(field lvs devices -a "p/${B}_rimage_1" | sed 's/(.*//; s/.*disk//')" "$gone"
 pc replica repair "$A"
-in_sync "$A"
+in_sync p "$A"
 stop "taken back in" "$A" "$B"
 lvm_ok "LVM finds that sound" p
 
@@ -174,7 +149,7 @@ for number in 30 80 130 180; do
 done
 note "replace-disk killed $cuts times"
 if [ "$REPLY" = killed ]; then good "it is gone on with" pool replace-disk p "$id" "${D[6]}"; fi
-for u in "$A" "$B" "$C"; do in_sync "$u"; done
+for u in "$A" "$B" "$C"; do in_sync p "$u"; done
 stop "replaced" "$A" "$B" "$C"
 good "the pool" pool show p
 that "is whole" "d['state'] == 'online' and len(d['disks']) == 6 and '/dev/mapper/disk6' in d['disks']"
@@ -188,7 +163,7 @@ parity "$B" raid5
 parity "$C" raid10
 for u in "$B" "$C"; do
     runs "LVM scrubs $u" lvchange -q --syncaction check "p/$u"
-    in_sync "$u"
+    in_sync p "$u"
     is "and finds no mismatch" "$(field lvs raid_mismatch_count "p/$u")" 0
 done
 

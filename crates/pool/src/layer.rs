@@ -2,7 +2,9 @@
 //!
 //! Reference: LVM2 `lib/activate/dev_manager.c`.
 
-use lvm_dm::{DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, SuspendFlags, Table, UdevFlags};
+use lvm_dm::{
+    DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, SuspendFlags, Table, UdevFlags,
+};
 use lvm_meta::{Lv, Vg};
 
 use crate::apply::Step;
@@ -152,4 +154,23 @@ impl Layer {
 /// Was the device left stopped, with a table staged, or without one?
 pub(crate) fn is_cut(info: &DeviceInfo) -> bool {
     info.suspended || info.inactive_table || !info.live_table
+}
+
+/// The devices that `is_wanted` takes, and nobody has open.
+pub(crate) fn unused(
+    inner: &Inner,
+    devices: &[DeviceEntry],
+    is_wanted: impl Fn(&DeviceEntry, &DmUuid) -> bool,
+) -> Result<Vec<DmUuid>, Error> {
+    let mut unused = Vec::new();
+    for entry in devices {
+        let Some(uuid) = entry.uuid.as_ref().filter(|uuid| is_wanted(entry, uuid)) else {
+            continue;
+        };
+        let info = inner.mapper.info(DeviceId::Uuid(uuid)).map_err(Error::Dm)?;
+        if info.is_some_and(|info| info.open_count == 0) {
+            unused.push(uuid.clone());
+        }
+    }
+    Ok(unused)
 }

@@ -20,6 +20,8 @@
 #   field CMD FIELD ARGS...      the first row's field of an LVM report
 #   face VG LV                   what the kernel and /dev hold of an LV
 #   fill DEV SEED [MIB]          writes recognisable data;  sum DEV [MIB]  its checksum; both past the page cache
+#   in_sync VG LV                waits until the images of an array are filled and it is idle
+#   frail N MIB                  as loops, below disks /dev/mapper/diskI in D, which break_disk I makes fail and mend_disk I heals
 #   uuid N, hex UUID, dmname VG LV, loops N MIB (sets LOOPS), settle, quiet CMD...
 W=$(mktemp -d /tmp/w.XXXXXX) || exit 1
 O=$W/out E=$W/err R=$W/report
@@ -92,3 +94,34 @@ loops() {
     done
     settle
 }
+in_sync() {
+    local i name state action; name=$(dmname "$1" "$2")
+    # An origin of snapshots shows another device.
+    dmsetup info "$name-real" >/dev/null 2>&1 && name+=-real
+    for i in {1..300}; do
+        read -r _ _ _ _ _ state _ action _ < <(dmsetup status "$name")
+        [[ $state =~ ^A+$ && $action = idle ]] && return
+        sleep 0.2
+    done
+    no "in sync" "$2: $(dmsetup status "$name")"
+}
+# The labels lie where nobody looks for one on the loop devices below.
+frail() {
+    local i
+    loops "$1" "$2"
+    FRAIL=$((($2 - 1) * 2048)) D=()
+    for ((i = 0; i < $1; i++)); do
+        quiet dmsetup create "disk$i" --table "0 $FRAIL linear ${LOOPS[i]} 2048"
+        D+=("/dev/mapper/disk$i")
+    done
+    settle
+}
+frail_is() { # DISK TARGET...
+    local disk=$1; shift
+    quiet dmsetup suspend --nolockfs --noflush "disk$disk"
+    quiet dmsetup load "disk$disk" --table "0 $FRAIL $*"
+    quiet dmsetup resume "disk$disk"
+    settle
+}
+break_disk() { frail_is "$1" error; }
+mend_disk() { frail_is "$1" linear "${LOOPS[$1]}" 2048; }

@@ -9,7 +9,7 @@ use lvm_meta::{Lv, LvId};
 
 use super::{Group, check_target};
 use crate::apply::Step;
-use crate::layer::{HIDDEN, is_cut as is_cut_device};
+use crate::layer::{self, HIDDEN, is_cut as is_cut_device};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::{Error, activate, naming, raid};
@@ -154,17 +154,7 @@ fn is_stopped(info: &DeviceInfo) -> bool {
 
 /// The layers of snapshots and origins that no group has, and nobody uses.
 fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<DmUuid>, Error> {
-    let mut orphans = Vec::new();
-    for entry in devices {
-        let Some(uuid) = entry.uuid.as_ref().filter(|uuid| is_orphan(open, entry, uuid)) else {
-            continue;
-        };
-        let info = inner.mapper.info(DeviceId::Uuid(uuid)).map_err(Error::Dm)?;
-        if info.is_some_and(|info| info.open_count == 0) {
-            orphans.push(uuid.clone());
-        }
-    }
-    Ok(orphans)
+    layer::unused(inner, devices, |entry, uuid| is_orphan(open, entry, uuid))
 }
 
 fn is_orphan(open: &OpenVg, entry: &DeviceEntry, uuid: &DmUuid) -> bool {

@@ -2,12 +2,12 @@
 //!
 //! The LVs that are moved are mended as others are, once the device is there that they lie on.
 
-use lvm_dm::{DeviceEntry, DeviceId, DmUuid, SuspendFlags};
+use lvm_dm::{DeviceEntry, DmUuid, SuspendFlags};
 use lvm_meta::LvId;
 
 use super::{Hidden, NAME, check_target, steps};
 use crate::apply::Step;
-use crate::layer::{HIDDEN, is_cut};
+use crate::layer::{self, HIDDEN, is_cut};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::{Error, naming};
@@ -79,22 +79,9 @@ fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<
     }
     let prefix = format!("LVM-{}", open.vg.id().as_str());
     let name = naming::dm_name(open.vg.name(), NAME)?;
-    let is_orphan = |entry: &&DeviceEntry| {
-        let uuid = entry.uuid.as_ref().map_or("", DmUuid::as_str);
-        let id = uuid.strip_prefix(&prefix);
+    layer::unused(inner, devices, |entry, uuid| {
+        let id = uuid.as_str().strip_prefix(&prefix);
         let id = id.and_then(|id| LvId::parse(id).ok());
         id.is_some_and(|id| open.vg.lv_by_id(id).is_none()) && entry.name.as_str().starts_with(name.as_str())
-    };
-    let mut orphans = Vec::new();
-    for uuid in devices
-        .iter()
-        .filter(is_orphan)
-        .filter_map(|entry| entry.uuid.as_ref())
-    {
-        let info = inner.mapper.info(DeviceId::Uuid(uuid)).map_err(Error::Dm)?;
-        if info.is_some_and(|info| info.open_count == 0) {
-            orphans.push(uuid.clone());
-        }
-    }
-    Ok(orphans)
+    })
 }

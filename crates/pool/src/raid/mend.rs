@@ -1,13 +1,13 @@
 //! What a cut change left of arrays: devices stopped or half made, images longer than the metadata say, and parts that
 //! nothing needs any more.
 
-use lvm_dm::{DeviceEntry, DeviceId, DmUuid};
+use lvm_dm::{DeviceEntry, DmUuid};
 use lvm_meta::LvId;
 
 use super::{Array, check_target, swap};
 use crate::Error;
 use crate::apply::Step;
-use crate::layer::{HIDDEN, is_cut};
+use crate::layer::{self, HIDDEN, is_cut};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 
@@ -153,17 +153,7 @@ pub(crate) fn steps(inner: &Inner, open: &OpenVg, array: &Array<'_>) -> Result<V
 
 /// The devices of parts that no LV has, and nobody uses.
 fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<DmUuid>, Error> {
-    let mut orphans = Vec::new();
-    for entry in devices {
-        let Some(uuid) = entry.uuid.as_ref().filter(|uuid| is_orphan(open, entry, uuid)) else {
-            continue;
-        };
-        let info = inner.mapper.info(DeviceId::Uuid(uuid)).map_err(Error::Dm)?;
-        if info.is_some_and(|info| info.open_count == 0) {
-            orphans.push(uuid.clone());
-        }
-    }
-    Ok(orphans)
+    layer::unused(inner, devices, |entry, uuid| is_orphan(open, entry, uuid))
 }
 
 fn is_orphan(open: &OpenVg, entry: &DeviceEntry, uuid: &DmUuid) -> bool {

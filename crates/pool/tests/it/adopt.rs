@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use lvm_dm::testing::Fault;
 use lvm_dm::{DeviceId, DeviceMapper, DmName, UdevFlags};
 use lvm_meta::{LvName, LvStatus};
 use lvm_pool::{Class, CreateReplica, Error, ReplicaDevice, System};
 
-use crate::lab::{Cut, Lab, POOL, UNIT, uuid};
+use crate::lab::{ARMS, Lab, POOL, UNIT, uuid};
 use crate::refusals::check_refused;
 use crate::thin::view::{edit, edit_text, vg};
 
@@ -210,18 +209,6 @@ fn what_cannot_be_adopted_is_refused_and_changes_nothing() {
         ("MissingPv", "MissingPv")
     );
 }
-
-type Arm = fn(&Lab, usize);
-const ARMS: [(&str, Arm); 4] = [
-    ("death before disk change", |lab, at| lab.arm(Cut::Death { at })),
-    ("failure of disk operation", |lab, at| lab.arm(Cut::Fault { at })),
-    ("death before kernel change", |lab, at| {
-        lab.fake.fault_at_change(at, Fault::Die)
-    }),
-    ("failure of kernel change", |lab, at| {
-        lab.fake.fault_at_change(at, Fault::Refuse(libc::EIO));
-    }),
-];
 
 #[test]
 fn death_and_failure_at_every_step_leave_their_lv_or_the_replica() {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lvm_dm::testing::FakeMapper;
+use lvm_dm::testing::{FakeMapper, Fault};
 use lvm_dm::{DeviceId, DeviceMapper};
 use lvm_meta::{Disk, FileDisk};
 use lvm_pool::{CreatePool, ReplicaInfo, StoragePool, System};
@@ -282,3 +282,18 @@ impl Lab {
         }
     }
 }
+
+/// A way to cut an operation or make it fail, at a place that is counted.
+pub(crate) type Arm = fn(&Lab, usize);
+
+/// All of them.
+pub(crate) const ARMS: [(&str, Arm); 4] = [
+    ("death before disk change", |lab, at| lab.arm(Cut::Death { at })),
+    ("failure of disk operation", |lab, at| lab.arm(Cut::Fault { at })),
+    ("death before kernel change", |lab, at| {
+        lab.fake.fault_at_change(at, Fault::Die)
+    }),
+    ("failure of kernel change", |lab, at| {
+        lab.fake.fault_at_change(at, Fault::Refuse(libc::EIO));
+    }),
+];

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use lvm_dm::testing::Fault;
 use lvm_dm::{DeviceId, DeviceMapper, OpenMode};
 use lvm_pool::{CreateReplica, Error, ImageState, Shrink, State, StoragePool, System};
 
-use crate::lab::{Cut, Lab, POOL, UNIT, uuid};
+use crate::lab::{ARMS, Lab, POOL, UNIT, uuid};
 
 fn request(n: u128, size: u64, layout: &str) -> CreateReplica {
     let mut request = CreateReplica::new(uuid(n), size);
@@ -234,18 +233,6 @@ fn death_and_failure_at_every_step_leave_the_old_or_the_new_array() {
         }
     }
 }
-
-type Arm = fn(&Lab, usize);
-const ARMS: [(&str, Arm); 4] = [
-    ("death before disk change", |lab, at| lab.arm(Cut::Death { at })),
-    ("failure of disk operation", |lab, at| lab.arm(Cut::Fault { at })),
-    ("death before kernel change", |lab, at| {
-        lab.fake.fault_at_change(at, Fault::Die)
-    }),
-    ("failure of kernel change", |lab, at| {
-        lab.fake.fault_at_change(at, Fault::Refuse(libc::EIO));
-    }),
-];
 
 #[test]
 fn copies_come_and_go_under_a_replica_that_serves() {

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use lvm_dm::testing::Fault;
 use lvm_dm::{DeviceId, DeviceMapper, DmName};
 use lvm_meta::detail::Detail;
 use lvm_meta::{Area, SegmentKind};
@@ -13,7 +12,7 @@ use super::cuts::{at_each_place, check_cuts_in};
 use super::scene::{GROWN, OPERATIONS, grow, growing_as, pool_sizes, reboot, scene_as, wanted_sizes};
 use super::view::{check_at_rest, is_anything_suspended, vg};
 use super::{CHUNK, CHUNKS, check_content, fill, lab_as, pool_request, thin, thin_pool};
-use crate::lab::{Cut, Lab, POOL, UNIT, forced, request, uuid};
+use crate::lab::{ARMS, Lab, POOL, UNIT, forced, request, uuid};
 
 const COPIES: &str = "raid1:2";
 
@@ -323,19 +322,8 @@ fn death_while_a_thin_pool_of_copies_is_made_leaves_none_or_one() {
 
 #[test]
 fn death_and_failure_while_a_thin_pool_of_copies_grows_leave_the_old_size_or_the_new() {
-    type Arm = fn(&Lab, usize);
-    let arms: [(&str, Arm); 4] = [
-        ("death before disk change", |lab, at| lab.arm(Cut::Death { at })),
-        ("failure of disk operation", |lab, at| lab.arm(Cut::Fault { at })),
-        ("death before kernel change", |lab, at| {
-            lab.fake.fault_at_change(at, Fault::Die)
-        }),
-        ("failure of kernel change", |lab, at| {
-            lab.fake.fault_at_change(at, Fault::Refuse(libc::EIO));
-        }),
-    ];
     for part in GROWN {
-        for (kind, arm) in arms {
+        for (kind, arm) in ARMS {
             for at in 1.. {
                 let lab = growing_as(3, COPIES);
                 let pool = lab.pool();
