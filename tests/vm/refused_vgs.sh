@@ -7,11 +7,14 @@ changes() { # WHAT KIND/ERRNO
     bad "$1: create-many" "$2" replica create-many p 2 4M
     bad "$1: resize" "$2" replica resize "$A" 32M
     bad "$1: set" "$2" replica set "$A" --name other
-    bad "$1: replica destroy" "$2" replica destroy "$A"
     bad "$1: export" "$2" pool export p
-    bad "$1: add-disk" "$2" pool add-disk p /dev/vdd
     bad "$1: grow" "$2" pool grow p
     bad "$1: pool destroy" "$2" pool destroy p
+}
+# What is allowed while a disk is missing alone.
+repairs() { # WHAT KIND/ERRNO
+    bad "$1: replica destroy" "$2" replica destroy "$A"
+    bad "$1: add-disk" "$2" pool add-disk p /dev/vdd
 }
 listed() { # WHAT DISKS
     good "$1: the pool is listed" pool list
@@ -32,6 +35,7 @@ quiet vgchange -q -an p
 quiet vgexport -q p
 listed "exported"
 changes "exported" Exported/EBUSY
+repairs "exported" Exported/EBUSY
 bad "exported: import" Exported/EBUSY pool import p /dev/vda /dev/vdb
 bad "exported: create" Exported/EBUSY pool create p /dev/vda /dev/vdb
 bad "exported: activate" Exported/EBUSY replica activate "$A"
@@ -44,6 +48,7 @@ other='global/system_id_source="lvmlocal" local/system_id="another-host"'
 quiet vgchange -q -y --systemid another-host p
 listed "foreign"
 changes "foreign" Foreign/EPERM
+repairs "foreign" Foreign/EPERM
 bad "foreign: import" Foreign/EPERM pool import p /dev/vda /dev/vdb
 bad "foreign: activate" Foreign/EPERM replica activate "$A"
 that "foreign: the owner is named" "'another-host' in d['error']['message']"
@@ -56,6 +61,7 @@ for disk in vda vdb; do dd if=/dev/$disk of="$W/$disk.head" bs=1M count=1 iflag=
 quiet vgcfgrestore -q -y -f "$W/shared" p
 listed "shared"
 changes "shared" Shared/EBUSY
+repairs "shared" Shared/EBUSY
 bad "shared: import" Shared/EBUSY pool import p /dev/vda /dev/vdb
 bad "shared: activate" Shared/EBUSY replica activate "$A"
 # Without lvmlockd the newer tools let no shared VG go: what was on the disks before is put back.
@@ -68,6 +74,7 @@ quiet vgchange -q -an p
 edit 's/status = \["RESIZEABLE", "READ", "WRITE"\]/status = ["RESIZEABLE", "READ"]/'
 listed "read-only"
 changes "read-only" ReadOnly/EROFS
+repairs "read-only" ReadOnly/EROFS
 edit 's/status = \["RESIZEABLE", "READ"\]/status = ["RESIZEABLE", "READ", "WRITE"]/'
 
 # A PV that is away: LVM's filter hides it, from the tools and from us.
@@ -76,10 +83,13 @@ sed -i 's/global_filter = \[/global_filter = [ "r|^\/dev\/vdb$|",/' /etc/lvm/lvm
 is "LVM misses a PV" "$(field vgs vg_missing_pv_count p)" 1
 listed "missing a PV"
 changes "missing a PV" MissingPv/EBUSY
+good "missing a PV: a disk joins" pool add-disk p /dev/vdd
+is "LVM sees it, and misses the other still" "$(field vgs pv_count,vg_missing_pv_count p | tr -s ' ')" "3 1"
 bad "missing a PV: import" DisksMismatch/EINVAL pool import p /dev/vda /dev/vdb
 bad "missing a PV: create" DisksMismatch/EINVAL pool create p /dev/vda
 cp "$W/lvmlocal.conf" /etc/lvm/lvmlocal.conf
 bad "one disk alone is scanned" MissingPv/EBUSY --device /dev/vda replica resize "$A" 32M
 good "with the PV again it can be changed" replica resize "$A" 32M
+is "LVM misses none then" "$(field vgs vg_missing_pv_count p)" 0
 lvm_ok "LVM finds it sound after all" p
 good "the pool goes" pool destroy p
