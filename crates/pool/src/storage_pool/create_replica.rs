@@ -162,7 +162,9 @@ impl StoragePool {
             .collect();
         pending.push(Tag::parse(tags::CREATING)?);
         let lv_name = name.to_string();
-        let begun = self.change(&format!("begin replica {lv_name}"), |change| {
+        let lock = self.inner.lock_vg(self.name())?;
+        let description = format!("begin replica {lv_name}");
+        let begun = self.changeable()?.change(&self.inner, &description, |change| {
             change.check_name_free(&request.display_name(), None)?;
             self.add(change, request, name, pending)?;
             let open = change.open();
@@ -184,10 +186,10 @@ impl StoragePool {
                 .for_each(|step| change.step(step));
             Ok((size, uuid))
         });
-        let zeroed = begun.and_then(|(size, uuid)| {
-            let device = self.inner.open_device(&uuid)?;
-            zero_with(&*device, 0, size, &uuid, progress)
-        });
+        // Once it is open nobody takes it for one whose creator is no more; until then the lock sees to that.
+        let opened = begun.and_then(|(size, uuid)| Ok((self.inner.open_device(&uuid)?, size, uuid)));
+        drop(lock);
+        let zeroed = opened.and_then(|(device, size, uuid)| zero_with(&*device, 0, size, &uuid, progress));
         let finished = zeroed.and_then(|()| {
             self.change(&format!("finish replica {lv_name}"), |change| {
                 change.step(Step::Commit);
