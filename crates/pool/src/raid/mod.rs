@@ -74,10 +74,11 @@ impl<'a> Leg<'a> {
 impl<'a> Array<'a> {
     /// The array that an LV is.
     pub(crate) fn of(vg: &'a Vg, lv: &Lv) -> Option<Self> {
-        let lv = vg.lv(lv.name())?;
+        // Most LVs are none: they cost no look-up.
         let Some(Detail::Raid(detail)) = lv.detail() else {
             return None;
         };
+        let lv = vg.lv(lv.name())?;
         let leg = |leg: &lvm_meta::detail::RaidLeg| {
             let meta = match &leg.meta {
                 Some(meta) => Some(vg.lv(meta)?),
