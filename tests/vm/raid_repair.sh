@@ -2,7 +2,7 @@
 # Images of arrays come, go, fail and are replaced under I/O, by us and by the tools.
 . /opt/vm/lib.sh
 frail 7 100
-# Arrays write by themselves: what is refused and changes nothing is tested on quiet disks.
+# The kernel notes the state of arrays when it likes: that a refusal writes nothing is tested on the host.
 WATCH=""
 id_of() { field pvs pv_uuid "/dev/mapper/disk$1"; }
 # The copies of an array are the same on the disks.
