@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: trixie-udev
 # LVs that the tools made become replicas, in place and while they are written, and stay LVs for the tools.
 . /opt/vm/lib.sh
 loops 4 120

@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: trixie-udev
 # A disk in use leaves its pool under I/O: killed, continued, aborted and continued by the tools; and theirs are left alone.
 . /opt/vm/lib.sh
 WATCH="/dev/vda /dev/vdb /dev/vdc /dev/vdd"

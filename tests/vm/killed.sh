@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: bookworm-noudev
 # A poolctl that is killed at any moment: the next one finishes or undoes what was cut.
 . /opt/vm/lib.sh
 good "a pool" pool create p /dev/vda /dev/vdb

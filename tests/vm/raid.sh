@@ -17,7 +17,10 @@ form() {
 good "a pool" pool create p "${D[@]}"
 
 n=0
-for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid10:2; do
+layouts="raid0:2 raid1:2 raid4:2 raid5:3 raid6:3 raid10:2"
+# What udevd does is the same for all.
+[ "$UDEV" = udev ] || layouts+=" raid1:3 raid5:2:128K"
+for layout in $layouts; do
     n=$((n + 1)); U=$(uuid $((0xa0 + n)))
     case $layout in
         raid0:2) theirs="--type raid0 -i 2" ;; raid1:2) theirs="--type raid1 -m 1" ;; raid1:3) theirs="--type raid1 -m 2" ;;
@@ -26,7 +29,6 @@ for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid1
     esac
     good "$layout" replica create p "$U" 24M --layout "$layout"
     that "$layout is what was asked for" "d['layout'] == '$layout' and d['size'] == d['committed'] == 24 << 20 and d['active'] and d['health']['state'] == 'online'"
-    lvm_ok "$layout is sound to LVM" p
     fill "/dev/p/$U" "s$n" 24; s=$(sum "/dev/p/$U" 24)
     [ $layout = raid0:2 ] || { in_sync p "$U"; good "$layout is shown" replica show "$U"; that "$layout is in sync" "d['health']['sync'] == 1 and {i['state'] for i in d['health']['images']} == {'online'} and d['health']['action'] == 'idle'"; }
     is "$layout is well to LVM" "$(field lvs lv_health_status "p/$U")" ""

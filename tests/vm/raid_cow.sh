@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: trixie-udev
 # Classic snapshots of arrays, beside the real tools.
 . /opt/vm/lib.sh
 frail 5 72

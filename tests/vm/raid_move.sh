@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: bookworm-noudev
 # Disks with images of arrays leave their pool under I/O: killed, continued, and finished by the tools.
 . /opt/vm/lib.sh
 loops 6 80

@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: bookworm-noudev
 # Images of arrays come, go, fail and are replaced under I/O, by us and by the tools.
 . /opt/vm/lib.sh
 frail 7 100

@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: bookworm-noudev
 # Arrays are scrubbed, and what happens to them is told, beside the real tools.
 . /opt/vm/lib.sh
 loops 5 64

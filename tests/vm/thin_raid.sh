@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: trixie-udev
 # Thin pools whose data and metadata are arrays, beside the real tools.
 . /opt/vm/lib.sh
 loops 6 96
