@@ -1,28 +1,29 @@
 //! Waiting for what happens to arrays.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use lvm_dm::EventSource;
-use uuid::Uuid;
+use lvm_dm::{DeviceId, EventSource};
+use lvm_meta::Lv;
 
 use super::StoragePool;
 use crate::info::ReplicaInfo;
-use crate::naming;
 use crate::raid::Array;
 use crate::replica::{self, ActiveDevices};
 use crate::system::Inner;
+use crate::thin::{self, PoolLv};
 use crate::{Error, System};
 
-/// Waits for what happens to the arrays of pools: a synchronisation or a scrub ends, an image fails.
+/// Waits for what happens to the arrays of pools, replicas and those that thin replicas lie on: a synchronisation or a scrub
+/// ends, an image fails.
 ///
 /// It has no thread, holds no lock and changes nothing.  Between events of the kernel's it sleeps; after each it asks the
 /// kernel once for the counters of all devices, and for the health of the arrays alone whose counter moved.
 pub struct ArrayMonitor {
     pools: Vec<StoragePool>,
     events: Box<dyn EventSource>,
-    /// The event counters of the arrays that are active.
-    counters: HashMap<Uuid, u32>,
+    /// The event counters of the arrays that are active, by the uuids of their devices.
+    counters: HashMap<Vec<u8>, u32>,
 }
 
 impl std::fmt::Debug for ArrayMonitor {
@@ -111,34 +112,60 @@ impl ArrayMonitor {
         }
     }
 
-    fn look(&self, pool: &StoragePool, counters: &mut HashMap<Uuid, u32>) -> Result<Vec<ReplicaInfo>, Error> {
+    fn look(
+        &self,
+        pool: &StoragePool,
+        counters: &mut HashMap<Vec<u8>, u32>,
+    ) -> Result<Vec<ReplicaInfo>, Error> {
         let (inner, open) = (&*pool.inner, pool.fresh()?);
-        let mut listed = HashMap::new();
+        let vg = &open.vg;
+        // By the uuids of their devices; of one that is there, what the list tells of its counter.
+        let mut listed: HashMap<Vec<u8>, Option<Option<u32>>> = HashMap::new();
+        let mut arrays = Vec::new();
+        for array in Array::all(vg) {
+            let uuid = array.device()?.uuid;
+            listed.insert(uuid.as_str().into(), None);
+            arrays.push((array.lv.name(), uuid));
+        }
         let list = inner.mapper.each_device(&mut |device| {
-            let ids = device.uuid.and_then(naming::ids_of_device);
-            listed.extend(ids.map(|ids| (ids, device.event_nr)));
+            if let Some(found) = device.uuid.and_then(|uuid| listed.get_mut(uuid)) {
+                *found = Some(device.event_nr);
+            }
         });
         list.map_err(Error::Dm)?;
-        let mut changed = Vec::new();
-        for lv in open.vg.lvs() {
-            let Some(uuid) = replica::replica_of(lv) else {
-                continue;
-            };
-            if Array::of(&open.vg, lv).is_none() {
-                continue;
-            }
-            let counter = match listed.get(&naming::ids(&open.vg.id(), &lv.id())) {
-                Some(Some(counter)) => Some(*counter),
+        let mut moved = HashSet::new();
+        for (name, uuid) in arrays {
+            let key = uuid.as_str().as_bytes();
+            let counter = match listed.get(key).copied().flatten() {
+                Some(Some(counter)) => Some(counter),
                 // A kernel that does not tell it in the list.
-                Some(None) => open.kernel_device(inner, lv)?.map(|info| info.event_nr),
+                Some(None) => {
+                    let info = inner.mapper.info(DeviceId::Uuid(&uuid)).map_err(Error::Dm)?;
+                    info.map(|info| info.event_nr)
+                }
                 None => None,
             };
-            counters.extend(counter.map(|counter| (uuid, counter)));
-            if self.counters.get(&uuid).copied() != counter {
-                let active = ActiveDevices::only(inner, &open, lv);
-                changed.push(replica::info(inner, &open, lv, uuid, &active));
+            if self.counters.get(key).copied() != counter {
+                moved.insert(name);
             }
+            counters.extend(counter.map(|counter| (key.to_vec(), counter)));
         }
-        Ok(changed)
+        if moved.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lies_on_moved = |lv: &Lv| match thin::thin(lv) {
+            None => moved.contains(lv.name()),
+            Some(thin) => PoolLv::of(vg, &thin)
+                .and_then(|pool| pool.parts(vg))
+                .is_ok_and(|parts| parts.iter().any(|part| moved.contains(part.name()))),
+        };
+        let replicas = vg.lvs().filter_map(|lv| Some((lv, replica::replica_of(lv)?)));
+        let changed = replicas.filter(|(lv, _)| lies_on_moved(lv));
+        Ok(changed
+            .map(|(lv, uuid)| {
+                let active = ActiveDevices::only(inner, &open, lv);
+                replica::info(inner, &open, lv, uuid, &active)
+            })
+            .collect())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use lvm_dm::{DeviceId, DeviceMapper, DmName};
 use lvm_meta::detail::Detail;
@@ -424,4 +425,21 @@ fn a_disk_that_is_lost_is_taken_out_of_a_pool_of_copies() {
         check_content(&pool, 1, &[Some(7)], "without the disk");
         pool.create_replica(&thin(2, 8)).unwrap();
     }
+}
+
+#[test]
+fn what_happens_to_the_arrays_of_a_pool_is_told_of_its_thin_replicas() {
+    let lab = lab_as(3, COPIES);
+    let pool = lab.pool();
+    pool.create_replica(&thin(1, 8)).unwrap();
+    pool.create_replica(&thin(2, 8)).unwrap();
+    let mut monitor = pool.watch_arrays().unwrap();
+    assert_eq!(monitor.wait(Duration::from_millis(20)).unwrap(), []);
+    let array = DmName::new("pool--1-mayastor--thinpool_tdata").unwrap();
+    let mapper = lab.fake.inner();
+    mapper.message(DeviceId::Name(&array), 0, "check").unwrap();
+    let told = monitor.wait(Duration::from_millis(20)).unwrap();
+    let told: Vec<_> = told.iter().map(|replica| (replica.uuid, replica.state)).collect();
+    assert_eq!(told, [(uuid(1), State::Online), (uuid(2), State::Online)]);
+    assert_eq!(monitor.wait(Duration::from_millis(20)).unwrap(), []);
 }
