@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: bookworm-noudev
 # Every kind of LV that the tools make here is read in all its fields, rewritten byte for byte, and theirs afterwards.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

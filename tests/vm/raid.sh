@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: bookworm-noudev
 # Replicas that are arrays, beside the real tools.
 . /opt/vm/lib.sh
 loops 6 96
@@ -17,10 +17,7 @@ form() {
 good "a pool" pool create p "${D[@]}"
 
 n=0
-layouts="raid0:2 raid1:2 raid4:2 raid5:3 raid6:3 raid10:2"
-# What udevd does is the same for all.
-[ "$UDEV" = udev ] || layouts+=" raid1:3 raid5:2:128K"
-for layout in $layouts; do
+for layout in raid0:2 raid1:2 raid1:3 raid4:2 raid5:3 raid5:2:128K raid6:3 raid10:2; do
     n=$((n + 1)); U=$(uuid $((0xa0 + n)))
     case $layout in
         raid0:2) theirs="--type raid0 -i 2" ;; raid1:2) theirs="--type raid1 -m 1" ;; raid1:3) theirs="--type raid1 -m 2" ;;
