@@ -28,7 +28,7 @@ pub(super) const REPORT: Duration = Duration::from_secs(1);
 pub(super) const STANDSTILL: Duration = Duration::from_secs(120);
 
 /// How often a disk is emptied on which others put something meanwhile.
-const ROUNDS: u32 = 8;
+pub(super) const ROUNDS: u32 = 8;
 
 /// What a look at the pool found.
 enum Found {

@@ -7,7 +7,7 @@ use lvm_dm::{RaidHealth, RaidStatus};
 use lvm_meta::{LvRole, PvFilter, PvId};
 
 use super::StoragePool;
-use super::evacuate::{MoveProgress, REPORT, STANDSTILL};
+use super::evacuate::{MoveProgress, REPORT, ROUNDS, STANDSTILL};
 use crate::apply::Step;
 use crate::error::DiskProblem;
 use crate::info::PoolInfo;
@@ -39,26 +39,21 @@ impl StoragePool {
         let inner = &*self.inner;
         let arrays = self.check_lost(path, pv)?;
         for name in &arrays {
-            // The kernel fills its images.
-            let uuid = self.fresh()?.vg.lv(name).and_then(replica::replica_of);
-            if let Some(uuid) = uuid {
-                self.activate_replica_degraded(uuid)?;
-            }
-            let _lock = inner.lock_vg(self.name())?;
-            let mut open = self.repairable()?;
-            if let Some(pool) = PoolLv::on(&open.vg, name) {
-                stack::ensure_active(inner, &open, &pool, Degraded::Allow)?;
-            }
-            mend_all(inner, &mut open)?;
-            let on: Vec<PvId> = to.into_iter().collect();
-            let pvs = match to {
-                Some(_) => PvFilter::Ids(&on),
-                None => PvFilter::All,
-            };
-            match self.repair_array(&mut open, name, pvs) {
-                // Somebody else did.
-                Err(Error::NothingToRepair(_)) => {}
-                repaired => repaired?,
+            let mut rounds = ROUNDS;
+            loop {
+                rounds -= 1;
+                match self.repair_lost(name, to) {
+                    // Somebody else did.
+                    Err(Error::NothingToRepair(_)) => break,
+                    // Other images are filled, or were taken back just now: that comes first.
+                    Err(Error::ArrayState { .. }) if rounds > 0 => {
+                        self.wait_for_sync(path, std::slice::from_ref(name), tell)?;
+                    }
+                    repaired => {
+                        repaired?;
+                        break;
+                    }
+                }
             }
         }
         {
@@ -76,6 +71,28 @@ impl StoragePool {
         }
         self.wait_for_sync(path, &arrays, tell)?;
         self.info()
+    }
+
+    /// Maps an array without the images on missing disks, if it is not mapped, and puts it right.
+    fn repair_lost(&self, name: &str, to: Option<PvId>) -> Result<(), Error> {
+        let inner = &*self.inner;
+        // The kernel fills its images.
+        let uuid = self.fresh()?.vg.lv(name).and_then(replica::replica_of);
+        if let Some(uuid) = uuid {
+            self.activate_replica_degraded(uuid)?;
+        }
+        let _lock = inner.lock_vg(self.name())?;
+        let mut open = self.repairable()?;
+        if let Some(pool) = PoolLv::on(&open.vg, name) {
+            stack::ensure_active(inner, &open, &pool, Degraded::Allow)?;
+        }
+        mend_all(inner, &mut open)?;
+        let on: Vec<PvId> = to.into_iter().collect();
+        let pvs = match to {
+            Some(_) => PvFilter::Ids(&on),
+            None => PvFilter::All,
+        };
+        self.repair_array(&mut open, name, pvs)
     }
 
     /// Replaces the images on a PV that is there by ones on another, where they failed: nothing can be copied from them.
