@@ -152,4 +152,4 @@ lvm_ok "LVM finds it sound" p
 is "its data are there at the end" "$(sum "/dev/p/$U" 8)" "$s"
 good "and it goes" pool destroy p
 is "no device is left at the end" "$(devices)" 0
-quiet dmsetup remove frail
+quiet dmsetup remove --retry frail
