@@ -171,12 +171,13 @@ impl StoragePool {
         plan: impl FnOnce(&mut Change<'_>) -> Result<Option<bool>, Error>,
     ) -> Result<ReplicaInfo, Error> {
         let lock = self.inner.lock_vg(&self.name)?;
-        let mut open = self.fresh()?;
-        self.check_ours(&open)?;
-        if needs_all_disks {
-            open.take_back(&self.inner)?;
-            open.check_writable(&self.inner)?;
-        }
+        let mut open = if needs_all_disks {
+            self.changeable()?
+        } else {
+            let open = self.fresh()?;
+            self.check_ours(&open)?;
+            open
+        };
         let is_active = open.change(&self.inner, description, plan)?;
         drop(lock);
         let Some(is_active) = is_active else {

@@ -1,7 +1,7 @@
 //! A handle that stays open meets what others left half made, and what its own failures left, and mends it.
 
 use lvm_dm::testing::{Call, Fault};
-use lvm_pool::{Error, Shrink, StoragePool};
+use lvm_pool::{Error, SetReplica, Shrink, StoragePool};
 
 use super::scene::{ACTIVE, INACTIVE, THICK, check_sound, reboot, restore, scene};
 use super::view::is_anything_suspended;
@@ -74,8 +74,15 @@ fn a_thick_replica_that_another_process_began_to_activate_is_activated() {
 #[test]
 fn a_replica_that_its_resize_left_stopped_goes_on_with_the_next_change_or_activation() {
     let lab = scene(1);
-    let next: [Ask; 3] = [
+    let next: [Ask; 4] = [
         |pool| pool.activate_replica(uuid(ACTIVE)).map(drop),
+        |pool| {
+            let name = SetReplica {
+                name: Some("other".into()),
+                ..SetReplica::default()
+            };
+            pool.set_replica(uuid(THICK), &name).map(drop)
+        },
         |pool| pool.create_replica(&thin(10, 4)).map(drop),
         |pool| pool.extend_thin_pool(Some(65 * UNIT), None).map(drop),
     ];
