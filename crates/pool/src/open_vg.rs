@@ -12,10 +12,7 @@ use std::time::Duration;
 
 use lvm_dm::{DeviceId, DeviceInfo, DeviceMapper, DeviceNumber};
 use lvm_meta::detail::Thin;
-use lvm_meta::{
-    Ambiguity, Area, Disk, Extents, FoundVg, LastCheck, LastPrint, Lv, MdaSet, Problem, PvId, Sectors,
-    SegmentKind, Vg,
-};
+use lvm_meta::{Ambiguity, Disk, FoundVg, LastCheck, LastPrint, Lv, MdaSet, Problem, PvId, Vg};
 
 use crate::apply::{Link, NewText, Step};
 use crate::cow::Group;
@@ -227,35 +224,6 @@ impl OpenVg {
             .map(|disk| disk.number)
     }
 
-    /// The first block of an LV on PVs, past all caches; `None` if its PV is not there.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub(crate) fn read_first(&self, lv: &Lv) -> Result<Option<[u8; 4096]>, Error> {
-        let area = lv.segments().first().and_then(|segment| match segment.kind() {
-            SegmentKind::Striped(striped) => striped.areas().first(),
-            _ => None,
-        });
-        let Some(Area::Pv { pv, start }) = area else {
-            return Ok(None);
-        };
-        let (disk, pv) = (self.disks.iter().find(|disk| disk.pv == *pv), self.vg.pv(*pv));
-        let (Some(disk), Some(pv)) = (disk, pv) else {
-            return Ok(None);
-        };
-        let offset = self.vg.extent_size().to_sectors(Extents::new(*start));
-        let Some(byte) = offset.checked_add(pv.pe_start()).and_then(Sectors::to_bytes) else {
-            return Ok(None);
-        };
-        let mut block = [0; 4096];
-        disk.disk.read_at(byte, &mut block).map_err(|source| Error::Io {
-            what: "read",
-            path: disk.path.clone(),
-            source,
-        })?;
-        Ok(Some(block))
-    }
-
     /// The device-mapper table of an LV.
     ///
     /// # Errors
@@ -299,6 +267,14 @@ impl OpenVg {
         table::table(&self.vg, part, &|pv| self.device(pv), below, &|_| {
             Err(Error::Unsupported("a part of an LV in a thin pool".into()))
         })
+    }
+
+    /// The first block of a part of an LV, past the kernel's devices; `None` if it cannot be read.
+    pub(crate) fn read_first(&self, part: &Lv) -> Option<[u8; 4096]> {
+        let table = self.table_of_part(part).ok()?;
+        let mut block = [0; 4096];
+        self.read_mapped(&table, 0, &mut block).ok()?;
+        Some(block)
     }
 
     /// Reads what a table of linear lines over PVs maps from `sector` on, past the kernel's devices.

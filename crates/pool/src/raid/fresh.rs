@@ -61,6 +61,6 @@ impl<'a> Array<'a> {
 
 /// What the kernel noted on an image; `None` if nothing, or if it cannot be read.
 fn superblock(open: &OpenVg, leg: &Leg<'_>) -> Option<RaidSuperblock> {
-    let block = open.read_first(leg.meta?).ok()??;
+    let block = open.read_first(leg.meta?)?;
     RaidSuperblock::parse(&block)
 }

@@ -20,7 +20,7 @@ pub(crate) fn is_needed(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -
         if !steps(inner, open, &array)?.is_empty() || !renames(inner, &array)?.is_empty() {
             return Ok(true);
         }
-        if array.is_marked() && array.has_noted(inner, open)? {
+        if array.is_marked() && array.has_noted(inner, open) {
             return Ok(true);
         }
     }

@@ -213,8 +213,7 @@ impl<'a> Array<'a> {
     /// Can the disks of an image be read where its parts begin?
     pub(crate) fn answers(&self, open: &OpenVg, at: usize) -> bool {
         let mut parts = self.legs.get(at).into_iter().flat_map(Leg::parts);
-        let answers = |part: &Lv| open.read_first(part).is_ok_and(|block| block.is_some());
-        parts.all(answers)
+        parts.all(|part| open.read_first(part).is_some())
     }
 
     /// The error of a change that has to wait until images are filled.

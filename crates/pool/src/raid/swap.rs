@@ -176,7 +176,7 @@ pub(crate) fn end_rebuild(inner: &Inner, open: &mut OpenVg, name: &str) -> Resul
         if array.is_moved() {
             return Ok(());
         }
-        if array.has_noted(inner, open)? {
+        if array.has_noted(inner, open) {
             break;
         }
         if Instant::now() >= deadline {
@@ -200,17 +200,17 @@ impl Array<'_> {
     /// Has the kernel noted in the metadata of each image that is marked that it fills it, or filled it?
     ///
     /// Not told of what is being moved.
-    pub(crate) fn has_noted(&self, inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
+    pub(crate) fn has_noted(&self, inner: &Inner, open: &OpenVg) -> bool {
         let Some(status) = self.status(inner).filter(|_| !self.is_moved()) else {
-            return Ok(false);
+            return false;
         };
         for (at, leg) in self.legs.iter().enumerate().filter(|(_, leg)| leg.is_marked()) {
             let is_full = status.images.get(at) == Some(&lvm_dm::RaidHealth::InSync);
-            if !is_full && !leg.is_noted_at(open, at, self.legs.len())? {
-                return Ok(false);
+            if !is_full && !leg.is_noted_at(open, at, self.legs.len()) {
+                return false;
             }
         }
-        Ok(true)
+        true
     }
 }
 
@@ -220,13 +220,11 @@ impl Leg<'_> {
     }
 
     /// Is it known by the kernel's superblock as the image at a place?  Read past caches, as the kernel writes.
-    fn is_noted_at(&self, open: &OpenVg, at: usize, images: usize) -> Result<bool, Error> {
-        let Some(block) = self.meta.map_or(Ok(None), |meta| open.read_first(meta))? else {
-            return Ok(false);
-        };
-        let found = RaidSuperblock::parse(&block);
-        Ok(found.is_some_and(|found| {
+    fn is_noted_at(&self, open: &OpenVg, at: usize, images: usize) -> bool {
+        let block = self.meta.and_then(|meta| open.read_first(meta));
+        let found = block.and_then(|block| RaidSuperblock::parse(&block));
+        found.is_some_and(|found| {
             (usize::try_from(found.position), usize::try_from(found.images)) == (Ok(at), Ok(images))
-        }))
+        })
     }
 }

@@ -3,7 +3,7 @@
 use lvm_dm::testing::Fault;
 use lvm_dm::{DeviceId, DeviceMapper, DmName, OpenMode};
 use lvm_meta::detail::Detail;
-use lvm_pool::StoragePool;
+use lvm_pool::{CreateThinPool, StoragePool};
 
 use super::scene::{
     ACTIVE, OPERATIONS, Operation, TAKEN, Volumes, check_sound, reopen, restore, scene, volumes,
@@ -201,17 +201,22 @@ fn death_while_another_death_is_mended_is_mended() {
 
 #[test]
 fn death_while_a_thin_pool_is_made_leaves_none_or_one() {
+    check_making(2, &thin_pool());
+}
+
+/// Making a pool on so many disks, cut at each place.
+pub(super) fn check_making(disks: usize, request_of_pool: &CreateThinPool) {
     at_each_place(5, |place| {
-        let lab = Lab::sized(2, 160 * crate::lab::UNIT);
+        let lab = Lab::sized(disks, 160 * crate::lab::UNIT);
         lab.system().create_pool(&request(POOL, &lab.images)).unwrap();
         let pool = lab.pool();
         place.arm(&lab);
-        let done = pool.create_thin_pool(&thin_pool()).is_ok();
+        let done = pool.create_thin_pool(request_of_pool).is_ok();
         let context = format!("death at {place:?}");
         let pool = lab.pool();
         check_at_rest(&lab, &context);
         assert!(!done || pool.info().unwrap().thin_pool.is_some(), "{context}");
-        pool.create_thin_pool(&thin_pool()).unwrap();
+        pool.create_thin_pool(request_of_pool).unwrap();
         pool.create_replica(&thin(1, 4)).unwrap();
         check_at_rest(&lab, &context);
         done

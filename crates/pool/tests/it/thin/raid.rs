@@ -9,7 +9,7 @@ use lvm_meta::detail::Detail;
 use lvm_meta::{Area, SegmentKind};
 use lvm_pool::{CreateThinPool, Error, ImageState, State, ThinAction, ThinPolicy};
 
-use super::cuts::{at_each_place, check_cuts_in};
+use super::cuts::{at_each_place, check_cuts_in, check_making};
 use super::scene::{GROWN, OPERATIONS, grow, growing_as, pool_sizes, reboot, scene_as, wanted_sizes};
 use super::view::{check_at_rest, is_anything_suspended, vg};
 use super::{CHUNK, CHUNKS, check_content, fill, lab_as, pool_request, thin, thin_pool};
@@ -304,21 +304,7 @@ fn both_parts_grow_under_a_pool_that_is_active_or_not() {
 
 #[test]
 fn death_while_a_thin_pool_of_copies_is_made_leaves_none_or_one() {
-    at_each_place(5, |place| {
-        let lab = Lab::sized(3, 160 * UNIT);
-        lab.system().create_pool(&request(POOL, &lab.images)).unwrap();
-        let pool = lab.pool();
-        place.arm(&lab);
-        let done = pool.create_thin_pool(&copies()).is_ok();
-        let context = format!("death at {place:?}");
-        let pool = lab.pool();
-        check_at_rest(&lab, &context);
-        assert!(!done || pool.info().unwrap().thin_pool.is_some(), "{context}");
-        pool.create_thin_pool(&copies()).unwrap();
-        pool.create_replica(&thin(1, 4)).unwrap();
-        check_at_rest(&lab, &context);
-        done
-    });
+    check_making(3, &copies());
 }
 
 #[test]
