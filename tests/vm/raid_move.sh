@@ -96,7 +96,7 @@ midway() { # DISK: a move of ours that nobody looks after
     local i
     slow 1
     poolctl pool remove-disk p "$1" >>"$OUT/midway.log" 2>&1 & PC=$!
-    for i in {1..200}; do [ -n "$(dmsetup status 2>/dev/null | grep -E 'pvmove0.* mirror ')" ] && break; sleep 0.02; done
+    for i in {1..200}; do [ -e /dev/mapper/p-pvmove0 ] && [ -n "$(dmsetup status 2>/dev/null | grep -E 'pvmove0.* mirror ')" ] && break; sleep 0.02; done
     kill -9 $PC; wait $PC 2>/dev/null
     is "a move is under way" "$(lvs -a --noheadings -o lv_name,segtype -S lv_role=pvmove p 2>/dev/null | sort -u | tr -d '[]' | xargs)" "pvmove0 mirror"
 }

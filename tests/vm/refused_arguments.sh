@@ -54,7 +54,7 @@ for layout in striped:0 striped:3 striped:2:3K striped:2:1G; do
 done
 bad "striped over no disk" InvalidArgument/EINVAL replica create p "$B" 8M --layout striped:0
 bad "a layout of no kind" InvalidArgument/EINVAL replica create p "$B" 8M --layout spiral:2
-bad "a layout that is not supported yet" Unsupported/ENOTSUP replica create p "$B" 8M --layout raid5:3
+bad "more images than disks" NoSpace/ENOSPC replica create p "$B" 8M --layout raid5:3
 for tag in "a b" "a,b" 'a"b' 'a$b' "ä" "a
 b" "a@b" "$(long 1025)"; do
     bad "replica name '${tag:0:10}'" InvalidName/EINVAL replica create p "$B" 4M --name "$tag"
