@@ -34,6 +34,7 @@ mod naming;
 mod new_disk;
 mod new_disks;
 mod nodes;
+mod nvmf;
 mod open_vg;
 mod raid;
 mod recover;
@@ -57,6 +58,7 @@ pub use info::{
     ArrayInfo, ImageState, PoolInfo, ReplicaInfo, SnapshotInfo, SnapshotKind, State, ThinPoolInfo,
 };
 pub use layout::{Layout, RaidLevel, parse_size};
+pub use nvmf::{Location, Nqn, ReplicaUri};
 pub use request::{
     CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, Discards, RestorePool,
     SetReplica, Shrink, Zeroing,
