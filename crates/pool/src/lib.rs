@@ -49,6 +49,7 @@ mod table;
 mod table_on;
 mod tags;
 mod thin;
+mod volume;
 
 pub use adopt::{AdoptionPlan, AdoptionStep};
 pub use error::{Class, DiskProblem, Error, Refusal};

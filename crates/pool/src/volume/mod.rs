@@ -1,0 +1,4 @@
+//! Volumes (in progress)
+mod geometry;
+mod record;
+mod rules;
