@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Folder of the lock files, in place of LVM's.
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) lock_dir: Option<PathBuf>,
-    /// Longest wait for a lock or for udev, 30 otherwise; for `replica events`, how long it watches.
+    /// Longest wait for a lock or for udev, 30 otherwise; for `replica events` and `volume monitor`, how long they watch.
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
     #[command(subcommand)]
@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Logical volumes of others as replicas, in place.
     #[command(subcommand)]
     Adopt(AdoptCommand),
+    /// Volumes: mirrors over replicas on several nodes.
+    #[command(subcommand)]
+    Volume(VolumeCommand),
 }
 
 #[derive(Subcommand)]
@@ -336,6 +339,41 @@ pub(crate) enum AdoptCommand {
         #[arg(long)]
         uuid: String,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum VolumeCommand {
+    /// Make a volume over replicas that hold nothing that counts; it is not published.
+    Create {
+        uuid: String,
+        size: String,
+        /// nvmf://ADDRESS:PORT/NQN?uuid=UUID of one on a node, or bdev:///PATH?uuid=UUID of a device of this one; the first
+        /// one's content becomes the volume's.
+        #[arg(long = "replica", value_name = "URI", required = true)]
+        replicas: Vec<String>,
+    },
+    /// Serve a volume on this host.
+    Publish {
+        uuid: String,
+        #[arg(long = "replica", value_name = "URI", required = true)]
+        replicas: Vec<String>,
+        /// Replicas that cannot be asked have no newer writes, or these do not count.
+        #[arg(long)]
+        degraded: bool,
+    },
+    /// Show a volume that is published on this host.
+    Status { uuid: String },
+    /// Note what failed, take in what came back, and wait until it is in line.
+    Heal {
+        uuid: String,
+        /// Fill this replica, though it may hold acknowledged writes of its own: they are lost.
+        #[arg(long, value_name = "REPLICA")]
+        discard: Vec<String>,
+    },
+    /// Look after a volume until killed, or for the seconds of --timeout; each change is a line.
+    Monitor { uuid: String },
+    /// End serving a volume on this host.
+    Unpublish { uuid: String },
 }
 
 #[derive(Subcommand)]

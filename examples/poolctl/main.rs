@@ -18,6 +18,7 @@ mod replica_events;
 mod snapshot;
 mod thin;
 mod thin_monitor;
+mod volume;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Clone(command) => snapshot::run_clone(&system, command),
         Command::Adopt(command) => adopt::run(&system, command),
         Command::Thin(command) => thin::run(&system, command, args.json),
+        Command::Volume(command) => volume::run(&system, command, &args),
     });
     let (text, code) = match answer {
         Ok(Answer::Copied) => return ExitCode::SUCCESS,
@@ -65,6 +67,10 @@ fn system(args: &Args) -> Result<System, Error> {
         Mapper::Kernel => System::kernel().keep_backups(),
         Mapper::Embedded => System::embedded(),
     };
+    // As io-engine's.
+    if let Ok(host) = std::env::var("HOSTNQN") {
+        builder = builder.host_nqn(host.parse()?);
+    }
     if let Some(timeout) = args.timeout {
         builder = builder.timeout(timeout);
     }

@@ -5,7 +5,7 @@
 //! [`suspend`](DeviceMapper::suspend), `resume` for each change; [`remove`](DeviceMapper::remove).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::deadline::Deadline;
@@ -94,6 +94,14 @@ pub trait DeviceMapper: Send + Sync {
     /// # Errors
     /// [`Error::Io`], also for what is no block device (or file, for the embedded mapper).
     fn backing(&self, path: &Path) -> Result<DeviceNumber, Error>;
+
+    /// The path of the device or image with a number that [`DeviceMapper::backing`] gave; `None` when it is gone.
+    fn backing_path(&self, number: DeviceNumber) -> Option<PathBuf> {
+        let file = format!("/sys/dev/block/{number}/uevent");
+        let uevent = std::fs::read_to_string(file).ok()?;
+        let name = uevent.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+        Some(Path::new("/dev").join(name))
+    }
 
     /// Shows all devices to `visit`, one after the other, with no allocation for each; `visit` must not ask the mapper.
     ///

@@ -29,6 +29,16 @@ impl Table {
         Self(lines)
     }
 
+    /// A table of one line.
+    pub fn one(length: u64, target: Target) -> Self {
+        let start = 0;
+        Self(vec![TargetLine {
+            start,
+            length,
+            target,
+        }])
+    }
+
     /// From the kernel's table lines.
     pub(crate) fn of_kernel(lines: Vec<StatusLine>) -> Result<Self, Error> {
         let parse = |line: StatusLine| {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use lvm_meta::NameError;
 
-use crate::host;
+use crate::{VolumeError, host};
 
 pub use why::{DiskProblem, Refusal};
 
@@ -319,6 +319,9 @@ pub enum Error {
     /// The host layer failed: locks, devices, configuration.
     #[error(transparent)]
     Host(host::Error),
+    /// An operation on a volume failed.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     /// No image of the array has failed.
     #[error("nothing of replica {0:?} is to be repaired")]
     NothingToRepair(String),

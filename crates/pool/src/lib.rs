@@ -70,3 +70,4 @@ pub use storage_pool::{
 };
 pub use system::{RestoredPool, SavedMetadata, System, SystemBuilder};
 pub use thin::policy::{ThinGrowth, ThinPart, ThinPolicy, ThinStep};
+pub use volume::{HealProgress, ReplicaState, VolumeError, VolumeInfo, VolumeMonitor, VolumeReplica};

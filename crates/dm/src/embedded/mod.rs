@@ -21,7 +21,7 @@ mod thin;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -69,6 +69,7 @@ struct State {
 struct Image {
     /// Device and inode: one file has one number under all its names.
     identity: (u64, u64),
+    path: PathBuf,
     file: Arc<File>,
 }
 
@@ -309,6 +310,7 @@ impl DeviceMapper for Embedded {
         let index = known.unwrap_or_else(|| {
             state.images.push(Image {
                 identity,
+                path: path.into(),
                 file: Arc::new(file),
             });
             state.images.len() - 1
@@ -317,6 +319,13 @@ impl DeviceMapper for Embedded {
             major: IMAGE_MAJOR,
             minor: u32::try_from(index).unwrap_or(u32::MAX),
         })
+    }
+
+    fn backing_path(&self, number: DeviceNumber) -> Option<PathBuf> {
+        let index = usize::try_from(number.minor).ok()?;
+        let state = self.0.read();
+        let image = state.images.get(index).filter(|_| number.major == IMAGE_MAJOR);
+        image.map(|image| image.path.clone())
     }
 
     fn each_device(&self, visit: &mut dyn FnMut(ListedDevice<'_>)) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -245,6 +245,10 @@ impl<M: DeviceMapper + Clone + 'static> DeviceMapper for FakeMapper<M> {
     fn backing(&self, path: &Path) -> Result<DeviceNumber, Error> {
         let call = Call::Backing { path: path.into() };
         self.command(call, |mapper| mapper.backing(path))
+    }
+
+    fn backing_path(&self, number: DeviceNumber) -> Option<PathBuf> {
+        self.mapper.backing_path(number)
     }
 
     fn each_device(&self, visit: &mut dyn FnMut(ListedDevice<'_>)) -> Result<(), Error> {

@@ -53,6 +53,7 @@ impl Error {
             Self::Meta(error) => meta_kind(error).0,
             Self::Dm(error) => dm_kind(error).0,
             Self::Host(error) => host_kind(error).0,
+            Self::Volume(error) => error.kind(),
             Self::AfterCommit(inner) => inner.kind(),
             Self::Io { .. } => "Io",
         }
@@ -77,6 +78,7 @@ impl Error {
                 why: Refusal::Metadata { kind: "ReadOnly", .. } | Refusal::ReadOnlyHost,
                 ..
             } => libc::EROFS,
+            Self::Volume(error) => error.errno(),
             Self::AfterCommit(inner) => inner.errno(),
             Self::NothingToRepair(_) => libc::EINVAL,
             Self::ArrayLost(_) => libc::EIO,
@@ -155,6 +157,7 @@ impl Error {
             Self::Meta(error) => meta_kind(error).1,
             Self::Dm(error) => dm_kind(error).1,
             Self::Host(error) => host_kind(error).1,
+            Self::Volume(error) => error.class(),
             Self::AfterCommit(_) => Class::Internal,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Class::Permission

@@ -23,7 +23,7 @@ mod lock_holder;
 mod paths;
 mod signature;
 mod stats;
-mod sysfs;
+pub(crate) mod sysfs;
 mod system_id;
 #[cfg(test)]
 mod testing;

@@ -20,7 +20,9 @@ use crate::apply;
 use crate::error::Refusal;
 use crate::host::{CivilTime, Config, HeldLocks, IoStats, LockMode, Locks, MetadataBackups, Paths, SystemId};
 use crate::nodes::Nodes;
+use crate::nvmf::Nqn;
 use crate::scan::Scope;
+use crate::volume::initiator::Initiator;
 use crate::{Error, host};
 
 pub(crate) use lifecycle::is_destroying;
@@ -57,6 +59,7 @@ pub struct SystemBuilder {
     lock_dir: Option<PathBuf>,
     timeout: Duration,
     backups: bool,
+    host_nqn: Option<Nqn>,
 }
 
 impl SystemBuilder {
@@ -86,6 +89,12 @@ impl SystemBuilder {
     /// disk.  The tools bring the backup, not the archive, up to date when they next read the VG.
     pub fn keep_backups(mut self) -> Self {
         self.backups = true;
+        self
+    }
+
+    /// Connects to replicas on other nodes as this host.  By default: as io-engine does, by the name of this node.
+    pub fn host_nqn(mut self, host: Nqn) -> Self {
+        self.host_nqn = Some(host);
         self
     }
 
@@ -146,6 +155,7 @@ impl SystemBuilder {
             timeout,
             images: self.images,
             backups,
+            host_nqn: self.host_nqn,
             wrap: self.wrap,
         };
         Ok(System {
@@ -166,6 +176,7 @@ impl System {
             lock_dir: None,
             timeout: Duration::from_secs(30),
             backups: false,
+            host_nqn: None,
         }
     }
 
@@ -207,6 +218,7 @@ pub(crate) struct Inner {
     pub(crate) images: bool,
     /// Where backups of the metadata are kept, if they are.
     pub(crate) backups: Option<MetadataBackups>,
+    host_nqn: Option<Nqn>,
     wrap: Option<WrapDisk>,
 }
 
@@ -218,6 +230,22 @@ impl Inner {
             nodes: &self.nodes,
             timeout: self.timeout,
         }
+    }
+
+    /// Who this host is for targets of NVMe-oF.
+    pub(crate) fn host_nqn(&self) -> Result<Nqn, Error> {
+        match &self.host_nqn {
+            Some(host) => Ok(host.clone()),
+            None => Nqn::of_node(&host_name()),
+        }
+    }
+
+    /// What connects to replicas on other nodes.
+    pub(crate) fn initiator(&self) -> Result<Initiator, Error> {
+        if self.has_own_devices() {
+            return Err(Error::Unsupported("NVMe-oF with the embedded mapper".into()));
+        }
+        Ok(Initiator::new(&self.paths, self.host_nqn()?))
     }
 
     /// Do mapped devices live in this process only?

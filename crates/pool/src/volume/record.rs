@@ -18,14 +18,16 @@
 //! |  104 |    8 | the replicas that are in sync, a bit each |
 //! |  112 |    8 | those that are brought in line, and may be in sync before it is noted |
 //! |  120 |    8 | those of the last that are filled from the start: until then nothing on them counts |
-//! |  128 |    2 | how many replicas |
-//! |  130 |    2 | how many earlier epochs |
-//! |  132 |    2 | length of the publisher's NQN |
-//! |  134 |      | the NQN; of each replica its UUID, the length of its URI (2) and the URI; of each earlier epoch, the newest first, its number (8), its id (16), its replicas in sync (8) and brought in line (8) |
+//! |  128 |    8 | if this replica is brought in line: the events in the kernel's superblock when that began, which tells nothing of this epoch unless it counts more |
+//! |  136 |    2 | how many replicas |
+//! |  138 |    2 | how many earlier epochs |
+//! |  140 |    2 | length of the publisher's NQN |
+//! |  142 |      | the NQN; of each replica its UUID, the length of its URI (2) and the URI; of each earlier epoch, the newest first, its number (8), its id (16), its replicas in sync (8) and brought in line (8) |
 //!
 //! It is written to the slot that does not hold the newest record, and is durable before anything relies on it: a torn write
 //! leaves the other slot.
 
+use lvm_dm::RaidSuperblock;
 use lvm_meta::Disk;
 use uuid::Uuid;
 
@@ -87,6 +89,8 @@ pub(super) struct Record {
     pub(super) now: Epoch,
     /// Those that join of which nothing counted when they began.
     pub(super) filling: Places,
+    /// What the kernel's superblock on this replica counted when this replica began to join; 0 if it does not.
+    pub(super) outdated_events: u64,
     /// The newest first.
     pub(super) past: Vec<Epoch>,
     pub(super) is_open: bool,
@@ -111,6 +115,29 @@ impl Record {
             },
             filling: filling & joining & !in_sync,
             past,
+            ..self.clone()
+        }
+    }
+
+    /// The record as this replica gets it, which had `known` and `superblock`.
+    pub(super) fn for_replica(
+        &self,
+        own: Uuid,
+        known: Option<&Self>,
+        superblock: Option<&RaidSuperblock>,
+    ) -> Self {
+        let joins = |record: &&Self| {
+            let place = record.place_of(own);
+            place.is_some_and(|place| record.now.joining & 1 << place != 0)
+        };
+        let began = known.filter(|known| joins(known) && known.publication == self.publication);
+        let outdated_events = match (joins(&self), began) {
+            (false, _) => 0,
+            (true, Some(known)) => known.outdated_events,
+            (true, None) => superblock.map_or(0, |found| found.events),
+        };
+        Self {
+            outdated_events,
             ..self.clone()
         }
     }
@@ -146,6 +173,7 @@ impl Record {
         bytes.extend(self.now.in_sync.to_le_bytes());
         bytes.extend(self.now.joining.to_le_bytes());
         bytes.extend(self.filling.to_le_bytes());
+        bytes.extend(self.outdated_events.to_le_bytes());
         bytes.extend(short(self.members.len()));
         bytes.extend(short(self.past.len()));
         bytes.extend(short(publisher.len()));
@@ -190,6 +218,7 @@ impl Record {
         let (size, number, id) = (fields.u64()?, fields.u64()?, fields.uuid()?);
         let (publication, region) = (fields.uuid()?, fields.u64()?);
         let (in_sync, joining, filling) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        let outdated_events = fields.u64()?;
         let (count, past_count) = (fields.u16()?, fields.u16()?);
         if !(1..=MOST_MEMBERS).contains(&count) || past_count > MOST_PAST {
             return Err("it counts too many replicas or epochs");
@@ -248,6 +277,7 @@ impl Record {
             region,
             now,
             filling,
+            outdated_events,
             past,
             is_open,
             publisher,
@@ -353,18 +383,10 @@ pub(super) fn write(disk: &dyn Disk, own: Uuid, record: &Record) -> std::io::Res
     disk.sync()
 }
 
-/// Takes the record away: what the replica holds is worth nothing from now on.  Durable when this returns.
+/// A replica's URI as records keep it.
 ///
 /// # Errors
-/// The disk's.
-pub(super) fn blank(disk: &dyn Disk) -> std::io::Result<()> {
-    for slot in SLOTS {
-        disk.write_at(slot, &[0; SLOT_SIZE])?;
-    }
-    disk.sync()
-}
-
-/// The error for a URI that no record takes.
+/// [`Error::InvalidArgument`] for one that is too long.
 pub(super) fn check_uri(uri: &ReplicaUri) -> Result<String, Error> {
     let text = uri.to_string();
     match text.len() <= ReplicaUri::MAX {
@@ -397,6 +419,7 @@ mod tests {
                 joining: 0,
             },
             filling: 0,
+            outdated_events: 0,
             past: Vec::new(),
             is_open: true,
             publisher: Nqn::of_node("n").ok(),
@@ -452,8 +475,6 @@ mod tests {
             );
             written = next;
         }
-        blank(&disk).unwrap();
-        assert_eq!(read(&disk, OWN).unwrap(), Slots::Blank);
     }
 
     #[test]

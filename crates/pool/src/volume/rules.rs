@@ -1,4 +1,4 @@
-//! Which replicas of a volume may serve it, judged from what they tell.  Pure; the argument is in docs/volumes.md.
+//! Which replicas of a volume may serve it, judged from what they tell.  The argument is in docs/volumes.md.
 //!
 //! A write is acknowledged when every replica that the kernel has in sync took it.  So the replicas of the newest epoch's set
 //! have every acknowledged write, but for those that the kernel lost since: it notes them as failed in the superblocks of
@@ -79,6 +79,13 @@ impl Verdict {
 /// The replicas that are there and have a record.
 type Known<'a> = [(Uuid, &'a Record, Option<&'a RaidSuperblock>)];
 
+/// What the kernel noted in the record's time: before a replica began to join it noted what is of no use now.
+fn current<'a>(record: &Record, superblock: &'a Option<RaidSuperblock>) -> Option<&'a RaidSuperblock> {
+    superblock
+        .as_ref()
+        .filter(|found| found.events > record.outdated_events)
+}
+
 /// The replicas whose writes those of `record`'s replica may go beyond: those that the kernel noted as failed, which it does
 /// before it acknowledges anything without them, and those that the record leaves out, unless its epoch never began.
 fn outrun(record: &Record, superblock: Option<&RaidSuperblock>, known: &Known<'_>) -> Places {
@@ -124,8 +131,9 @@ fn fate_behind(
     let own: Places = 1 << place;
     let failed = superblock.map_or(0, |found| found.failed) & !own;
     // Without the kernel's superblock there is nothing that a bitmap could be about.
+    let had_bitmap = superblock.is_some() || record.outdated_events > 0;
     let is_whole = superblock.is_some_and(|found| found.is_recovered);
-    let behind = match record.filling & own != 0 && !is_whole || superblock.is_none() {
+    let behind = match record.filling & own != 0 && !is_whole || !had_bitmap {
         true => Fate::Rebuild,
         false => Fate::CatchUp,
     };
@@ -160,7 +168,7 @@ pub(super) fn judge(found: &[(Uuid, Found)], degraded: bool) -> Result<Verdict, 
     let known: Vec<_> = found
         .iter()
         .filter_map(|(uuid, found)| match found {
-            Found::Known { record, superblock } => Some((*uuid, &**record, superblock.as_ref())),
+            Found::Known { record, superblock } => Some((*uuid, &**record, current(record, superblock))),
             _ => None,
         })
         .collect();
@@ -181,7 +189,7 @@ pub(super) fn judge(found: &[(Uuid, Found)], degraded: bool) -> Result<Verdict, 
         .collect();
     let count = by_place.len();
     let told = |place: usize| match by_place.get(place) {
-        Some(Found::Known { record, superblock }) => Some((&**record, superblock.as_ref())),
+        Some(Found::Known { record, superblock }) => Some((&**record, current(record, superblock))),
         _ => None,
     };
     // Those that the newest epoch counts on and that can be asked.
@@ -203,22 +211,18 @@ pub(super) fn judge(found: &[(Uuid, Found)], degraded: bool) -> Result<Verdict, 
         .fold(0, |all, found| all | found.failed);
     let is_whole = |place: &usize| match superblock(*place) {
         Some(found) => found.is_recovered,
-        // The kernel never got to it, but to others.
-        None => newest_events.is_none(),
+        // The kernel never got to it, but to others; or not since it began to join.
+        None => newest_events.is_none() && head.now.in_sync & 1 << place != 0,
     };
     let counted = trusted.clone();
     trusted.retain(|place| failed & 1 << place == 0 && is_whole(place));
     let in_sync: Places = trusted.iter().fold(0, |all, place| all | 1 << place);
-    // One that they count as failed counts one of them as failed: both went on.
-    let is_contradicted = counted
-        .iter()
-        .any(|place| superblock(*place).is_some_and(|found| found.failed & in_sync & !(1 << place) != 0));
     // Of those that noted last one counts another as failed, and is counted so itself.
     let is_mutual = in_sync == 0
         && counted
             .iter()
             .any(|place| fresh(place) && failed & 1 << place != 0);
-    if is_mutual || is_contradicted {
+    if is_mutual {
         let sides = counted.iter().filter_map(|place| head.members.get(*place));
         return Err(Refused::SplitBrain(sides.map(|member| member.uuid).collect()));
     }
@@ -241,7 +245,7 @@ pub(super) fn judge(found: &[(Uuid, Found)], degraded: bool) -> Result<Verdict, 
         .map(|place| match by_place.get(place) {
             _ if in_sync & 1 << place != 0 => Fate::InSync,
             Some(Found::Known { record, superblock }) => {
-                fate_behind(&head, place, (record, superblock.as_ref()), &known)
+                fate_behind(&head, place, (record, current(record, superblock)), &known)
             }
             Some(Found::Unknown) => Fate::Rebuild,
             Some(Found::Absent) | None => Fate::Absent,

@@ -16,3 +16,4 @@ mod refusals;
 mod repair;
 mod restore;
 mod thin;
+mod volume;

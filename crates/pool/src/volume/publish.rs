@@ -1,0 +1,408 @@
+//! Making a volume, serving it, and ending that.
+
+use std::path::PathBuf;
+
+use lvm_dm::{DeviceNumber, RaidHealth};
+use lvm_meta::Disk as _;
+use uuid::Uuid;
+
+use super::error::VolumeError;
+use super::geometry::{self, DATA_START};
+use super::member::{self, Member};
+use super::record::{self, Epoch, MOST_MEMBERS, Places, Record, all_of};
+use super::rules::{Fate, Found, Refused, Verdict, judge};
+use super::stack::{self, Stack};
+use super::{VolumeInfo, status, volume_lock};
+use crate::nvmf::{Location, ReplicaUri};
+use crate::system::Inner;
+use crate::{Error, System};
+
+impl System {
+    /// Makes a volume of `size` bytes, rounded up to 4 KiB, over replicas that hold nothing that counts.  Durable on each of
+    /// them when this returns.
+    ///
+    /// A replica needs 5 MiB and 132 KiB more than the volume.  It is not published; when it first is, the kernel copies the
+    /// first replica over the others.
+    ///
+    /// # Errors
+    /// [`VolumeError::Unreachable`]; [`VolumeError::Replica`] for one that is too small, or holds another volume;
+    /// [`VolumeError::Exists`]; [`Error::InvalidArgument`].  When it stops on the way, the same call goes on.
+    pub fn create_volume(
+        &self,
+        volume: Uuid,
+        size: u64,
+        replicas: &[ReplicaUri],
+    ) -> Result<VolumeInfo, Error> {
+        let inner = &*self.inner;
+        let _lock = volume_lock(inner, volume)?;
+        let size = geometry::volume_size(size)?;
+        check_set(replicas)?;
+        if Stack::find(inner, volume)?.is_some() {
+            return Err(VolumeError::Exists(volume).into());
+        }
+        let members = connect_all(inner, replicas);
+        let made = create(volume, size, &members);
+        disconnect_all(inner, &members);
+        made.map(|record| status::of_record(&record, &members))
+    }
+
+    /// Serves a volume on this host: its device is there when this returns.  Success if it is published here already.
+    ///
+    /// The replicas that can be reached are judged by their records and by what the kernel noted on them; the epoch in which
+    /// those serve is durable before the device is there.  Those that fell behind are brought in line meanwhile, which
+    /// [`System::heal_volume`] or a [`VolumeMonitor`](super::VolumeMonitor) brings to its end.
+    ///
+    /// `degraded` is the caller's word that replicas which cannot be asked have no newer writes, or that these do not count.
+    ///
+    /// # Errors
+    /// [`VolumeError::NeedsDegraded`], [`VolumeError::SplitBrain`], [`VolumeError::NoneInSync`], [`VolumeError::NotFound`];
+    /// [`VolumeError::NotFenced`] when the host that published it could still write; [`Error::Dm`].
+    pub fn publish_volume(
+        &self,
+        volume: Uuid,
+        replicas: &[ReplicaUri],
+        degraded: bool,
+    ) -> Result<VolumeInfo, Error> {
+        let inner = &*self.inner;
+        let _lock = volume_lock(inner, volume)?;
+        check_set(replicas)?;
+        if let Some(stack) = Stack::find(inner, volume)? {
+            return status::of_stack(inner, &stack);
+        }
+        // Of a publication that was cut.
+        stack::remove(inner, volume)?;
+        let members = connect_all(inner, replicas);
+        let published = publish(inner, volume, members.as_slice(), degraded);
+        if published.is_err() {
+            disconnect_all(inner, &members);
+        }
+        published?;
+        match Stack::find(inner, volume)? {
+            Some(stack) => status::of_stack(inner, &stack),
+            None => Err(VolumeError::NotPublished(volume).into()),
+        }
+    }
+
+    /// Ends serving a volume on this host: the device is gone, and the replicas that were in sync know that they are, when
+    /// this returns.  Success if it is not published here.
+    ///
+    /// # Errors
+    /// [`VolumeError::Busy`] while the device is open; [`Error::Dm`].
+    pub fn unpublish_volume(&self, volume: Uuid) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let _lock = volume_lock(inner, volume)?;
+        let Some(stack) = Stack::find(inner, volume)? else {
+            return stack::remove(inner, volume);
+        };
+        if stack.array.open_count > 0 {
+            return Err(VolumeError::Busy {
+                volume,
+                open_count: stack.array.open_count,
+            }
+            .into());
+        }
+        let members = status::members(inner, &stack);
+        let in_sync = stack.places(RaidHealth::InSync);
+        stack::remove(inner, volume)?;
+        if let Some(members) = &members {
+            close(inner, &stack, &members.record, members, in_sync);
+            members
+                .list
+                .iter()
+                .for_each(|member| member::disconnect(inner, &member.uri));
+        }
+        Ok(())
+    }
+}
+
+/// Tells the replicas that are in sync that nobody writes any more.  One that cannot be told counts as one that may have
+/// been written: that is found out when the volume is next published.
+fn close(inner: &Inner, stack: &Stack, record: &Record, members: &status::Members, in_sync: Places) {
+    // The kernel may have lost one at the last moment: what it noted at its end counts.
+    let again: Vec<Member> = members
+        .list
+        .iter()
+        .map(|member| {
+            let path = member.reached.as_ref().map(|reached| reached.path.clone());
+            let path = path.ok_or(VolumeError::NotPublished(stack.volume).into());
+            Member::at(inner, member.uri.clone(), path)
+        })
+        .collect();
+    let Ok(verdict) = judge(&found(&again), true) else {
+        return;
+    };
+    let in_sync = verdict.places(Fate::InSync) & in_sync;
+    if in_sync == 0 || verdict.head.publication != stack.publication || record.volume != stack.volume {
+        return;
+    }
+    let mut closed = verdict.head.next(in_sync, 0, 0, Uuid::new_v4());
+    closed.is_open = false;
+    for (place, member) in again.iter().enumerate() {
+        if in_sync & 1 << place != 0 {
+            let _ = member.write(&closed);
+        }
+    }
+}
+
+fn create(volume: Uuid, size: u64, members: &[Member]) -> Result<Record, Error> {
+    let list = members.iter().map(|member| {
+        let uri = record::check_uri(&member.uri)?;
+        Ok(record::Member {
+            uuid: member.uri.uuid,
+            uri,
+        })
+    });
+    let wanted = Record {
+        volume,
+        size,
+        region: geometry::region_size(size),
+        now: Epoch {
+            number: 1,
+            id: Uuid::new_v5(&volume, b"created"),
+            in_sync: all_of(members.len()),
+            joining: 0,
+        },
+        filling: 0,
+        outdated_events: 0,
+        past: Vec::new(),
+        is_open: false,
+        publisher: None,
+        publication: Uuid::nil(),
+        members: list.collect::<Result<_, Error>>()?,
+    };
+    let mut has_all = true;
+    for member in members {
+        let refuse = |why: String| -> Error {
+            VolumeError::Replica {
+                replica: member.uri.uuid,
+                why,
+            }
+            .into()
+        };
+        check_size(member, size)?;
+        match (&member.found, member.holds) {
+            (Found::Known { record, .. }, _) if record.is_of_one_volume(&wanted) => {
+                if record.now.number > 1 {
+                    return Err(VolumeError::Exists(volume).into());
+                }
+            }
+            (Found::Known { .. }, Some(other)) if other != volume => {
+                return Err(refuse(format!("holds volume {other}")));
+            }
+            (Found::Known { .. }, _) => return Err(VolumeError::Exists(volume).into()),
+            (_, Some(_)) => return Err(refuse("has something where a volume's record should be".into())),
+            _ => has_all = false,
+        }
+    }
+    if has_all {
+        return Err(VolumeError::Exists(volume).into());
+    }
+    for member in members {
+        member.zero_metadata()?;
+    }
+    for member in members {
+        member.write(&wanted)?;
+    }
+    Ok(wanted)
+}
+
+fn publish(inner: &Inner, volume: Uuid, members: &[Member], degraded: bool) -> Result<(), Error> {
+    let verdict = judge(&found(members), degraded).map_err(|refused| refusal(volume, refused, members))?;
+    let head = &verdict.head;
+    if head.volume != volume {
+        let replica = members.first().map_or(Uuid::nil(), |member| member.uri.uuid);
+        let why = format!("holds volume {}", head.volume);
+        return Err(VolumeError::Replica { replica, why }.into());
+    }
+    let sides = verdict.places(Fate::Diverged);
+    if sides != 0 {
+        let both = sides | verdict.places(Fate::InSync);
+        let replicas = named(head, both);
+        return Err(VolumeError::SplitBrain { volume, replicas }.into());
+    }
+    let by_place = in_places(head, members);
+    for member in by_place
+        .iter()
+        .flatten()
+        .filter(|member| member.reached.is_some())
+    {
+        check_size(member, head.size)?;
+    }
+    check_fenced(inner, head, members)?;
+    let (record, filling) = opened(inner, &verdict, members)?;
+    let behind = record.now.joining;
+    for (place, member) in by_place.iter().enumerate() {
+        if let (Some(member), true) = (member, filling & 1 << place != 0) {
+            member.zero_metadata()?;
+        }
+    }
+    for places in [behind, record.now.in_sync] {
+        for (place, member) in by_place.iter().enumerate() {
+            if let (Some(member), true) = (member, places & 1 << place != 0) {
+                member.write(&record)?;
+            }
+        }
+    }
+    let backings = by_place.iter().enumerate().map(|(place, member)| {
+        let member = member.filter(|_| record.now.counted() & 1 << place != 0);
+        member.map(|member| backing(inner, member)).transpose()
+    });
+    let backings = backings.collect::<Result<Vec<_>, Error>>()?;
+    stack::assemble(inner, &record, &backings, filling)
+}
+
+/// The record with which serving begins, and those that are filled from the start.
+fn opened(inner: &Inner, verdict: &Verdict, members: &[Member]) -> Result<(Record, Places), Error> {
+    let filling = verdict.places(Fate::Rebuild);
+    let joining = verdict.places(Fate::CatchUp) | filling;
+    let mut record = verdict
+        .head
+        .next(verdict.places(Fate::InSync), joining, filling, Uuid::new_v4());
+    record.is_open = true;
+    record.publisher = Some(inner.host_nqn()?);
+    record.publication = Uuid::new_v4();
+    for member in members {
+        let uri = record::check_uri(&member.uri)?;
+        if let Some(place) = record.place_of(member.uri.uuid) {
+            record
+                .members
+                .get_mut(place)
+                .into_iter()
+                .for_each(|found| found.uri = uri.clone());
+        }
+    }
+    Ok((record, filling))
+}
+
+/// Refuses a volume that another host published and could go on writing to.
+fn check_fenced(inner: &Inner, head: &Record, members: &[Member]) -> Result<(), Error> {
+    let Some(publisher) = head.publisher.as_ref().filter(|_| head.is_open) else {
+        return Ok(());
+    };
+    let own = inner.host_nqn()?;
+    for member in members {
+        let Location::Nvmf { address, nqn, host } = &member.uri.location else {
+            continue;
+        };
+        if publisher == host.as_ref().unwrap_or(&own) || member.reached.is_none() {
+            continue;
+        }
+        if inner.initiator()?.admits(*address, nqn, publisher) == Some(true) {
+            return Err(VolumeError::NotFenced {
+                volume: head.volume,
+                publisher: publisher.to_string(),
+                uri: member.uri.to_string(),
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// The device number of a replica's disk.
+pub(super) fn backing(inner: &Inner, member: &Member) -> Result<DeviceNumber, Error> {
+    let path = member.reached.as_ref().map(|reached| &reached.path);
+    let none = PathBuf::new();
+    inner.mapper.backing(path.unwrap_or(&none)).map_err(Error::Dm)
+}
+
+/// What the rules are asked about.
+pub(super) fn found(members: &[Member]) -> Vec<(Uuid, Found)> {
+    let each = members.iter();
+    each.map(|member| (member.uri.uuid, member.found.clone()))
+        .collect()
+}
+
+/// The replicas by their places in the record.
+pub(super) fn in_places<'a>(record: &Record, members: &'a [Member]) -> Vec<Option<&'a Member>> {
+    let each = record.members.iter();
+    each.map(|wanted| members.iter().find(|member| member.uri.uuid == wanted.uuid))
+        .collect()
+}
+
+/// The replicas at these places.
+pub(super) fn named(record: &Record, places: Places) -> Vec<Uuid> {
+    let each = record.members.iter().enumerate();
+    each.filter(|(place, _)| places & 1 << place != 0)
+        .map(|(_, member)| member.uuid)
+        .collect()
+}
+
+/// The rules' refusal in this crate's words.
+pub(super) fn refusal(volume: Uuid, refused: Refused, members: &[Member]) -> Error {
+    let why = members
+        .iter()
+        .filter_map(|member| member.problem.clone())
+        .collect();
+    let error = match refused {
+        Refused::NoRecord => VolumeError::NotFound { volume, why },
+        Refused::OtherVolume(replica) => VolumeError::Replica {
+            replica,
+            why: "is none of this volume's, or of another set of its replicas".into(),
+        },
+        Refused::SplitBrain(replicas) => VolumeError::SplitBrain { volume, replicas },
+        Refused::MayBeNewer(may_be_newer) => VolumeError::NeedsDegraded {
+            volume,
+            may_be_newer,
+            why,
+        },
+        Refused::NoneInSync => VolumeError::NoneInSync { volume, why },
+    };
+    error.into()
+}
+
+fn check_set(replicas: &[ReplicaUri]) -> Result<(), Error> {
+    let refuse = |why: String| Error::InvalidArgument {
+        what: "set of replicas",
+        given: replicas.len().to_string(),
+        why,
+    };
+    if !(1..=MOST_MEMBERS).contains(&replicas.len()) {
+        return Err(refuse(format!("a volume has 1 to {MOST_MEMBERS} replicas")));
+    }
+    for (at, uri) in replicas.iter().enumerate() {
+        let same = |other: &&ReplicaUri| other.uuid == uri.uuid || other.location == uri.location;
+        if replicas.iter().skip(at + 1).any(|other| same(&other)) {
+            return Err(refuse(format!("replica {} is named twice", uri.uuid)));
+        }
+    }
+    Ok(())
+}
+
+fn check_size(member: &Member, size: u64) -> Result<(), Error> {
+    let Some(reached) = &member.reached else {
+        return Err(VolumeError::Unreachable {
+            uri: member.uri.to_string(),
+            why: member.problem.clone().unwrap_or_default(),
+        }
+        .into());
+    };
+    let path = reached.path.clone();
+    let has = reached.disk.size().map_err(|source| Error::Io {
+        what: "measure",
+        path,
+        source,
+    })?;
+    let needed = geometry::replica_size(size);
+    match has >= needed {
+        true => Ok(()),
+        false => Err(VolumeError::Replica {
+            replica: member.uri.uuid,
+            why: format!(
+                "is too small: it has {has} bytes, and a volume of {size} bytes, whose data begin at {DATA_START}, needs {needed}"
+            ),
+        }
+        .into()),
+    }
+}
+
+fn connect_all(inner: &Inner, replicas: &[ReplicaUri]) -> Vec<Member> {
+    let each = replicas.iter().cloned();
+    each.map(|uri| Member::connect(inner, uri)).collect()
+}
+
+fn disconnect_all(inner: &Inner, members: &[Member]) {
+    for member in members {
+        member::disconnect(inner, &member.uri);
+    }
+}

@@ -1,0 +1,163 @@
+//! What is told of a volume.
+
+use lvm_dm::RaidHealth;
+use uuid::Uuid;
+
+use super::error::VolumeError;
+use super::member::{self, Member};
+use super::publish::in_places;
+use super::record::Record;
+use super::rules::{Fate, Found};
+use super::stack::Stack;
+use super::tend::fate;
+use super::{ReplicaState, VolumeInfo, VolumeReplica};
+use crate::Error;
+use crate::info::State;
+use crate::nvmf::ReplicaUri;
+use crate::system::Inner;
+
+/// The replicas of a published volume as they are found now, by their places, and the newest record.
+pub(super) struct Members {
+    pub(super) record: Record,
+    pub(super) list: Vec<Member>,
+}
+
+/// Reads the replicas of a published volume, without connecting to any; `None` when none of them can be read.
+pub(super) fn members(inner: &Inner, stack: &Stack) -> Option<Members> {
+    // The record names all, and each of those that the array has knows it.
+    let record = (0..stack.legs.len()).find_map(|place| {
+        let replica = stack.legs.get(place)?.replica?;
+        let path = stack.path(inner, place)?;
+        let uri = local(replica, &path);
+        match Member::at(inner, uri, Ok(path)).found {
+            Found::Known { record, .. } if record.volume == stack.volume => Some(*record),
+            _ => None,
+        }
+    })?;
+    let list: Vec<Member> = record
+        .members
+        .iter()
+        .enumerate()
+        .map(|(place, known)| {
+            let uri: ReplicaUri = match known.uri.parse() {
+                Ok(uri) => uri,
+                Err(_) => local(known.uuid, std::path::Path::new("/nonexistent")),
+            };
+            let path = stack
+                .path(inner, place)
+                .or_else(|| member::present(inner, &uri))
+                .ok_or_else(|| {
+                    VolumeError::Unreachable {
+                        uri: known.uri.clone(),
+                        why: "its disk is not there".into(),
+                    }
+                    .into()
+                });
+            Member::at(inner, uri, path)
+        })
+        .collect();
+    // The newest of this publication: others are of replicas that are not in use.
+    let ours = list.iter().filter_map(|member| match &member.found {
+        Found::Known { record, .. } if record.publication == stack.publication => Some(&**record),
+        _ => None,
+    });
+    let record = ours
+        .max_by_key(|record| record.now.number)
+        .cloned()
+        .unwrap_or(record);
+    Some(Members { record, list })
+}
+
+/// A URI for what is read by its path alone.
+fn local(uuid: Uuid, path: &std::path::Path) -> ReplicaUri {
+    ReplicaUri {
+        uuid,
+        location: crate::nvmf::Location::Local { device: path.into() },
+    }
+}
+
+/// What is told of a volume that is published here.
+///
+/// # Errors
+/// [`Error::Dm`].
+pub(super) fn of_stack(inner: &Inner, stack: &Stack) -> Result<VolumeInfo, Error> {
+    let members = members(inner, stack);
+    Ok(told(inner, stack, members.as_ref()))
+}
+
+/// As [`of_stack`], of members that were read already.
+pub(super) fn told(inner: &Inner, stack: &Stack, members: Option<&Members>) -> VolumeInfo {
+    let name = format!("volume-{}", stack.volume);
+    let nodes = inner.mapper.node_mode() != lvm_dm::NodeMode::None;
+    let device = nodes.then(|| inner.paths.dev.join("mapper").join(name));
+    let sync = stack.status.in_sync() as f64 / stack.status.all.max(1) as f64;
+    let count = stack.legs.len();
+    let replicas: Vec<VolumeReplica> = (0..count)
+        .map(|place| {
+            let health = stack.status.images.get(place).copied();
+            let member = members.and_then(|members| members.list.get(place));
+            let is_there = member.is_some_and(|member| member.reached.is_some());
+            let state = match health {
+                Some(RaidHealth::InSync) if members.is_none() || is_there => ReplicaState::Online,
+                Some(RaidHealth::Behind) => ReplicaState::Syncing,
+                _ if is_there
+                    && members.is_some_and(|members| fate(members, stack, place) == Fate::Diverged) =>
+                {
+                    ReplicaState::Diverged
+                }
+                _ if is_there => ReplicaState::Stale,
+                _ => ReplicaState::Absent,
+            };
+            VolumeReplica {
+                uuid: match (member, stack.legs.get(place)) {
+                    (Some(member), _) => Some(member.uri.uuid),
+                    (None, leg) => leg.and_then(|leg| leg.replica),
+                },
+                uri: member.map(|member| member.uri.to_string()),
+                sync: match state {
+                    ReplicaState::Online => Some(1.0),
+                    ReplicaState::Syncing => Some(sync),
+                    _ => None,
+                },
+                state,
+            }
+        })
+        .collect();
+    let online = replicas
+        .iter()
+        .filter(|replica| replica.state == ReplicaState::Online)
+        .count();
+    VolumeInfo {
+        uuid: stack.volume,
+        size: stack.size,
+        device,
+        state: match (members, online) {
+            // Nothing that the array stands on can be read.
+            (None, _) | (_, 0) => State::Faulted,
+            (_, online) if online == count => State::Online,
+            _ => State::Degraded,
+        },
+        epoch: members.map_or(0, |members| members.record.now.number),
+        replicas,
+    }
+}
+
+/// What is told of a volume that is not published here.
+pub(super) fn of_record(record: &Record, members: &[Member]) -> VolumeInfo {
+    let replicas = in_places(record, members).into_iter().flatten();
+    VolumeInfo {
+        uuid: record.volume,
+        size: record.size,
+        device: None,
+        state: State::Online,
+        epoch: record.now.number,
+        replicas: replicas
+            .map(|member| VolumeReplica {
+                uuid: Some(member.uri.uuid),
+                uri: Some(member.uri.to_string()),
+                state: ReplicaState::Online,
+                sync: None,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,319 @@
+//! Looking after a published volume: what failed is noted, what came back is taken in, what is in line again counts.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lvm_dm::{EventSource, RaidHealth};
+use uuid::Uuid;
+
+use super::error::VolumeError;
+use super::member::Member;
+use super::publish::{backing, found};
+use super::record::{Places, Record};
+use super::rules::{Fate, Found, judge};
+use super::stack::Stack;
+use super::status::{self, Members};
+use super::{VolumeInfo, volume_lock};
+use crate::nvmf::Location;
+use crate::system::Inner;
+use crate::{Error, System};
+
+/// How often a volume is looked at while nothing tells that something happened: a replica that came back is no event of
+/// device-mapper's.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const SYNC_LOOK: Duration = Duration::from_millis(100);
+
+/// How far replicas are brought in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealProgress {
+    /// Bytes of the volume that are in sync.
+    pub done: u64,
+    /// Bytes of the volume.
+    pub total: u64,
+}
+
+/// Looks after a published volume in a long-lived process.
+///
+/// It has no thread.  Between events of the kernel's it sleeps, and looks each second whether a replica came back.
+pub struct VolumeMonitor {
+    system: System,
+    volume: Uuid,
+    events: Box<dyn EventSource>,
+    last: Option<VolumeInfo>,
+}
+
+impl std::fmt::Debug for VolumeMonitor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VolumeMonitor")
+            .field("volume", &self.volume)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one look found and did.
+struct Tended {
+    info: VolumeInfo,
+    /// Replicas are being brought in line.
+    is_syncing: bool,
+    /// Something was noted or taken in.
+    has_acted: bool,
+}
+
+impl System {
+    /// Does for a published volume what can be done now, and waits until the replicas that can be reached are in line:
+    /// failures are noted, replicas that are there again are taken in, with what the bitmap says where it can tell, wholly
+    /// otherwise.
+    ///
+    /// A replica that may hold acknowledged writes of its own is left as it is, unless `discard` names it: then these are
+    /// lost, and it is filled.  Replicas that cannot be reached are no error: the answer tells.
+    ///
+    /// # Errors
+    /// [`VolumeError::NotPublished`]; [`VolumeError::Superseded`] when another host serves the volume: here it then fails all
+    /// I/O; [`Error::Dm`].
+    pub fn heal_volume(
+        &self,
+        volume: Uuid,
+        discard: &[Uuid],
+        progress: &mut dyn FnMut(HealProgress),
+    ) -> Result<VolumeInfo, Error> {
+        let inner = &*self.inner;
+        let (mut moved, mut before) = (Instant::now(), None);
+        loop {
+            let tended = {
+                let _lock = volume_lock(inner, volume)?;
+                tend(inner, volume, discard)?
+            };
+            let now = HealProgress {
+                done: tended.info.synced(),
+                total: tended.info.size,
+            };
+            if before != Some(now) || tended.has_acted {
+                (moved, before) = (Instant::now(), Some(now));
+                progress(now);
+            }
+            let is_over = !tended.is_syncing && !tended.has_acted;
+            if is_over || moved.elapsed() > inner.timeout {
+                return Ok(tended.info);
+            }
+            thread::sleep(SYNC_LOOK);
+        }
+    }
+
+    /// Begins to look after a volume that is published here; [`VolumeMonitor::wait`] does it.
+    ///
+    /// # Errors
+    /// [`Error::Dm`].
+    pub fn watch_volume(&self, volume: Uuid) -> Result<VolumeMonitor, Error> {
+        Ok(VolumeMonitor {
+            system: self.clone(),
+            volume,
+            events: self.inner.mapper.events().map_err(Error::Dm)?,
+            last: None,
+        })
+    }
+}
+
+impl VolumeMonitor {
+    /// Looks after the volume until it is another than at the last call, and tells it, the first time at once; `None` when
+    /// the time is over, which is also how to end it from outside: wait in pieces.
+    ///
+    /// # Errors
+    /// As [`System::heal_volume`]; the monitor may be used again.
+    pub fn wait(&mut self, timeout: Duration) -> Result<Option<VolumeInfo>, Error> {
+        let end = Instant::now() + timeout;
+        loop {
+            let tended = {
+                let _lock = volume_lock(&self.system.inner, self.volume)?;
+                tend(&self.system.inner, self.volume, &[])?
+            };
+            if self.last.as_ref() != Some(&tended.info) {
+                self.last = Some(tended.info.clone());
+                return Ok(Some(tended.info));
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let pause = match tended.is_syncing {
+                true => SYNC_LOOK,
+                false => LOOK_AGAIN,
+            };
+            self.events.wait(left.min(pause)).map_err(Error::Dm)?;
+        }
+    }
+}
+
+/// Looks once, and does what can be done without waiting.  The caller holds the volume's lock.
+fn tend(inner: &Inner, volume: Uuid, discard: &[Uuid]) -> Result<Tended, Error> {
+    let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
+    let members = status::members(inner, &stack);
+    let Some(mut members) = members else {
+        return Ok(Tended {
+            info: status::told(inner, &stack, None),
+            is_syncing: false,
+            has_acted: false,
+        });
+    };
+    check_ours(inner, &stack, &members)?;
+    let mut has_acted = note(&stack, &mut members)?;
+    has_acted |= take_in(inner, &stack, &mut members, discard)?;
+    let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
+    let is_syncing = stack.places(RaidHealth::Behind) != 0;
+    Ok(Tended {
+        info: status::told(inner, &stack, Some(&members)),
+        is_syncing,
+        has_acted,
+    })
+}
+
+/// Stops serving here when another host wrote its publication to a replica that is in use here.
+fn check_ours(inner: &Inner, stack: &Stack, members: &Members) -> Result<(), Error> {
+    let used = stack.places(RaidHealth::InSync) | stack.places(RaidHealth::Behind);
+    for (place, member) in members.list.iter().enumerate() {
+        let Found::Known { record, .. } = &member.found else {
+            continue;
+        };
+        if used & 1 << place == 0 || record.publication == stack.publication {
+            continue;
+        }
+        stack.shut(inner)?;
+        return Err(VolumeError::Superseded {
+            volume: stack.volume,
+            publisher: record
+                .publisher
+                .as_ref()
+                .map_or("nobody".into(), ToString::to_string),
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Notes which replicas the kernel has in sync, if that is not what the record says.
+fn note(stack: &Stack, members: &mut Members) -> Result<bool, Error> {
+    let now = members.record.now;
+    let kernel = stack.places(RaidHealth::InSync);
+    // In line is who the kernel's own superblock says is.
+    let is_noted = |place: usize| match members.list.get(place).map(|member| &member.found) {
+        Some(Found::Known { superblock, .. }) => superblock.is_none_or(|found| found.is_recovered),
+        _ => false,
+    };
+    let early: Places = (0..stack.legs.len())
+        .filter(|place| kernel & !now.in_sync & 1 << place != 0 && !is_noted(*place))
+        .fold(0, |all, place| all | 1 << place);
+    let in_sync = kernel & !early;
+    let joining = stack.places(RaidHealth::Behind) | early;
+    if in_sync == 0 || (in_sync, joining) == (now.in_sync, now.joining) {
+        return Ok(false);
+    }
+    let record = members
+        .record
+        .next(in_sync, joining, members.record.filling, Uuid::new_v4());
+    let mut written = Err(VolumeError::NotPublished(stack.volume).into());
+    for place in places(record.now.counted()) {
+        if let Some(member) = members.list.get_mut(place) {
+            let one = write(member, &record);
+            written = if written.is_ok() { written } else { one };
+        }
+    }
+    written?;
+    members.record = record;
+    Ok(true)
+}
+
+/// Gives the kernel the replicas that it does not have and that are there.
+fn take_in(inner: &Inner, stack: &Stack, members: &mut Members, discard: &[Uuid]) -> Result<bool, Error> {
+    let used = stack.places(RaidHealth::InSync) | stack.places(RaidHealth::Behind);
+    let (mut joining, mut filling) = (0, 0);
+    for place in (0..stack.legs.len()).filter(|place| used & 1 << place == 0) {
+        let Some(member) = members.list.get_mut(place) else {
+            continue;
+        };
+        if member.reached.is_none() && is_gone(inner, member) {
+            *member = Member::connect(inner, member.uri.clone());
+        }
+        if member.reached.is_none() {
+            continue;
+        }
+        let uuid = member.uri.uuid;
+        match fate(members, stack, place) {
+            Fate::CatchUp => {}
+            Fate::Rebuild => filling |= 1 << place,
+            Fate::Diverged if discard.contains(&uuid) => filling |= 1 << place,
+            _ => continue,
+        }
+        joining |= 1 << place;
+    }
+    if joining == 0 {
+        return Ok(false);
+    }
+    let now = members.record.now;
+    let record = members.record.next(
+        now.in_sync,
+        now.joining | joining,
+        members.record.filling | filling,
+        Uuid::new_v4(),
+    );
+    // All that count must know before one of these can come to have what others lack.
+    for place in places(joining).chain(places(now.counted() & used)) {
+        let Some(member) = members.list.get_mut(place) else {
+            continue;
+        };
+        if filling & 1 << place != 0 {
+            member.zero_metadata()?;
+        }
+        write(member, &record)?;
+        members.record = record.clone();
+    }
+    let images = places(joining).map(|place| {
+        let member = members
+            .list
+            .get(place)
+            .ok_or(VolumeError::NotPublished(stack.volume))?;
+        Ok((place, backing(inner, member)?, filling & 1 << place != 0))
+    });
+    let images = images.collect::<Result<Vec<_>, Error>>()?;
+    stack.relay(inner, &record, &images)?;
+    Ok(true)
+}
+
+/// Is there nothing that tries to reach a replica again?
+fn is_gone(inner: &Inner, member: &Member) -> bool {
+    match (&member.uri.location, inner.initiator()) {
+        (Location::Nvmf { nqn, .. }, Ok(initiator)) => !initiator.knows(nqn),
+        _ => false,
+    }
+}
+
+/// What a replica is worth beside those that the kernel has.
+pub(super) fn fate(members: &Members, stack: &Stack, place: usize) -> Fate {
+    let used = stack.places(RaidHealth::InSync) | stack.places(RaidHealth::Behind);
+    let asked = found(&members.list).into_iter().enumerate();
+    let asked: Vec<_> = asked
+        .filter(|(other, _)| *other == place || used & 1 << other != 0)
+        .map(|(_, found)| found)
+        .collect();
+    match judge(&asked, true) {
+        Ok(verdict) if verdict.head.publication == stack.publication => {
+            verdict.fates.get(place).copied().unwrap_or(Fate::Absent)
+        }
+        _ => Fate::Diverged,
+    }
+}
+
+fn write(member: &mut Member, record: &Record) -> Result<(), Error> {
+    member.write(record)?;
+    let own = member.uri.uuid;
+    if let Found::Known {
+        record: known,
+        superblock,
+    } = &mut member.found
+    {
+        **known = record.for_replica(own, Some(known), superblock.as_ref());
+    }
+    Ok(())
+}
+
+fn places(all: Places) -> impl Iterator<Item = usize> {
+    (0..Places::BITS as usize).filter(move |place| all & 1 << place != 0)
+}

@@ -1,0 +1,225 @@
+//! Volumes over image files: made, served, ended, and refused.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lvm_dm::{BlockIo, DeviceId, DeviceMapper, DmName, Embedded, OpenMode};
+use lvm_pool::{Error, ReplicaState, ReplicaUri, State, System, VolumeInfo};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+const VOLUME: Uuid = Uuid::from_u128(0x99);
+const MIB: u64 = 1 << 20;
+const DATA_START: u64 = 5 * MIB;
+
+/// A host with image files for replicas; what it maps dies with it.
+struct Host {
+    mapper: Arc<Embedded>,
+    system: System,
+}
+
+fn host(dir: &TempDir) -> Host {
+    let mapper = Arc::new(Embedded::new());
+    let builder = System::embedded()
+        .mapper(mapper.clone())
+        .lock_dir(dir.path().join("lock"));
+    Host {
+        mapper,
+        system: builder.build().unwrap(),
+    }
+}
+
+fn image(dir: &TempDir, number: u128, size: u64) -> ReplicaUri {
+    let path = path(dir, number);
+    File::create(&path).unwrap().set_len(size).unwrap();
+    let uuid = Uuid::from_u128(number);
+    format!("bdev:///{}?uuid={uuid}", path.display()).parse().unwrap()
+}
+
+fn path(dir: &TempDir, number: u128) -> PathBuf {
+    dir.path().join(format!("replica-{number}"))
+}
+
+/// Two replicas of a volume of 8 MiB.
+fn made() -> (TempDir, Vec<ReplicaUri>) {
+    let dir = tempfile::tempdir().unwrap();
+    let replicas = vec![image(&dir, 1, 16 * MIB), image(&dir, 2, 16 * MIB)];
+    let made = host(&dir)
+        .system
+        .create_volume(VOLUME, 8 * MIB, &replicas)
+        .unwrap();
+    assert_eq!((made.size, made.device, made.epoch), (8 * MIB, None, 1));
+    (dir, replicas)
+}
+
+impl Host {
+    fn open(&self) -> Box<dyn BlockIo> {
+        let name = DmName::new(&format!("volume-{VOLUME}")).unwrap();
+        self.mapper
+            .open(DeviceId::Name(&name), OpenMode::ReadWrite)
+            .unwrap()
+    }
+
+    fn publish(&self, replicas: &[ReplicaUri]) -> Result<VolumeInfo, Error> {
+        self.system.publish_volume(VOLUME, replicas, false)
+    }
+
+    fn devices(&self) -> usize {
+        self.mapper.list().unwrap().len()
+    }
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> &'static str {
+    result.unwrap_err().kind()
+}
+
+fn data_at(path: &Path, at: u64) -> [u8; 4] {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = [0; 4];
+    File::open(path)
+        .unwrap()
+        .read_exact_at(&mut bytes, DATA_START + at)
+        .unwrap();
+    bytes
+}
+
+#[test]
+fn what_is_written_is_on_every_replica_from_five_mebibytes_on() {
+    let (dir, replicas) = made();
+    let host = host(&dir);
+    let served = host.publish(&replicas).unwrap();
+    assert_eq!(
+        (served.state, served.epoch, served.size),
+        (State::Online, 2, 8 * MIB)
+    );
+    let device = host.open();
+    device.write_at(4096, b"data").unwrap();
+    device.sync().unwrap();
+    drop(device);
+    assert_eq!(
+        host.publish(&replicas).unwrap(),
+        served,
+        "what is published is published"
+    );
+    host.system.unpublish_volume(VOLUME).unwrap();
+    host.system.unpublish_volume(VOLUME).unwrap();
+    assert_eq!(host.devices(), 0);
+    for number in [1, 2] {
+        assert_eq!(&data_at(&path(&dir, number), 4096), b"data");
+    }
+    assert_eq!(kind(host.system.volume(VOLUME)), "NotPublished");
+}
+
+#[test]
+fn a_volume_whose_host_died_is_served_again_when_all_replicas_are_there() {
+    let (dir, replicas) = made();
+    let first = host(&dir);
+    first.publish(&replicas).unwrap();
+    first.open().write_at(0, b"data").unwrap();
+    drop(first);
+    let second = host(&dir);
+    let served = second.publish(&replicas).unwrap();
+    assert_eq!((served.state, served.epoch), (State::Online, 3));
+    let mut bytes = [0; 4];
+    second.open().read_at(0, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"data");
+}
+
+#[test]
+fn one_of_two_replicas_serves_only_by_the_callers_word() {
+    let (dir, replicas) = made();
+    let first = host(&dir);
+    first.publish(&replicas).unwrap();
+    drop(first);
+    let second = host(&dir);
+    assert_eq!(kind(second.publish(&replicas[..1])), "NeedsDegraded");
+    assert_eq!(second.devices(), 0);
+    let served = second
+        .system
+        .publish_volume(VOLUME, &replicas[..1], true)
+        .unwrap();
+    assert_eq!(served.state, State::Degraded);
+    let states: Vec<ReplicaState> = served.replicas.iter().map(|replica| replica.state).collect();
+    assert_eq!(states[0], ReplicaState::Online);
+    assert_ne!(states[1], ReplicaState::Online);
+    second.system.unpublish_volume(VOLUME).unwrap();
+    // Now that the first one is known to be ahead, it serves without a word; the other never alone.
+    assert_eq!(second.publish(&replicas[..1]).unwrap().state, State::Degraded);
+    second.system.unpublish_volume(VOLUME).unwrap();
+    assert_eq!(kind(second.publish(&replicas[1..])), "NeedsDegraded");
+}
+
+#[test]
+fn sides_that_were_written_alone_are_not_put_together() {
+    let (dir, replicas) = made();
+    for side in [&replicas[..1], &replicas[1..]] {
+        let host = host(&dir);
+        host.system.publish_volume(VOLUME, side, true).unwrap();
+        host.open().write_at(0, b"mine").unwrap();
+    }
+    let host = host(&dir);
+    assert_eq!(kind(host.publish(&replicas)), "SplitBrain");
+    assert_eq!(
+        kind(host.system.publish_volume(VOLUME, &replicas, true)),
+        "SplitBrain"
+    );
+    assert_eq!(host.devices(), 0);
+    // Whose writes count is the caller's to say; the other is left as it is.
+    assert_eq!(host.publish(&replicas[1..]).unwrap().state, State::Degraded);
+}
+
+#[test]
+fn what_cannot_carry_a_volume_is_refused_before_it_is_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let (small, large) = (image(&dir, 1, 13 * MIB), image(&dir, 2, 16 * MIB));
+    let host = host(&dir);
+    let create = |replicas: &[ReplicaUri]| host.system.create_volume(VOLUME, 8 * MIB, replicas);
+    assert_eq!(kind(create(&[large.clone(), small])), "ReplicaMismatch");
+    assert_eq!(kind(create(&[])), "InvalidArgument");
+    assert_eq!(kind(create(&[large.clone(), large.clone()])), "InvalidArgument");
+    let gone = format!(
+        "bdev:///{}/gone?uuid={}",
+        dir.path().display(),
+        Uuid::from_u128(3)
+    );
+    assert_eq!(
+        kind(create(&[large.clone(), gone.parse().unwrap()])),
+        "Unreachable"
+    );
+    assert!(
+        std::fs::read(path(&dir, 2))
+            .unwrap()
+            .iter()
+            .all(|byte| *byte == 0)
+    );
+    assert_eq!(kind(host.publish(std::slice::from_ref(&large))), "VolumeNotFound");
+    create(std::slice::from_ref(&large)).unwrap();
+    assert_eq!(kind(create(std::slice::from_ref(&large))), "AlreadyExists");
+    let other = host
+        .system
+        .create_volume(Uuid::from_u128(5), 8 * MIB, std::slice::from_ref(&large));
+    assert_eq!(kind(other), "ReplicaMismatch");
+    assert_eq!(
+        kind(host.system.publish_volume(Uuid::from_u128(5), &[large], true)),
+        "ReplicaMismatch"
+    );
+}
+
+#[test]
+fn a_damaged_record_takes_its_replica_out_and_no_other() {
+    use std::os::unix::fs::FileExt;
+    let (dir, replicas) = made();
+    let first = host(&dir);
+    first.publish(&replicas).unwrap();
+    first.system.unpublish_volume(VOLUME).unwrap();
+    let file = File::options().write(true).open(path(&dir, 1)).unwrap();
+    for slot in [512 << 10, 768 << 10] {
+        file.write_all_at(&[0xff; 64], slot + 40).unwrap();
+    }
+    assert_eq!(kind(first.publish(&replicas)), "NeedsDegraded");
+    let served = first.system.publish_volume(VOLUME, &replicas, true).unwrap();
+    assert_eq!(served.replicas[1].state, ReplicaState::Online);
+    let healed = first.system.heal_volume(VOLUME, &[], &mut |_| {}).unwrap();
+    assert_eq!(healed.state, State::Online, "{healed:?}");
+}

@@ -1,0 +1,97 @@
+//! `poolctl volume ...`
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use lvm_native::pool::{Error, ReplicaUri, System, VolumeInfo, parse_size, parse_uuid};
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::args::{Args, VolumeCommand};
+use crate::progress;
+
+pub(crate) fn run(system: &System, command: &VolumeCommand, args: &Args) -> Result<Answer, Error> {
+    let info = match command {
+        VolumeCommand::Create { uuid, size, replicas } => {
+            let (uuid, size) = (parse_uuid(uuid)?, parse_size(size)?);
+            system.create_volume(uuid, size, &uris(replicas)?)?
+        }
+        VolumeCommand::Publish {
+            uuid,
+            replicas,
+            degraded,
+        } => system.publish_volume(parse_uuid(uuid)?, &uris(replicas)?, *degraded)?,
+        VolumeCommand::Status { uuid } => system.volume(parse_uuid(uuid)?)?,
+        VolumeCommand::Heal { uuid, discard } => {
+            let uuid = parse_uuid(uuid)?;
+            let discard = discard.iter().map(|text| parse_uuid(text));
+            let discard = discard.collect::<Result<Vec<_>, Error>>()?;
+            let bar = progress::bar(0, "bringing in line", true);
+            let healed = system.heal_volume(uuid, &discard, &mut |progress| {
+                bar.set_length(progress.total);
+                bar.set_position(progress.done);
+            });
+            bar.finish_and_clear();
+            healed?
+        }
+        VolumeCommand::Monitor { uuid } => {
+            monitor(system, parse_uuid(uuid)?, args)?;
+            return Ok(Answer::Copied);
+        }
+        VolumeCommand::Unpublish { uuid } => {
+            system.unpublish_volume(parse_uuid(uuid)?)?;
+            return Ok(Answer::Done);
+        }
+    };
+    Ok(Answer::One(to_json(&info)))
+}
+
+fn uris(texts: &[String]) -> Result<Vec<ReplicaUri>, Error> {
+    texts.iter().map(|text| text.parse()).collect()
+}
+
+/// Looks after a volume, a line for each change, until the time is over that was given; for ever otherwise.
+fn monitor(system: &System, uuid: uuid::Uuid, args: &Args) -> Result<(), Error> {
+    let end = args.timeout.map(|timeout| Instant::now() + timeout);
+    let mut monitor = system.watch_volume(uuid)?;
+    loop {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let piece = Duration::from_secs(60);
+        if let Some(info) = monitor.wait(left.unwrap_or(piece).min(piece))? {
+            let line = match args.json {
+                true => format!("{}\n", to_json(&info)),
+                false => Answer::Many(vec![to_json(&info)], &["uuid", "state", "epoch", "replicas"]).text(),
+            };
+            // Nobody reads on.
+            if io::stdout()
+                .write_all(line.as_bytes())
+                .and_then(|()| io::stdout().flush())
+                .is_err()
+            {
+                return Ok(());
+            }
+        }
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(());
+        }
+    }
+}
+
+fn to_json(volume: &VolumeInfo) -> Value {
+    let replicas = volume.replicas.iter().map(|replica| {
+        json!({
+            "uri": replica.uri,
+            "uuid": replica.uuid.map(|uuid| uuid.to_string()),
+            "state": replica.state.as_str(),
+            "sync": replica.sync,
+        })
+    });
+    json!({
+        "uuid": volume.uuid.to_string(),
+        "size": volume.size,
+        "device": volume.device.as_ref().map(|path| path.to_string_lossy()),
+        "state": volume.state.as_str(),
+        "epoch": volume.epoch,
+        "replicas": replicas.collect::<Vec<_>>(),
+    })
+}
