@@ -6,7 +6,7 @@
 #                                it is killed after $LIMIT seconds (status 124), by default 60.  It works while the link is cut.  With
 #                                `. /opt/vm/lib.sh;` at its start it has the words of lib.sh: its checks count, in the node's name
 #   cut_link N, mend_link N      the data link of a node is silently dead: packets vanish both ways, its carrier stays
-#   power_off N                  node 1 or 2 loses its power: what it had acknowledged to no disk is gone
+#   power_off N                  node 1 or 2 loses its power: what no disk of it had acknowledged is gone
 #   power_on N                   it boots with the same disks; the word does not wait
 #   power_cut N                  both
 #   await_node N                 until its agent answers; nothing but the agent runs then
@@ -26,7 +26,8 @@ host_does() { # WORD N
 }
 cut_link() { host_does cut "$1"; }
 mend_link() { host_does mend "$1"; }
-power_off() { host_does off "$1"; }
+# Without its neighbour's address an order to a node that is gone fails within seconds.
+power_off() { host_does off "$1" && ip neighbour flush to "10.0.2.$1" dev net2; }
 power_on() { host_does on "$1"; }
 power_cut() { power_off "$1" && power_on "$1"; }
 

@@ -39,7 +39,7 @@ struct Running<'a> {
     nodes: Vec<Node<'a>>,
     data: Network,
     line: HostLine,
-    /// Nothing is asked of it but to be there.
+    /// Always there: nothing is cut in it.
     _orders: Network,
 }
 

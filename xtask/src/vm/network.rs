@@ -106,7 +106,7 @@ impl State {
 
     /// Gives a frame to the node that its address names, or to all others.
     fn hand_on(&self, from: usize, frame: Vec<u8>, to: &[SyncSender<Vec<u8>>]) {
-        let Some(address) = frame.get(4..10).and_then(|_| frame.first_chunk::<6>()) else {
+        let Some(address) = frame.first_chunk::<6>() else {
             return;
         };
         let is_for_many = address[0] & 1 == 1;
@@ -157,4 +157,79 @@ fn read_frame(mut stream: &TcpStream) -> std::io::Result<Vec<u8>> {
 fn write_frame(mut stream: &TcpStream, frame: &[u8]) -> std::io::Result<()> {
     let length = u32::try_from(frame.len()).map_err(|_| ErrorKind::InvalidData)?;
     stream.write_all(&[&length.to_be_bytes(), frame].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+    const NEVER: Duration = Duration::from_millis(200);
+
+    /// A node, as QEMU is one.
+    fn join(network: &Network, node: usize) -> TcpStream {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, network.ports[node - 1])).unwrap();
+        while network.state.nodes[node - 1].lock().unwrap().is_none() {
+            thread::sleep(LOOK);
+        }
+        stream
+    }
+
+    fn frame(to: u8, text: &[u8]) -> Vec<u8> {
+        [&[0x52, 0x54, 0, 0, 1, to], text].concat()
+    }
+
+    fn gets(node: &TcpStream, frame: &[u8]) {
+        node.set_read_timeout(Some(SOON)).unwrap();
+        assert_eq!(read_frame(node).unwrap(), frame);
+    }
+
+    fn gets_nothing(node: &TcpStream) {
+        node.set_read_timeout(Some(NEVER)).unwrap();
+        assert!(read_frame(node).is_err());
+    }
+
+    #[test]
+    fn frames_reach_whom_they_are_for() {
+        let network = Network::new(1).unwrap();
+        let nodes: Vec<TcpStream> = (1..=NODES).map(|node| join(&network, node)).collect();
+        write_frame(&nodes[0], &frame(2, b"one")).unwrap();
+        gets(&nodes[1], &frame(2, b"one"));
+        let all = [&[0xff; 6][..], b"all"].concat();
+        write_frame(&nodes[0], &all).unwrap();
+        gets(&nodes[1], &all);
+        gets(&nodes[2], &all);
+        nodes.iter().for_each(gets_nothing);
+    }
+
+    #[test]
+    fn a_cut_link_loses_frames_both_ways_until_it_is_mended() {
+        let network = Network::new(1).unwrap();
+        let nodes: Vec<TcpStream> = (1..=NODES).map(|node| join(&network, node)).collect();
+        network.set_cut(1, true);
+        write_frame(&nodes[0], &frame(2, b"from")).unwrap();
+        write_frame(&nodes[1], &frame(1, b"to")).unwrap();
+        gets_nothing(&nodes[0]);
+        gets_nothing(&nodes[1]);
+        write_frame(&nodes[2], &frame(2, b"others")).unwrap();
+        gets(&nodes[1], &frame(2, b"others"));
+        network.set_cut(1, false);
+        write_frame(&nodes[1], &frame(1, b"again")).unwrap();
+        gets(&nodes[0], &frame(1, b"again"));
+    }
+
+    #[test]
+    fn a_node_that_was_away_is_found_again() {
+        let network = Network::new(1).unwrap();
+        let (first, second) = (join(&network, 1), join(&network, 2));
+        drop(second);
+        while network.state.nodes[1].lock().unwrap().is_some() {
+            thread::sleep(LOOK);
+        }
+        write_frame(&first, &frame(2, b"lost")).unwrap();
+        thread::sleep(NEVER);
+        let second = join(&network, 2);
+        write_frame(&first, &frame(2, b"found")).unwrap();
+        gets(&second, &frame(2, b"found"));
+    }
 }

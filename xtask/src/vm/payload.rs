@@ -12,7 +12,7 @@ use super::scenario::Scenario;
 use crate::sh;
 
 /// Files of `tests/vm/guest` that scenarios and inits use.
-const GUEST_FILES: [&str; 9] = [
+const GUEST_FILES: [&str; 8] = [
     "agent.py",
     "cluster.sh",
     "helper.py",
@@ -20,7 +20,6 @@ const GUEST_FILES: [&str; 9] = [
     "on.sh",
     "parity.py",
     "powercut.py",
-    "stall.py",
     "stamp.py",
 ];
 
