@@ -1,3 +1,4 @@
+# on: bookworm-noudev trixie-udev
 # The cluster itself: what the scenarios beside this one rely on, with the real tools and the kernel's NVMe over TCP alone.
 . /opt/vm/lib.sh
 . /opt/vm/cluster.sh
@@ -14,6 +15,8 @@ is "a command has a deadline" "$?" 124
 is "a node has its own disks" "$(on 1 'lsblk -dnbo SIZE /dev/vda; cat /sys/block/vda/serial')" $'268435456\ndisk-a'
 is "a node has the words of scenarios, whose results count" "$(on 2 '. /opt/vm/lib.sh; is "as here" 1 1')" "ok as here"
 runs "a node has the programs" on 1 poolctl --help
+runs "delays, the sockets' states and NVMe's own tool are to be had" \
+    on 2 'tc qdisc add dev net1 root netem delay 1ms && tc qdisc del dev net1 root && ss -Htn && nvme list'
 
 # Links.  A port that nobody listens on answers with a reset, if anything does.
 reach() { timeout 3 bash -c ": <>/dev/tcp/10.0.1.$1/9" 2>&1 | grep -q refused; }
@@ -36,9 +39,10 @@ on 1 "cd /sys/kernel/config/nvmet && mkdir subsystems/$NQN ports/1 && cd subsyst
     mkdir namespaces/1 && echo /dev/vda >namespaces/1/device_path && echo 1 >namespaces/1/enable && cd ../../ports/1 &&
     echo tcp >addr_trtype && echo ipv4 >addr_adrfam && echo 10.0.1.1 >addr_traddr && echo 4420 >addr_trsvcid &&
     ln -s ../../subsystems/$NQN subsystems/$NQN" || no "node 1 shares a disk" "it cannot"
+# A host of our own name needs an id of its own: kernel 6.12 refuses two names of one id.
 connect() {
     exec 7<>/dev/nvme-fabrics || return
-    printf %s "transport=tcp,traddr=10.0.1.1,trsvcid=4420,nqn=$NQN,hostnqn=nqn.2026-01.test:host,$1" >&7 || return
+    printf %s "transport=tcp,traddr=10.0.1.1,trsvcid=4420,nqn=$NQN,hostnqn=nqn.2026-01.test:host,hostid=$(uuid 3),$1" >&7 || return
     read -r said <&7
     exec 7>&-
     note "connected: $said"
