@@ -3,7 +3,8 @@
 # Node N is 10.0.1.N on the network for data, and has the disks, programs and modules that node 3 has.
 #
 #   on N COMMAND                 runs a shell command on node 1 or 2, with its output and status (255: the node does not answer);
-#                                it is killed after $LIMIT seconds (status 124), by default 60.  It works while the link is cut.  With
+#                                it is killed after $LIMIT seconds (status 124), by default 60; a node that loses its power meanwhile
+#                                gives no answer, and costs 10 seconds more.  It works while the link is cut.  With
 #                                `. /opt/vm/lib.sh;` at its start it has the words of lib.sh: its checks count, in the node's name
 #   cut_link N, mend_link N      the data link of a node is silently dead: packets vanish both ways, its carrier stays
 #   power_off N                  node 1 or 2 loses its power: what no disk of it had acknowledged is gone
