@@ -51,7 +51,7 @@ is "the replica is plain again" "$(devices) $(field lvs lv_attr "p/$A")" "1 -wi-
 dd if=/dev/zero of="/dev/p/$A" bs=1M count=4 oflag=direct status=none
 python3 /opt/vm/stamp.py write "/dev/p/$A" 1024 "$W/seq" &
 writer=$!
-number() { od -An -t u8 "$W/seq" | tr -d ' '; }
+number() { od -An -N 8 -t u8 "$W/seq" | tr -d ' '; }
 for _ in {1..100}; do [ -s "$W/seq" ] && [ "$(number)" -gt 200 ] && break; sleep 0.1; done
 declare -A low high held
 for snap in "$S" "$T" "$V"; do

@@ -22,7 +22,7 @@ form() { # ORIGIN SNAPSHOT
 }
 WRITERS=()
 write() { python3 /opt/vm/stamp.py write "/dev/p/$1" 1024 "$W/seq-$1" 2>"$W/writer-$1" & WRITERS+=($!); }
-number() { od -An -t u8 "$W/seq-$1" | tr -d ' '; }
+number() { od -An -N 8 -t u8 "$W/seq-$1" | tr -d ' '; }
 begun() { local i; for i in {1..100}; do [ -s "$W/seq-$1" ] && [ "$(number "$1")" -gt 100 ] && break; sleep 0.1; done; }
 stop() { # NAME UUID...
     local name=$1 writer; shift

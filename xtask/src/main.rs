@@ -17,6 +17,8 @@ usage: cargo xtask TASK
   test host            tidy and this machine's tests alone
   vm [bookworm|trixie] [udev|noudev] [SCENARIO]...
                        the VM suites, or the part that the words select; scenarios are in tests/vm
+  vm cluster [bookworm|trixie] [udev|noudev] [SCENARIO]...
+                       of these the scenarios in tests/vm/cluster, each in three VMs on a network
   vm all               every scenario on every machine, also where it tells little new
   bench [udev]         the library against the LVM tools, in a VM: times, ratios, system calls
   bench print [udev]   the tables and plots of the last such run, again

@@ -16,13 +16,13 @@ lap() { # WHO SNAPSHOTS OPERATION CMD...
 # How long a writer to the replica waits while a snapshot is taken.
 stalled() { # WHO SNAPSHOTS CMD...
     local who=$1 count=$2 writer; shift 2
-    python3 /opt/vm/stall.py "/dev/$VG/$source" "$W/stall" &
+    python3 /opt/vm/stamp.py write "/dev/$VG/$source" 1 "$W/seq" &
     writer=$!
     sleep 2
     "$@" >/dev/null 2>>"$OUT/stderr" || no "$who stalls at $count" "$(tail -n 2 "$OUT/stderr")"
     kill -TERM $writer
     wait $writer
-    echo "$who $count stall $(cat "$W/stall")" >>"$OUT/times"
+    echo "$who $count stall $(python3 /opt/vm/stamp.py stall "$W/seq")" >>"$OUT/times"
 }
 
 good "a pool" pool create $VG /dev/vda --extent-size 1M --metadata-size 32M

@@ -1,18 +1,20 @@
 """A writer whose every acknowledged write can be recognised later.
 
 stamp.py write DEV BLOCKS SEQFILE [COUNT]  writes blocks 1, 2, 3, ... in a ring of BLOCKS at the start of DEV, past the page
-                                           cache; SEQFILE holds the last acknowledged number.  Ends at SIGTERM or after COUNT.
+                                           cache; SEQFILE holds the last acknowledged number.  Ends at SIGTERM or after COUNT,
+                                           and with a status of failure at the first error.
 stamp.py sync DEV BLOCKS SEQFILE [COUNT]   as `write`, and each write is durable when it is acknowledged
 stamp.py cut DEV BLOCKS LOW HIGH           DEV holds exactly the state after one write from LOW to HIGH: what a snapshot
                                            shows that was begun after LOW and ended before HIGH was acknowledged
 stamp.py check DEV BLOCKS SEQFILE          DEV holds exactly the state after the last acknowledged write or the one after it
-stamp.py between DEV BLOCKS FIRST LAST     DEV holds exactly the state after one write of FIRST to LAST
+stamp.py stall SEQFILE                     prints the longest wait of a write by the last writer, in microseconds
 """
 import mmap
 import os
 import signal
 import struct
 import sys
+import time
 
 BLOCK = 4096
 
@@ -21,9 +23,14 @@ def stamp(number):
     return struct.pack("<QQ", number, number * 0x9E3779B97F4A7C15 & (1 << 64) - 1) * (BLOCK // 16) if number else bytes(BLOCK)
 
 
-def last(path):
+def noted(path):
+    """The last acknowledged number, and the longest wait in nanoseconds."""
     with open(path, "rb") as file:
-        return struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
+        return struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))
+
+
+def last(path):
+    return noted(path)[0]
 
 
 def write(device, blocks, path, count=0, flags=0):
@@ -33,11 +40,14 @@ def write(device, blocks, path, count=0, flags=0):
     number = start = last(path)
     fd = os.open(device, os.O_RDWR | os.O_DIRECT | flags)
     buffer = mmap.mmap(-1, BLOCK)
+    longest = 0
     while not stop and not (count and number - start >= count):
         number += 1
         buffer[:] = stamp(number)
+        begun = time.monotonic_ns()
         os.pwrite(fd, buffer, number % blocks * BLOCK)
-        os.pwrite(seq, struct.pack("<Q", number), 0)
+        longest = max(longest, time.monotonic_ns() - begun)
+        os.pwrite(seq, struct.pack("<QQ", number, longest), 0)
 
 
 def sync(device, blocks, path, count=0):
@@ -74,5 +84,15 @@ def check(device, blocks, path):
     cut(device, blocks, last(path), last(path) + 1)
 
 
-verb, device, blocks, path, *rest = sys.argv[1:]
-{"write": write, "sync": sync, "check": check, "cut": cut}[verb](device, int(blocks), path, *map(int, rest))
+def stall(path):
+    print(noted(path)[1] // 1000)
+
+
+def main(verb, *words):
+    if verb == "stall":
+        return stall(*words)
+    device, blocks, path, *rest = words
+    {"write": write, "sync": sync, "check": check, "cut": cut}[verb](device, int(blocks), path, *map(int, rest))
+
+
+main(*sys.argv[1:])

@@ -1,14 +1,22 @@
 //! Tests beside the real LVM tools, on real kernels: VMs in QEMU's software emulation, so they run anywhere.
 //!
-//! [`base`] makes a kernel and an initramfs of a Debian suite, [`machine`] runs a VM, [`report`] is what it said.
+//! [`base`] makes a kernel and an initramfs of a Debian suite, [`machine`] runs a VM and [`cluster`] three of them on a
+//! network, [`report`] is what they said.
 
 mod base;
+mod cluster;
 mod cpio;
 mod debian;
+mod host_line;
 mod machine;
+mod network;
+mod node;
+mod payload;
 mod programs;
+mod qemu;
 mod report;
 mod scenario;
+mod selection;
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -19,31 +27,62 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use base::Base;
+use cluster::Cluster;
 use machine::Machine;
+use payload::Payload;
 use report::Line;
 pub(crate) use report::Report;
 use scenario::Scenario;
+use selection::Selection;
 
 pub(crate) use debian::{install, install_libraries};
 pub(crate) use programs::names as example_names;
 
 use crate::sh;
 
-/// Debian's name of each generation of LVM and kernel: lvm2 2.03.16 with 6.1, lvm2 2.03.31 with 6.12.
-const SUITES: [&str; 2] = ["bookworm", "trixie"];
-/// VMs at once: two take one and a half times as long as one.
+/// Machines at once: two take one and a half times as long as one.
 const AT_ONCE: usize = 2;
 /// Most scenarios in one boot: more are split, so that the machines are about as long as each other.
 const MOST_TOGETHER: usize = 12;
 /// Longest run of a VM.
 const LIMIT: Duration = Duration::from_secs(2400);
 
+/// What runs scenarios.
+enum Job<'a> {
+    Machine(Machine<'a>),
+    Cluster(Cluster<'a>),
+}
+
+impl Job<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Machine(machine) => &machine.name,
+            Self::Cluster(cluster) => &cluster.name,
+        }
+    }
+
+    /// Scenarios that are run; as most take about as long as each other, also how long it takes.
+    fn scenarios(&self) -> usize {
+        match self {
+            Self::Machine(machine) => machine.payload.scenarios.len(),
+            Self::Cluster(cluster) => cluster.payload.scenarios.len(),
+        }
+    }
+
+    fn run(&self) -> Result<Report> {
+        match self {
+            Self::Machine(machine) => machine.run(),
+            Self::Cluster(cluster) => cluster.run(),
+        }
+    }
+}
+
 /// Runs the VM suites, or the part that `words` select: names of suites, `udev`, `noudev`, names of scenarios;
-/// `all` runs every scenario on every machine, whatever its `# on:` line says.
+/// `all` runs every scenario on every machine, whatever its `# on:` line says, and `cluster` those of clusters alone.
 pub(crate) fn test(words: &[&str]) -> Result<()> {
     let scenarios = Scenario::all()?;
     let selection = Selection::parse(words, &scenarios)?;
-    install(machine::TOOLS)?;
+    install(qemu::TOOLS)?;
     let programs = programs::build()?;
     let bases: Vec<(&str, Base)> = selection
         .suites
@@ -51,46 +90,68 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
         .map(|suite| Ok((*suite, Base::prepare(suite)?)))
         .collect::<Result<_>>()?;
 
-    let mut machines = VecDeque::new();
+    let mut jobs = Vec::new();
     for (suite, base) in &bases {
         for udev in selection.udev.iter().copied() {
             let name = format!("{suite}-{}", if udev { "udev" } else { "noudev" });
-            let machine = |name, scenarios, boots| Machine {
-                name,
+            let payload = |scenarios| Payload {
                 base,
                 udev,
                 programs: &programs,
                 scenarios,
-                boots,
-                limit: LIMIT,
             };
-            let chosen = selection.scenarios.iter().copied();
-            let (alone, together): (Vec<&Scenario>, Vec<&Scenario>) = chosen
-                .filter(|scenario| selection.everywhere || scenario.is_for(&name))
-                .partition(|scenario| scenario.boots().is_some());
-            let parts = together.len().div_ceil(MOST_TOGETHER).max(1);
-            for (part, some) in together.chunks(together.len().div_ceil(parts).max(1)).enumerate() {
-                let name = match parts {
-                    1 => name.clone(),
-                    _ => format!("{name}-part{}", part + 1),
-                };
-                machines.push_back(machine(name, some.to_vec(), 1));
-            }
-            for scenario in alone {
-                let boots = scenario.boots().unwrap_or(1);
-                machines.push_back(machine(
-                    format!("{name}-{}", scenario.name),
-                    vec![scenario],
-                    boots,
-                ));
-            }
+            jobs.extend(jobs_of(&name, selection.of(&name), payload));
         }
     }
     // The longest first, so that no core is idle while the last one runs.
-    machines
-        .make_contiguous()
-        .sort_by_key(|machine| Reverse(machine.scenarios.len()));
-    run_all(machines, !words.is_empty())
+    jobs.sort_by_key(|job| Reverse(job.scenarios()));
+    run_all(jobs.into(), !words.is_empty())
+}
+
+/// The scenarios of machines of one kind: most share a boot, the others have a machine of their own.
+fn jobs_of<'a>(
+    name: &str,
+    scenarios: Vec<&'a Scenario>,
+    payload: impl Fn(Vec<&'a Scenario>) -> Payload<'a>,
+) -> Vec<Job<'a>> {
+    let machine = |name, scenarios, boots| {
+        Job::Machine(Machine {
+            name,
+            payload: payload(scenarios),
+            boots,
+            limit: LIMIT,
+        })
+    };
+    let (of_cluster, of_one): (Vec<&Scenario>, Vec<&Scenario>) =
+        scenarios.into_iter().partition(|scenario| scenario.is_of_cluster);
+    let (alone, together): (Vec<&Scenario>, Vec<&Scenario>) = of_one
+        .into_iter()
+        .partition(|scenario| scenario.boots().is_some());
+    let mut jobs = Vec::new();
+    let parts = together.len().div_ceil(MOST_TOGETHER).max(1);
+    for (part, some) in together.chunks(together.len().div_ceil(parts).max(1)).enumerate() {
+        let name = match parts {
+            1 => name.to_owned(),
+            _ => format!("{name}-part{}", part + 1),
+        };
+        jobs.push(machine(name, some.to_vec(), 1));
+    }
+    for scenario in alone {
+        let boots = scenario.boots().unwrap_or(1);
+        jobs.push(machine(
+            format!("{name}-{}", scenario.name),
+            vec![scenario],
+            boots,
+        ));
+    }
+    jobs.extend(of_cluster.into_iter().map(|scenario| {
+        Job::Cluster(Cluster {
+            name: format!("{name}-cluster-{}", scenario.name),
+            payload: payload(vec![scenario]),
+            limit: LIMIT,
+        })
+    }));
+    jobs
 }
 
 /// Runs scenarios, files below `tests/vm`, one after the other in a VM of their own, which `name` names.
@@ -98,17 +159,19 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
 /// # Errors
 /// If the VM cannot be run, or one of the scenarios' checks fails.
 pub(crate) fn run_alone(name: &str, suite: &str, udev: bool, files: &[&str]) -> Result<Report> {
-    install(machine::TOOLS)?;
+    install(qemu::TOOLS)?;
     let read = |file: &&str| Scenario::read(&sh::workspace().join("tests/vm").join(file));
     let scenarios: Vec<Scenario> = files.iter().map(read).collect::<Result<_>>()?;
     let programs = programs::build()?;
     let base = Base::prepare(suite)?;
     let machine = Machine {
         name: format!("{suite}-{}-{name}", if udev { "udev" } else { "noudev" }),
-        base: &base,
-        udev,
-        programs: &programs,
-        scenarios: scenarios.iter().collect(),
+        payload: Payload {
+            base: &base,
+            udev,
+            programs: &programs,
+            scenarios: scenarios.iter().collect(),
+        },
         boots: 1,
         limit: LIMIT,
     };
@@ -120,15 +183,15 @@ pub(crate) fn run_alone(name: &str, suite: &str, udev: bool, files: &[&str]) -> 
     }
 }
 
-/// Runs the machines and prints their results; an error if a check failed.
-fn run_all(machines: VecDeque<Machine<'_>>, verbose: bool) -> Result<()> {
-    let queue = Mutex::new(machines);
+/// Runs the jobs and prints their results; an error if a check failed.
+fn run_all(jobs: VecDeque<Job<'_>>, verbose: bool) -> Result<()> {
+    let queue = Mutex::new(jobs);
     let totals = Mutex::new((0, 0));
     let work = || {
         loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(machine) = next else { return };
-            let result = machine.run();
+            let Some(job) = next else { return };
+            let result = job.run();
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
             match result {
                 Ok(report) => {
@@ -138,7 +201,7 @@ fn run_all(machines: VecDeque<Machine<'_>>, verbose: bool) -> Result<()> {
                     totals.1 += failed;
                 }
                 Err(error) => {
-                    println!("not ok {}: {error:#}", machine.name);
+                    println!("not ok {}: {error:#}", job.name());
                     totals.1 += 1;
                 }
             }
@@ -166,52 +229,4 @@ fn print(report: &Report, verbose: bool) {
     }
     let (took, out) = (report.took.as_secs(), report.out.display());
     println!("# {machine}: {passed} ok, {failed} not ok in {took} s; logs in {out}");
-}
-
-/// What is to be run.
-struct Selection<'a> {
-    suites: Vec<&'static str>,
-    udev: Vec<bool>,
-    scenarios: Vec<&'a Scenario>,
-    /// Scenarios that are named run on every machine that is asked for, as all do for the word `all`.
-    everywhere: bool,
-}
-
-impl<'a> Selection<'a> {
-    fn parse(words: &[&str], scenarios: &'a [Scenario]) -> Result<Self> {
-        let mut selection = Self {
-            suites: Vec::new(),
-            udev: Vec::new(),
-            scenarios: Vec::new(),
-            everywhere: false,
-        };
-        for word in words {
-            let suite = SUITES.iter().find(|suite| *suite == word);
-            let scenario = scenarios.iter().find(|scenario| scenario.name == *word);
-            match (word, suite, scenario) {
-                (_, Some(suite), _) => selection.suites.push(suite),
-                (_, _, Some(scenario)) => {
-                    selection.scenarios.push(scenario);
-                    selection.everywhere = true;
-                }
-                (&"all", ..) => selection.everywhere = true,
-                (&"udev", ..) => selection.udev.push(true),
-                (&"noudev", ..) => selection.udev.push(false),
-                _ => bail!(
-                    "{word:?} is neither a suite ({}), udev, noudev, nor a scenario in tests/vm",
-                    SUITES.join(", ")
-                ),
-            }
-        }
-        if selection.suites.is_empty() {
-            selection.suites = SUITES.to_vec();
-        }
-        if selection.udev.is_empty() {
-            selection.udev = vec![true, false];
-        }
-        if selection.scenarios.is_empty() {
-            selection.scenarios = scenarios.iter().collect();
-        }
-        Ok(selection)
-    }
 }

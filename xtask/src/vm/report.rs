@@ -6,15 +6,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::machine::End;
+use super::qemu::End;
 
-/// The results of one VM.
+/// The results of one VM, or of a cluster of them.
 pub(crate) struct Report {
-    /// The VM's name.
+    /// The machine's name.
     pub(crate) machine: String,
     /// What it said, in order.
     pub(crate) lines: Vec<Line>,
-    /// Folder with one `boot-N` for each start, which holds what the guest left in `/out`.
+    /// Folder with one `boot-N` for each start, or one `nodeN` for each node of a cluster, which holds what the guest left in `/out`.
     pub(crate) out: PathBuf,
     /// Wall-clock time of all starts.
     pub(crate) took: Duration,
@@ -43,6 +43,11 @@ impl Report {
     /// Adds what is worth reading beside what the scenarios say.
     pub(super) fn note(&mut self, text: &str) {
         self.lines.push(Line::Note(text.to_owned()));
+    }
+
+    /// Adds a failed check that no scenario makes.
+    pub(super) fn fail(&mut self, text: &str) {
+        self.lines.push(Line::NotOk(text.to_owned()));
     }
 
     /// Takes in what one start of the VM said.  That a scenario, or the VM, did not come to its end is a failed check.

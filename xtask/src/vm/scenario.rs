@@ -1,4 +1,4 @@
-//! The scenarios: `tests/vm/NAME.sh`, each with what it needs said in comment lines at its top.
+//! The scenarios: `tests/vm/NAME.sh`, and `tests/vm/cluster/NAME.sh` for a cluster, each with what it needs said in comment lines at its top.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,15 @@ use anyhow::{Context, Result};
 
 use crate::sh;
 
+/// The folder of those that a cluster runs.
+const CLUSTER: &str = "cluster";
+
 /// What a VM runs.
 pub(crate) struct Scenario {
     /// File name without the extension.
     pub(crate) name: String,
+    /// Is it run by a cluster of VMs?
+    pub(crate) is_of_cluster: bool,
     /// The script.
     pub(crate) text: String,
 }
@@ -20,10 +25,12 @@ impl Scenario {
     pub(crate) fn all() -> Result<Vec<Self>> {
         let dir = sh::workspace().join("tests/vm");
         let mut all = Vec::new();
-        for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|kind| kind == "sh") {
-                all.push(Self::read(&path)?);
+        for dir in [dir.join(CLUSTER), dir] {
+            for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|kind| kind == "sh") {
+                    all.push(Self::read(&path)?);
+                }
             }
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -36,6 +43,7 @@ impl Scenario {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self {
             name: name.unwrap_or_default(),
+            is_of_cluster: path.parent().is_some_and(|dir| dir.ends_with(CLUSTER)),
             text,
         })
     }
