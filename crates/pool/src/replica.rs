@@ -1,6 +1,8 @@
 //! What a replica is: an LV of ours, named by a UUID, in a pool; and what it tells about itself.
 
-use std::collections::HashSet;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 
 use lvm_meta::detail::{Detail, Thin};
 use lvm_meta::{Area, Lv, SegmentKind};
@@ -14,10 +16,10 @@ use crate::open_vg::OpenVg;
 use crate::raid::Array;
 use crate::raid::plan::layout_word;
 use crate::system::Inner;
-use crate::tags::LvTags;
+use crate::tags::{self, LvTags};
 use crate::thin::usage::{self, Usage};
 use crate::thin::{self, PoolLv};
-use crate::{Error, identity, naming, snapshot};
+use crate::{Error, ReplicaUri, identity, naming, snapshot};
 
 /// The UUID of the replica that an LV is; `None` for LVs that are none.
 ///
@@ -30,6 +32,15 @@ fn replica_with_tags(lv: &Lv) -> Option<(Uuid, LvTags<'_>)> {
     let uuid = identity::replica_uuid(lv.name()).filter(|_| lv.is_visible())?;
     let tags = LvTags::read(lv.tags());
     (tags.owned && tags.snapshot.is_none() && !tags.creating).then_some((uuid, tags))
+}
+
+/// The replica that an LV is, with its tags, if they ask for sharing.
+pub(crate) fn shared(lv: &Lv) -> Option<(Uuid, LvTags<'_>)> {
+    // Most are not, and reading all tags costs.
+    if !lv.tags().any(|tag| tag == tags::SHARED) {
+        return None;
+    }
+    replica_with_tags(lv).filter(|(_, tags)| tags.shared)
 }
 
 /// The LV of a replica.
@@ -85,9 +96,12 @@ impl ActiveDevices {
         self.0.contains(&naming::ids(&open.vg.id(), &lv.id()))
     }
 
-    /// As [`ActiveDevices::list`], if the VG has snapshots or arrays, of which it is asked; else none without a question.
+    /// As [`ActiveDevices::list`], if the VG has snapshots, arrays or shared replicas, of which it is asked; else none without
+    /// a question.
     pub(crate) fn list_if(inner: &Inner, open: &OpenVg) -> Self {
-        let is_asked = |lv: &Lv| snapshot::snapshot_of(lv).is_some() || Array::of(&open.vg, lv).is_some();
+        let is_asked = |lv: &Lv| {
+            snapshot::snapshot_of(lv).is_some() || Array::of(&open.vg, lv).is_some() || shared(lv).is_some()
+        };
         match open.vg.lvs().any(is_asked) {
             true => Self::list(inner),
             false => Self::default(),
@@ -155,27 +169,53 @@ pub(crate) struct View<'a> {
     devices: &'a ActiveDevices,
     pub(crate) pool_uuid: Uuid,
     usage: Usage<'a>,
+    /// The one LV that it is of.
+    only: Option<Uuid>,
+    /// Where the target listens for replicas, asked for with the first that is shared.
+    served: OnceCell<HashMap<Uuid, SocketAddr>>,
 }
 
 impl<'a> View<'a> {
     pub(crate) fn new(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices) -> Self {
-        Self::with(inner, open, devices, Usage::new(inner, open, usage::ALL))
+        Self::with(inner, open, devices, Usage::new(inner, open, usage::ALL), None)
     }
 
     /// A view of one LV, of whose thin pool nothing is read that others need.
     pub(crate) fn of_one(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices, lv: &Lv) -> Self {
         let id = thin::thin(lv).map_or(0, |thin| thin.device_id);
-        Self::with(inner, open, devices, Usage::new(inner, open, id..=id))
+        let usage = Usage::new(inner, open, id..=id);
+        Self::with(inner, open, devices, usage, identity::replica_uuid(lv.name()))
     }
 
-    fn with(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices, usage: Usage<'a>) -> Self {
+    fn with(
+        inner: &'a Inner,
+        open: &'a OpenVg,
+        devices: &'a ActiveDevices,
+        usage: Usage<'a>,
+        only: Option<Uuid>,
+    ) -> Self {
         Self {
             inner,
             open,
             devices,
             pool_uuid: identity::pool_uuid(&open.vg.id()),
             usage,
+            only,
+            served: OnceCell::new(),
         }
+    }
+
+    /// By what URI hosts reach a replica now.
+    fn share_uri(&self, uuid: Uuid) -> Option<ReplicaUri> {
+        let served = self.served.get_or_init(|| {
+            let share = self.inner.share.as_ref();
+            let served = share.and_then(|share| share.served(self.only).ok());
+            let whole = served.into_iter().flatten().filter(|found| found.is_whole);
+            whole
+                .filter_map(|found| Some((found.replica, found.listen?)))
+                .collect()
+        });
+        served.get(&uuid).map(|listen| ReplicaUri::shared(uuid, *listen))
     }
 
     pub(crate) fn size(&self, lv: &Lv) -> u64 {
@@ -293,6 +333,7 @@ impl<'a> View<'a> {
             device: active.then(|| inner.nodes.path(vg.name(), lv.name())).flatten(),
             snapshot_uuid: tags.snapshot_uuid.map(Into::into),
             shared: tags.shared,
+            share_uri: if tags.shared { self.share_uri(uuid) } else { None },
             allowed_hosts: tags.allowed_hosts.into_iter().map(Into::into).collect(),
             array,
             state,

@@ -21,7 +21,7 @@ use crate::error::Refusal;
 use crate::host::{CivilTime, Config, HeldLocks, IoStats, LockMode, Locks, MetadataBackups, Paths, SystemId};
 use crate::nodes::Nodes;
 use crate::scan::Scope;
-use crate::{Error, host};
+use crate::{Error, NvmetTarget, Share, host};
 
 pub(crate) use lifecycle::is_destroying;
 pub use restore_pool::RestoredPool;
@@ -57,6 +57,7 @@ pub struct SystemBuilder {
     lock_dir: Option<PathBuf>,
     timeout: Duration,
     backups: bool,
+    share: Option<Arc<dyn Share>>,
 }
 
 impl SystemBuilder {
@@ -92,6 +93,14 @@ impl SystemBuilder {
     /// Uses another device-mapper, such as a test's.
     pub fn mapper(mut self, mapper: Arc<dyn DeviceMapper>) -> Self {
         self.mapper = Some(mapper);
+        self
+    }
+
+    /// Shares replicas by another target than the kernel's own, [`NvmetTarget`] on `/sys/kernel/config`.
+    ///
+    /// A system on image files shares nothing without one.
+    pub fn share_with(mut self, share: Arc<dyn Share>) -> Self {
+        self.share = Some(share);
         self
     }
 
@@ -135,6 +144,10 @@ impl SystemBuilder {
             true => MetadataBackups::new(&config.backup),
             false => None,
         };
+        let share = self.share.or_else(|| {
+            let mount = paths.sys.join("kernel/config");
+            (!self.images).then(|| Arc::new(NvmetTarget::new(mount, timeout)) as Arc<dyn Share>)
+        });
         let inner = Inner {
             mapper,
             nodes,
@@ -146,6 +159,7 @@ impl SystemBuilder {
             timeout,
             images: self.images,
             backups,
+            share,
             wrap: self.wrap,
         };
         Ok(System {
@@ -166,6 +180,7 @@ impl System {
             lock_dir: None,
             timeout: Duration::from_secs(30),
             backups: false,
+            share: None,
         }
     }
 
@@ -207,6 +222,8 @@ pub(crate) struct Inner {
     pub(crate) images: bool,
     /// Where backups of the metadata are kept, if they are.
     pub(crate) backups: Option<MetadataBackups>,
+    /// What serves replicas to other hosts, if anything does.
+    pub(crate) share: Option<Arc<dyn Share>>,
     wrap: Option<WrapDisk>,
 }
 
@@ -216,6 +233,7 @@ impl Inner {
         apply::Kernel {
             mapper: &*self.mapper,
             nodes: &self.nodes,
+            share: self.share.as_deref(),
             timeout: self.timeout,
         }
     }
