@@ -283,7 +283,7 @@ fn what_the_target_refuses_is_told_and_leaves_nothing() {
             libc::EADDRINUSE,
         ),
         (
-            wanted(1, "192.0.2.1:8420", &["a"]),
+            wanted(1, "203.0.113.77:8420", &["a"]),
             "AddressNotLocal",
             libc::EADDRNOTAVAIL,
         ),

@@ -15,4 +15,5 @@ mod raid;
 mod refusals;
 mod repair;
 mod restore;
+mod share;
 mod thin;
