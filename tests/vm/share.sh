@@ -22,17 +22,20 @@ connect() {
     fi
     exec 7<&-
 }
-# disk CTRL: the disk behind a controller, as soon as it is there.
+# disk CTRL: the disk behind a controller, as soon as it is there.  Controllers of one subsystem are paths to one disk here.
 disk() {
-    local i name
+    local i name head
     DISK=
     for i in {1..100}; do
-        for name in /sys/class/nvme/"$1"/"$1"n*; do
-            [ -b "/dev/${name##*/}" ] && [ "$(cat "$name/size" 2>/dev/null || echo 0)" != 0 ] && DISK=/dev/${name##*/} && return
+        for name in /sys/class/nvme/"$1"/nvme*n*; do
+            head=$(sed 's/c[0-9]*n/n/' <<<"${name##*/}")
+            [ -b "/dev/$head" ] && [ "$(cat "/sys/class/block/$head/size" 2>/dev/null || echo 0)" != 0 ] && DISK=/dev/$head && return
         done
         sleep 0.1
     done
 }
+# I/O by one controller alone.
+through() { timeout 20 nvme "$1" "/dev/$2" --namespace-id=1 --start-block=0 --block-count=7 --data-size=4096 --data="$W/block"; }
 gone() { [ ! -e "/sys/class/nvme/$1" ] || echo 1 >"/sys/class/nvme/$1/delete_controller"; settle; } 2>>"$OUT/connect.log"
 attach() { # NAME UUID HOST ADDRESS: a host that connects and finds its disk
     connect "$2" "$3" "$4"
@@ -52,7 +55,6 @@ bad "nothing is shared without configfs" NoConfigfs/ENOTSUP replica share "$A"
 quiet modprobe configfs
 quiet mount -t configfs configfs $CONFIG
 [ -d $TARGET ] || bad "nor without the target" NoNvmeTarget/ENOTSUP replica share "$A"
-modprobe nvme_core multipath=0
 quiet modprobe -a nvmet nvme-tcp
 quiet ip addr add $OWN/32 dev lo
 quiet ip addr add $OTHER/32 dev lo
@@ -109,20 +111,22 @@ dd if=/dev/zero of="$first_disk" bs=1M count=2 oflag=direct status=none
 python3 /opt/vm/stamp.py write "$first_disk" 512 "$W/seq" 2>"$W/writer" & writer=$!
 good "another host is added" replica share "$A" --allow-host "$HOST" --allow-host "$SECOND"
 attach "it" "$A" "$SECOND" $OWN
-second=$CTRL second_disk=$DISK
-runs "both read" reads "$second_disk"
+second=$CTRL
+dd if=/dev/zero of="$W/block" bs=4096 count=1 status=none
+runs "the one reads" through read "$first"
+runs "and so does the other" through read "$second"
 kill -TERM $writer; wait $writer; is "the first saw no error meanwhile" $? 0
 runs "each of its writes is there" python3 /opt/vm/stamp.py check "/dev/p/$A" 512 "$W/seq"
 good "the second is shut out" replica share "$A" --allow-host "$HOST"
 before=$(sum "/dev/p/$A" 16)
-fails "its writes fail" timeout 20 dd if=/dev/zero of="$second_disk" bs=4096 count=1 oflag=direct status=none
+fails "its writes fail" through write "$second"
+gone "$second"
 refused "it cannot come back" "$A" "$SECOND" $OWN
 is "nothing of it came in" "$(sum "/dev/p/$A" 16)" "$before"
 for _ in {1..100}; do disk "$first"; [ "$(cat "/sys/class/nvme/$first/state")" = live ] && reads "$DISK" && break; sleep 0.2; done
 first_disk=$DISK
 runs "the first came back by itself" reads "$first_disk"
 is "the host that is gone is gone from the target" "$(ls $TARGET/hosts)" "$HOST"
-gone "$second"
 good "any host may connect" replica share "$A"
 that "so it says" "d['share']['allowed_hosts'] == []"
 runs "the first is not disturbed" reads "$first_disk"

@@ -305,7 +305,10 @@ impl<'s> Run<'_, 's> {
             }
             Step::Unshare { shared } => {
                 if let Some(share) = self.kernel.share {
-                    share.unshare(shared.replica)?;
+                    share.unshare(shared.replica).inspect_err(|_| {
+                        // It may be half taken down.
+                        let _ = share.share(shared);
+                    })?;
                 }
             }
             Step::Resized { replica } => {

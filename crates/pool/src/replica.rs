@@ -69,9 +69,15 @@ pub(crate) fn display_name(lv: &Lv) -> Option<&str> {
     tags.name.filter(|_| tags.is_ours())
 }
 
-/// The LVs that have devices.
+/// What is asked of the host about replicas, once for all that are told of: the LVs that have devices, and what is served.
 #[derive(Default)]
-pub(crate) struct ActiveDevices(HashSet<Ids>);
+pub(crate) struct ActiveDevices {
+    lvs: HashSet<Ids>,
+    /// The one replica that is told of.
+    only: Option<Uuid>,
+    /// Where the target listens for replicas; asked for with the first that is shared.
+    served: OnceCell<HashMap<Uuid, SocketAddr>>,
+}
 
 impl ActiveDevices {
     /// Asks the mapper once for all devices; none if there is no device-mapper.
@@ -88,12 +94,29 @@ impl ActiveDevices {
         let mapper = &*inner.mapper;
         let listed =
             mapper.each_device(&mut |device| lvs.extend(device.uuid.and_then(naming::ids_of_device)));
-        listed.map(|()| Self(lvs)).map_err(Error::Dm)
+        listed.map_err(Error::Dm)?;
+        Ok(Self {
+            lvs,
+            ..Self::default()
+        })
+    }
+
+    /// By what URI hosts reach a replica now.
+    fn share_uri(&self, inner: &Inner, uuid: Uuid) -> Option<ReplicaUri> {
+        let served = self.served.get_or_init(|| {
+            let share = inner.share.as_ref();
+            let served = share.and_then(|share| share.served(self.only).ok());
+            let whole = served.into_iter().flatten().filter(|found| found.is_whole);
+            whole
+                .filter_map(|found| Some((found.replica, found.listen?)))
+                .collect()
+        });
+        served.get(&uuid).map(|listen| ReplicaUri::shared(uuid, *listen))
     }
 
     /// Has this LV a device?
     pub(crate) fn has(&self, open: &OpenVg, lv: &Lv) -> bool {
-        self.0.contains(&naming::ids(&open.vg.id(), &lv.id()))
+        self.lvs.contains(&naming::ids(&open.vg.id(), &lv.id()))
     }
 
     /// As [`ActiveDevices::list`], if the VG has snapshots, arrays or shared replicas, of which it is asked; else none without
@@ -117,7 +140,11 @@ impl ActiveDevices {
     /// What is known of one LV without a question.
     pub(crate) fn known(open: &OpenVg, lv: &Lv, is_active: bool) -> Self {
         let ids = is_active.then(|| naming::ids(&open.vg.id(), &lv.id()));
-        Self(ids.into_iter().collect())
+        Self {
+            lvs: ids.into_iter().collect(),
+            only: identity::replica_uuid(lv.name()),
+            ..Self::default()
+        }
     }
 }
 
@@ -169,53 +196,27 @@ pub(crate) struct View<'a> {
     devices: &'a ActiveDevices,
     pub(crate) pool_uuid: Uuid,
     usage: Usage<'a>,
-    /// The one LV that it is of.
-    only: Option<Uuid>,
-    /// Where the target listens for replicas, asked for with the first that is shared.
-    served: OnceCell<HashMap<Uuid, SocketAddr>>,
 }
 
 impl<'a> View<'a> {
     pub(crate) fn new(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices) -> Self {
-        Self::with(inner, open, devices, Usage::new(inner, open, usage::ALL), None)
+        Self::with(inner, open, devices, Usage::new(inner, open, usage::ALL))
     }
 
     /// A view of one LV, of whose thin pool nothing is read that others need.
     pub(crate) fn of_one(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices, lv: &Lv) -> Self {
         let id = thin::thin(lv).map_or(0, |thin| thin.device_id);
-        let usage = Usage::new(inner, open, id..=id);
-        Self::with(inner, open, devices, usage, identity::replica_uuid(lv.name()))
+        Self::with(inner, open, devices, Usage::new(inner, open, id..=id))
     }
 
-    fn with(
-        inner: &'a Inner,
-        open: &'a OpenVg,
-        devices: &'a ActiveDevices,
-        usage: Usage<'a>,
-        only: Option<Uuid>,
-    ) -> Self {
+    fn with(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices, usage: Usage<'a>) -> Self {
         Self {
             inner,
             open,
             devices,
             pool_uuid: identity::pool_uuid(&open.vg.id()),
             usage,
-            only,
-            served: OnceCell::new(),
         }
-    }
-
-    /// By what URI hosts reach a replica now.
-    fn share_uri(&self, uuid: Uuid) -> Option<ReplicaUri> {
-        let served = self.served.get_or_init(|| {
-            let share = self.inner.share.as_ref();
-            let served = share.and_then(|share| share.served(self.only).ok());
-            let whole = served.into_iter().flatten().filter(|found| found.is_whole);
-            whole
-                .filter_map(|found| Some((found.replica, found.listen?)))
-                .collect()
-        });
-        served.get(&uuid).map(|listen| ReplicaUri::shared(uuid, *listen))
     }
 
     pub(crate) fn size(&self, lv: &Lv) -> u64 {
@@ -224,9 +225,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn is_active(&self, lv: &Lv) -> bool {
-        self.devices
-            .0
-            .contains(&naming::ids(&self.open.vg.id(), &lv.id()))
+        self.devices.has(self.open, lv)
     }
 
     /// Bytes that the LV takes: of a thin one what the kernel has mapped, of others the size.
@@ -333,7 +332,10 @@ impl<'a> View<'a> {
             device: active.then(|| inner.nodes.path(vg.name(), lv.name())).flatten(),
             snapshot_uuid: tags.snapshot_uuid.map(Into::into),
             shared: tags.shared,
-            share_uri: if tags.shared { self.share_uri(uuid) } else { None },
+            share_uri: match tags.shared {
+                true => self.devices.share_uri(inner, uuid),
+                false => None,
+            },
             allowed_hosts: tags.allowed_hosts.into_iter().map(Into::into).collect(),
             array,
             state,

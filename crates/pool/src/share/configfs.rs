@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::Flock;
-use nix::sys::statfs::statfs;
+use nix::sys::statfs::{FsType, statfs};
 
 use crate::{Error, host};
 
 /// What the kernel calls the target's folder.
 const FOLDER: &str = "nvmet";
 /// `CONFIGFS_MAGIC` of the kernel.
-const MAGIC: i64 = 0x6265_6570;
+const MAGIC: FsType = FsType(0x6265_6570);
 /// Longest attribute: one page.
 const ATTRIBUTE_LIMIT: u64 = 4096;
 
@@ -120,7 +120,7 @@ impl ConfigFs for Mounted {
 /// Why there is no folder of the target.
 fn no_target(mount: &Path) -> Error {
     match statfs(mount) {
-        Ok(found) if found.filesystem_type().0 as i64 == MAGIC => Error::NoNvmeTarget { module: "nvmet" },
+        Ok(found) if found.filesystem_type() == MAGIC => Error::NoNvmeTarget { module: "nvmet" },
         _ => Error::NoConfigfs(mount.into()),
     }
 }

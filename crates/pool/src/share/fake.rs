@@ -19,6 +19,8 @@ enum Node {
     Link(String),
 }
 
+type Watch = Box<dyn Fn(&Tree) + Send>;
+
 /// The target, which outlives the processes that use it.
 #[derive(Clone, Default)]
 pub(super) struct FakeTarget(Arc<Mutex<Tree>>);
@@ -38,7 +40,7 @@ pub(super) struct Tree {
     dies_at: Option<usize>,
     changes: usize,
     /// Looks at the tree after each change.
-    pub(super) watch: Option<Box<dyn Fn(&Tree) + Send>>,
+    pub(super) watch: Option<Watch>,
 }
 
 fn errno<T>(errno: i32) -> io::Result<T> {

@@ -86,7 +86,8 @@ impl StoragePool {
         if let Some(share) = &inner.share
             && !share.served(Some(uuid))?.is_empty()
         {
-            share.unshare(uuid)?;
+            // It may be half taken down.
+            share.unshare(uuid).inspect_err(|_| share::follow(inner, &open))?;
         }
         let before: Vec<String> = lv.tags().map(Into::into).collect();
         let after = match LvTags::read(lv.tags()) {
