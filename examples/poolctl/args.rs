@@ -244,6 +244,18 @@ pub(crate) enum ReplicaCommand {
     Repair { uuid: String },
     /// Remove the device; the data stays.
     Deactivate { uuid: String },
+    /// Have other hosts reach it over NVMe/TCP, by the kernel's target.
+    Share {
+        uuid: String,
+        /// Where to listen; where it was shared before, or on port 8420 of this host's own address otherwise.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<String>,
+        /// A host that may connect; may be given several times.  Any host without it.
+        #[arg(long = "allow-host", value_name = "NQN")]
+        allowed_hosts: Vec<String>,
+    },
+    /// Have no other host reach it any more.
+    Unshare { uuid: String },
     /// Copy bytes of the replica to standard output.
     Read {
         uuid: String,

@@ -1,10 +1,11 @@
 //! `poolctl replica ...`
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::net::SocketAddr;
 
 use lvm_native::pool::{
-    ArrayInfo, CreateReplica, Error, IoStats, ReplicaDevice, ReplicaInfo, SetReplica, Shrink, State, System,
-    Zeroing, parse_size, parse_uuid,
+    ArrayInfo, CreateReplica, Error, IoStats, Nqn, ReplicaDevice, ReplicaInfo, SetReplica, ShareReplica,
+    Shrink, State, System, Zeroing, parse_size, parse_uuid,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -123,6 +124,23 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
             let uuid = parse_uuid(uuid)?;
             system.pool_of_replica(uuid)?.deactivate_replica(uuid)?
         }
+        ReplicaCommand::Share {
+            uuid,
+            listen,
+            allowed_hosts,
+        } => {
+            let uuid = parse_uuid(uuid)?;
+            let hosts = allowed_hosts.iter().map(|host| Nqn::parse(host));
+            let request = ShareReplica {
+                listen: listen.as_deref().map(parse_listen).transpose()?,
+                allowed_hosts: hosts.collect::<Result<_, _>>()?,
+            };
+            system.pool_of_replica(uuid)?.share_replica(uuid, &request)?
+        }
+        ReplicaCommand::Unshare { uuid } => {
+            let uuid = parse_uuid(uuid)?;
+            system.pool_of_replica(uuid)?.unshare_replica(uuid)?
+        }
         ReplicaCommand::Read { uuid, offset, length } => {
             let (uuid, offset, length) = (parse_uuid(uuid)?, parse_size(offset)?, parse_size(length)?);
             copy_out(&system.pool_of_replica(uuid)?.open_replica(uuid)?, offset, length)?;
@@ -160,6 +178,14 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
         }
     };
     Ok(Answer::One(to_json(&info)))
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, Error> {
+    text.parse().map_err(|_| Error::InvalidArgument {
+        what: "listen address",
+        given: text.chars().take(140).collect(),
+        why: "it is no numeric address, a colon and a port".into(),
+    })
 }
 
 /// Bytes copied at once.
@@ -233,7 +259,7 @@ pub(crate) fn to_json(replica: &ReplicaInfo) -> Value {
         "device": replica.device.as_ref().map(|path| path.to_string_lossy()),
         "is_clone": replica.snapshot_uuid.is_some(),
         "snapshot_uuid": replica.snapshot_uuid,
-        "share": {"protocol": replica.share_protocol(), "uri": null, "allowed_hosts": replica.allowed_hosts},
+        "share": {"protocol": replica.share_protocol(), "uri": replica.share_uri.as_ref().map(ToString::to_string), "allowed_hosts": replica.allowed_hosts},
         "health": health_json(replica.state, replica.array.as_ref()),
     })
 }

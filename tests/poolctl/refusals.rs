@@ -286,6 +286,61 @@ fn a_vg_of_another_host_is_only_read() {
 }
 
 #[test]
+fn what_is_no_host_or_address_is_shared_with_nobody() {
+    let host = Host::with_pool();
+    host.ok(&["replica", "create", "p", A, "4M"]);
+    for bad in [
+        "",
+        "worker-1",
+        "nqn.2019-05.io.openebs",
+        "nqn.2019-05.io.openebs:a,nqn.2019-05.io.openebs:b",
+        "nqn.2019-05.io.openebs:a b",
+    ] {
+        host.refused(
+            &["replica", "share", A, &format!("--allow-host={bad}")],
+            "InvalidArgument",
+            "EINVAL",
+        );
+    }
+    for bad in [
+        "",
+        "here",
+        "localhost:8420",
+        "127.0.0.1",
+        "127.0.0.1:99999",
+        "::1:8420",
+    ] {
+        host.refused(
+            &["replica", "share", A, &format!("--listen={bad}")],
+            "InvalidArgument",
+            "EINVAL",
+        );
+    }
+    for command in ["share", "unshare"] {
+        host.refused(&["replica", command, "x"], "InvalidArgument", "EINVAL");
+        host.refused(&["replica", command, B], "ReplicaNotFound", "ENOENT");
+    }
+    // Image files have no device that a target could serve.
+    host.refused(&["replica", "share", A], "Unsupported", "ENOTSUP");
+    host.unchanged(&["replica", "unshare", A]);
+}
+
+#[test]
+fn tags_that_ask_for_sharing_are_shown_and_taken_off_where_nothing_is_shared() {
+    let host = Host::with_pool();
+    host.ok(&["replica", "create", "p", A, "4M"]);
+    host.rewrite("p", |text| {
+        let tag = "mayastor.lv.share=nvmf\", \"mayastor.lv.allowed_hosts=nqn.2019-05.io.openebs:a";
+        text.replacen("mayastor.lv.share=off", tag, 1)
+    });
+    let share = json!({"protocol": "nvmf", "uri": null, "allowed_hosts": ["nqn.2019-05.io.openebs:a"]});
+    assert_eq!(host.ok(&["replica", "show", A])["share"], share);
+    assert_eq!(host.ok(&["pool", "show", "p"])["reasons"], json!([]));
+    let off = json!({"protocol": "off", "uri": null, "allowed_hosts": []});
+    assert_eq!(host.ok(&["replica", "unshare", A])["share"], off);
+}
+
+#[test]
 fn a_shared_vg_is_only_read() {
     let host = with_replica(&[64]);
     host.rewrite("p", |text| {

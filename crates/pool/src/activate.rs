@@ -14,7 +14,7 @@ use crate::open_vg::OpenVg;
 use crate::raid::{Array, Degraded, First};
 use crate::system::Inner;
 use crate::thin::{PoolLv, stack};
-use crate::{Error, evacuate, naming, thin};
+use crate::{Error, evacuate, naming, share, thin};
 
 /// Makes the devices below an LV that other LVs share: the pool of a thin one, and the mirror of one that is being moved.  The caller holds the VG's lock.
 ///
@@ -161,13 +161,13 @@ pub(crate) fn deactivate(
     lv: &Lv,
     device: &DeviceInfo,
 ) -> Result<Vec<Step>, Error> {
-    check_unused(inner, lv, device)?;
+    let mut steps = unshare(inner, open, lv, device)?;
     open.check_mappable(lv)?;
-    let mut steps = vec![Step::Remove {
+    steps.push(Step::Remove {
         uuid: naming::dm_uuid(&open.vg.id(), &lv.id()),
         flags: UdevFlags::empty(),
         link: Some(open.link(lv)?),
-    }];
+    });
     if let Some(array) = Array::of(&open.vg, lv) {
         steps.extend(array.remove_parts(inner)?);
     }
@@ -185,13 +185,41 @@ pub(crate) fn deactivate_with_snapshots(inner: &Inner, open: &OpenVg, lv: &Lv) -
     }
 }
 
+/// The step by which other hosts lose a device that is to go, if they reach it; refused while somebody else has it open.
+///
+/// # Errors
+/// [`Error::Busy`], and as [`share::serving`].
+pub(crate) fn unshare(
+    inner: &Inner,
+    open: &OpenVg,
+    lv: &Lv,
+    device: &DeviceInfo,
+) -> Result<Vec<Step>, Error> {
+    let serving = share::serving(inner, open, lv)?;
+    check_opens(
+        inner,
+        lv,
+        device,
+        serving.as_ref().map_or(0, |serving| serving.opens),
+    )?;
+    let step = serving.map(|serving| Step::Unshare {
+        shared: Box::new(serving.shared),
+    });
+    Ok(step.into_iter().collect())
+}
+
 /// Refuses a device that somebody has open.
 ///
 /// # Errors
 /// [`Error::Busy`].
 pub(crate) fn check_unused(inner: &Inner, lv: &Lv, device: &DeviceInfo) -> Result<(), Error> {
-    let device = &once_unused(inner, device)?;
-    if device.open_count == 0 {
+    check_opens(inner, lv, device, 0)
+}
+
+/// As [`check_unused`], for a device that is open so often by our doing.
+fn check_opens(inner: &Inner, lv: &Lv, device: &DeviceInfo, ours: u32) -> Result<(), Error> {
+    let device = &once_unused(inner, device, ours)?;
+    if device.open_count <= ours {
         return Ok(());
     }
     Err(Error::Busy {
@@ -206,14 +234,14 @@ const UDEV_LOOKS: Duration = Duration::from_secs(5);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The device as soon as nobody has it open, or after a bounded time: where udevd runs, it opens devices for moments.
-fn once_unused(inner: &Inner, device: &DeviceInfo) -> Result<DeviceInfo, Error> {
+/// The device as soon as nobody else has it open, or after a bounded time: where udevd runs, it opens devices for moments.
+fn once_unused(inner: &Inner, device: &DeviceInfo, ours: u32) -> Result<DeviceInfo, Error> {
     let mut device = device.clone();
     if inner.mapper.node_mode() != NodeMode::Udev {
         return Ok(device);
     }
     let end = Instant::now() + UDEV_LOOKS.min(inner.timeout);
-    while device.open_count > 0 && Instant::now() < end {
+    while device.open_count > ours && Instant::now() < end {
         thread::sleep(PAUSE);
         let now = inner
             .mapper

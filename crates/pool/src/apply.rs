@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use lvm_dm::{Cookie, DeviceId, DeviceMapper, DmName, DmUuid, MirrorStatus, SuspendFlags, Table, UdevFlags};
 use lvm_meta::{MdaSet, RawText};
+use uuid::Uuid;
 
-use crate::Error;
 use crate::nodes::Nodes;
 use crate::table_on::{TableOn, TableOver};
+use crate::{Error, Share, SharedDevice};
 
 /// One thing to do, and what undoes it as long as nothing is committed.
 #[derive(Clone, Debug)]
@@ -90,6 +91,10 @@ pub(crate) enum Step {
     },
     /// Wait until the nodes of what was resumed and removed are there and gone.
     Settle,
+    /// Have other hosts reach a replica no more, so that its device is closed.  Undone by sharing it again.
+    Unshare { shared: Box<SharedDevice> },
+    /// Tell the hosts that reach a replica of its size.
+    Resized { replica: Uuid },
     /// Write zeroes from the device's start.
     Zero { uuid: DmUuid, length: u64 },
 }
@@ -113,6 +118,7 @@ pub(crate) struct NewText<'a> {
 pub(crate) struct Kernel<'a> {
     pub(crate) mapper: &'a dyn DeviceMapper,
     pub(crate) nodes: &'a Nodes,
+    pub(crate) share: Option<&'a dyn Share>,
     pub(crate) timeout: Duration,
 }
 
@@ -297,6 +303,19 @@ impl<'s> Run<'_, 's> {
                     .map_err(Error::Dm)?;
                 zero(&*device, 0, *length, uuid)?;
             }
+            Step::Unshare { shared } => {
+                if let Some(share) = self.kernel.share {
+                    share.unshare(shared.replica).inspect_err(|_| {
+                        // It may be half taken down.
+                        let _ = share.share(shared);
+                    })?;
+                }
+            }
+            Step::Resized { replica } => {
+                if let Some(share) = self.kernel.share {
+                    share.resized(*replica)?;
+                }
+            }
             // `apply` commits between the steps before and after.
             Step::Commit => {}
         }
@@ -394,7 +413,11 @@ impl<'s> Run<'_, 's> {
                     stopped.push(uuid);
                 }
                 Step::Resume { link, .. } => self.links.push((false, link.as_ref())),
+                Step::Unshare { shared } => {
+                    let _ = self.kernel.share.map(|share| share.share(shared));
+                }
                 Step::Clear { .. }
+                | Step::Resized { .. }
                 | Step::Remove { .. }
                 | Step::Rename { .. }
                 | Step::Settle

@@ -299,6 +299,31 @@ pub enum Error {
         /// The rule.
         finding: lvm_meta::Finding,
     },
+    /// The kernel has no NVMe target.
+    #[error(
+        "the kernel's NVMe target is not there: its module {module} is not loaded (modprobe -a nvmet nvmet-tcp)"
+    )]
+    NoNvmeTarget {
+        /// The module that is missing.
+        module: &'static str,
+    },
+    /// The file system by which the kernel's NVMe target is set up is not mounted.
+    #[error("configfs is not mounted (mount -t configfs configfs {0:?})")]
+    NoConfigfs(PathBuf),
+    /// No address of this host to listen at.
+    #[error("this host has no address {0} to listen at")]
+    AddressNotLocal(std::net::SocketAddr),
+    /// Another program listens there.
+    #[error("something else listens at {0}")]
+    AddressInUse(std::net::SocketAddr),
+    /// The target refused a step of sharing.
+    #[error("the target refuses to {what}")]
+    ShareFailed {
+        /// What was tried.
+        what: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// Something this release does not do.
     #[error("{0} is not supported")]
     Unsupported(String),

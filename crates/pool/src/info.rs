@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use lvm_meta::VgId;
 use uuid::Uuid;
 
+use crate::ReplicaUri;
+
 /// Whether an object serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -256,6 +258,8 @@ pub struct ReplicaInfo {
     pub snapshot_uuid: Option<String>,
     /// Its tags ask for sharing over NVMe-oF.
     pub shared: bool,
+    /// By what it is reached now: `None` when the target does not serve it, whatever the tags ask for.
+    pub share_uri: Option<ReplicaUri>,
     /// The hosts that may connect; none means any.
     pub allowed_hosts: Vec<String>,
     /// Whether it serves.

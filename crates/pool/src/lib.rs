@@ -42,6 +42,8 @@ mod replica;
 mod request;
 mod restore;
 mod scan;
+mod sha256;
+mod share;
 mod snapshot;
 mod storage_pool;
 mod system;
@@ -62,8 +64,9 @@ pub use layout::{Layout, RaidLevel, parse_size};
 pub use nvmf::{Location, Nqn, ReplicaUri};
 pub use request::{
     CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, Discards, RestorePool,
-    SetReplica, Shrink, Zeroing,
+    SetReplica, ShareReplica, Shrink, Zeroing,
 };
+pub use share::{NvmetTarget, ServedReplica, Share, SharedDevice};
 pub use storage_pool::{
     ArrayMonitor, MoveProgress, OtherMonitor, ReplicaDevice, ScrubProgress, ScrubbedReplica, StoragePool,
     TakenSnapshot, ThinAction, ThinMonitor,

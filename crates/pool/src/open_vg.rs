@@ -24,7 +24,7 @@ use crate::scan::Scan;
 use crate::system::Inner;
 use crate::thin::index::ThinIndex;
 use crate::thin::{self, PoolLv, stack};
-use crate::{Error, activate, evacuate, naming, replica, table};
+use crate::{Error, activate, evacuate, naming, replica, share, table};
 
 pub(crate) use change::Change;
 
@@ -169,7 +169,9 @@ impl OpenVg {
         }
         let mended = recover_open(inner, self);
         self.cut = mended.is_err();
-        self.refresh(inner)
+        self.refresh(inner)?;
+        share::follow(inner, self);
+        Ok(())
     }
 
     /// The PVs that were missing at the last change and are back.

@@ -7,6 +7,8 @@
 //! their uuids; all of it is judged under the VG's lock, so that a change of another process that is still under way is
 //! not taken for a cut one.
 //!
+//! What other hosts are to reach, the tags say: the target that serves it is made to follow.
+//!
 //! Devices of an embedded mapper die with their process, and whether another process still works on an LV shows in none
 //! of them: with such a mapper only the disks are mended.
 
@@ -20,7 +22,7 @@ use crate::raid::Array;
 use crate::system::Inner;
 use crate::tags::LvTags;
 use crate::thin::PoolLv;
-use crate::{Error, StoragePool, activate, adopt, evacuate, naming, raid, thin};
+use crate::{Error, StoragePool, activate, adopt, evacuate, naming, raid, share, thin};
 
 /// A device that a cut change left, and what is to be done about it.
 struct Cut {
@@ -53,7 +55,9 @@ impl StoragePool {
             }
             let devices = self.inner.mapper.list().map_err(Error::Dm)?;
             let is_back = !open.returned().is_empty();
-            if !is_back && open.check_writable(&self.inner).is_err() {
+            if share::is_behind(&self.inner, &open) {
+                true
+            } else if !is_back && open.check_writable(&self.inner).is_err() {
                 raid::mend::is_needed(&self.inner, &open, &devices)?
             } else {
                 is_back
@@ -80,10 +84,13 @@ impl StoragePool {
         let mut open = self.fresh()?;
         open.take_back(&self.inner)?;
         match open.check_writable(&self.inner) {
-            Ok(()) => recover_open(&self.inner, &mut open),
+            Ok(()) => recover_open(&self.inner, &mut open)?,
             // While disks are missing what replaces their images is gone on with, and all else left as it is.
-            Err(_) => raid::mend::mend_all(&self.inner, &mut open),
+            Err(_) => raid::mend::mend_all(&self.inner, &mut open)?,
         }
+        open.refresh(&self.inner)?;
+        share::follow(&self.inner, &open);
+        Ok(())
     }
 }
 

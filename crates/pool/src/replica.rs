@@ -1,6 +1,8 @@
 //! What a replica is: an LV of ours, named by a UUID, in a pool; and what it tells about itself.
 
-use std::collections::HashSet;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 
 use lvm_meta::detail::{Detail, Thin};
 use lvm_meta::{Area, Lv, SegmentKind};
@@ -14,10 +16,10 @@ use crate::open_vg::OpenVg;
 use crate::raid::Array;
 use crate::raid::plan::layout_word;
 use crate::system::Inner;
-use crate::tags::LvTags;
+use crate::tags::{self, LvTags};
 use crate::thin::usage::{self, Usage};
 use crate::thin::{self, PoolLv};
-use crate::{Error, identity, naming, snapshot};
+use crate::{Error, ReplicaUri, identity, naming, snapshot};
 
 /// The UUID of the replica that an LV is; `None` for LVs that are none.
 ///
@@ -30,6 +32,15 @@ fn replica_with_tags(lv: &Lv) -> Option<(Uuid, LvTags<'_>)> {
     let uuid = identity::replica_uuid(lv.name()).filter(|_| lv.is_visible())?;
     let tags = LvTags::read(lv.tags());
     (tags.owned && tags.snapshot.is_none() && !tags.creating).then_some((uuid, tags))
+}
+
+/// The replica that an LV is, with its tags, if they ask for sharing.
+pub(crate) fn shared(lv: &Lv) -> Option<(Uuid, LvTags<'_>)> {
+    // Most are not, and reading all tags costs.
+    if !lv.tags().any(|tag| tag == tags::SHARED) {
+        return None;
+    }
+    replica_with_tags(lv).filter(|(_, tags)| tags.shared)
 }
 
 /// The LV of a replica.
@@ -58,9 +69,15 @@ pub(crate) fn display_name(lv: &Lv) -> Option<&str> {
     tags.name.filter(|_| tags.is_ours())
 }
 
-/// The LVs that have devices.
+/// What is asked of the host about replicas, once for all that are told of: the LVs that have devices, and what is served.
 #[derive(Default)]
-pub(crate) struct ActiveDevices(HashSet<Ids>);
+pub(crate) struct ActiveDevices {
+    lvs: HashSet<Ids>,
+    /// The one replica that is told of.
+    only: Option<Uuid>,
+    /// Where the target listens for replicas; asked for with the first that is shared.
+    served: OnceCell<HashMap<Uuid, SocketAddr>>,
+}
 
 impl ActiveDevices {
     /// Asks the mapper once for all devices; none if there is no device-mapper.
@@ -77,17 +94,37 @@ impl ActiveDevices {
         let mapper = &*inner.mapper;
         let listed =
             mapper.each_device(&mut |device| lvs.extend(device.uuid.and_then(naming::ids_of_device)));
-        listed.map(|()| Self(lvs)).map_err(Error::Dm)
+        listed.map_err(Error::Dm)?;
+        Ok(Self {
+            lvs,
+            ..Self::default()
+        })
+    }
+
+    /// By what URI hosts reach a replica now.
+    fn share_uri(&self, inner: &Inner, uuid: Uuid) -> Option<ReplicaUri> {
+        let served = self.served.get_or_init(|| {
+            let share = inner.share.as_ref();
+            let served = share.and_then(|share| share.served(self.only).ok());
+            let whole = served.into_iter().flatten().filter(|found| found.is_whole);
+            whole
+                .filter_map(|found| Some((found.replica, found.listen?)))
+                .collect()
+        });
+        served.get(&uuid).map(|listen| ReplicaUri::shared(uuid, *listen))
     }
 
     /// Has this LV a device?
     pub(crate) fn has(&self, open: &OpenVg, lv: &Lv) -> bool {
-        self.0.contains(&naming::ids(&open.vg.id(), &lv.id()))
+        self.lvs.contains(&naming::ids(&open.vg.id(), &lv.id()))
     }
 
-    /// As [`ActiveDevices::list`], if the VG has snapshots or arrays, of which it is asked; else none without a question.
+    /// As [`ActiveDevices::list`], if the VG has snapshots, arrays or shared replicas, of which it is asked; else none without
+    /// a question.
     pub(crate) fn list_if(inner: &Inner, open: &OpenVg) -> Self {
-        let is_asked = |lv: &Lv| snapshot::snapshot_of(lv).is_some() || Array::of(&open.vg, lv).is_some();
+        let is_asked = |lv: &Lv| {
+            snapshot::snapshot_of(lv).is_some() || Array::of(&open.vg, lv).is_some() || shared(lv).is_some()
+        };
         match open.vg.lvs().any(is_asked) {
             true => Self::list(inner),
             false => Self::default(),
@@ -103,7 +140,11 @@ impl ActiveDevices {
     /// What is known of one LV without a question.
     pub(crate) fn known(open: &OpenVg, lv: &Lv, is_active: bool) -> Self {
         let ids = is_active.then(|| naming::ids(&open.vg.id(), &lv.id()));
-        Self(ids.into_iter().collect())
+        Self {
+            lvs: ids.into_iter().collect(),
+            only: identity::replica_uuid(lv.name()),
+            ..Self::default()
+        }
     }
 }
 
@@ -184,9 +225,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn is_active(&self, lv: &Lv) -> bool {
-        self.devices
-            .0
-            .contains(&naming::ids(&self.open.vg.id(), &lv.id()))
+        self.devices.has(self.open, lv)
     }
 
     /// Bytes that the LV takes: of a thin one what the kernel has mapped, of others the size.
@@ -293,6 +332,10 @@ impl<'a> View<'a> {
             device: active.then(|| inner.nodes.path(vg.name(), lv.name())).flatten(),
             snapshot_uuid: tags.snapshot_uuid.map(Into::into),
             shared: tags.shared,
+            share_uri: match tags.shared {
+                true => self.devices.share_uri(inner, uuid),
+                false => None,
+            },
             allowed_hosts: tags.allowed_hosts.into_iter().map(Into::into).collect(),
             array,
             state,

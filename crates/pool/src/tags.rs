@@ -12,11 +12,16 @@ pub(crate) const DESTROYING: &str = "mayastor.vg.destroying";
 /// Marks an LV that is not ready yet: it is undone when its creator is gone.
 pub(crate) const CREATING: &str = "mayastor.lv.creating";
 
+/// Marks a replica that other hosts are to reach.
+pub(crate) const SHARED: &str = "mayastor.lv.share=nvmf";
+
 /// The keys of a replica's properties.
 pub(crate) mod key {
     pub(crate) const NAME: &str = "mayastor.lv.name";
     pub(crate) const SHARE: &str = "mayastor.lv.share";
     pub(crate) const ALLOWED_HOSTS: &str = "mayastor.lv.allowed_hosts";
+    /// Where to listen for hosts, if somebody said so.
+    pub(crate) const LISTEN: &str = "mayastor.lv.listen";
     pub(crate) const ENTITY_ID: &str = "mayastor.lv.entity_id";
     pub(crate) const SNAPSHOT_UUID: &str = "mayastor.lv.snapshot_uuid";
 }
@@ -52,6 +57,7 @@ pub(crate) struct LvTags<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) shared: bool,
     pub(crate) allowed_hosts: Vec<&'a str>,
+    pub(crate) listen: Option<&'a str>,
     pub(crate) entity_id: Option<&'a str>,
     pub(crate) snapshot_uuid: Option<&'a str>,
 }
@@ -112,6 +118,7 @@ impl<'a> LvTags<'a> {
                         }
                     }
                 }
+                key::LISTEN => found.listen = found.listen.or(Some(value)),
                 key::ENTITY_ID => found.entity_id = found.entity_id.or(Some(value)),
                 key::SNAPSHOT_UUID => found.snapshot_uuid = found.snapshot_uuid.or(Some(value)),
                 _ if key.starts_with(SNAPSHOT_PREFIX) => {

@@ -29,6 +29,7 @@ fn no_wait_is_for_more_events_than_a_cookie_counts() {
     let kernel = Kernel {
         mapper: &mapper,
         nodes: &nodes,
+        share: None,
         timeout: Duration::ZERO,
     };
     for (rounds, waits) in [
@@ -113,6 +114,7 @@ impl Stack {
 
     fn apply(&self, steps: &[Step]) -> Result<(), Error> {
         let kernel = Kernel {
+            share: None,
             mapper: &self.fake,
             nodes: &Nodes::new("/nonexistent".into(), NodeMode::None),
             timeout: Duration::from_secs(1),

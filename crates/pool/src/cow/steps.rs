@@ -85,7 +85,7 @@ impl Group<'_> {
         let seen = self.members.iter().map(|member| member.store);
         for lv in [self.origin].into_iter().chain(seen) {
             if let Some(device) = open.kernel_device(inner, lv)? {
-                activate::check_unused(inner, lv, &device)?;
+                steps.extend(activate::unshare(inner, open, lv, &device)?);
                 steps.push(self.remove(open, lv)?);
             }
         }

@@ -93,7 +93,11 @@ fn words(group: &Group<'_>, steps: &[Step]) -> Vec<String> {
         Step::Commit => "commit".into(),
         Step::Settle => "settle".into(),
         Step::Zero { .. } => "zero".into(),
-        Step::LoadOver { .. } | Step::InSync { .. } | Step::Rename { .. } => panic!("{step:?}"),
+        Step::LoadOver { .. }
+        | Step::InSync { .. }
+        | Step::Rename { .. }
+        | Step::Unshare { .. }
+        | Step::Resized { .. } => panic!("{step:?}"),
     };
     steps.iter().map(word).collect()
 }

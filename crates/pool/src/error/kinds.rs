@@ -48,6 +48,11 @@ impl Error {
             Self::ArrayLost(_) => "ArrayLost",
             Self::SnapshotLost(_) => "SnapshotLost",
             Self::Unsound { .. } => "Unsound",
+            Self::NoNvmeTarget { .. } => "NoNvmeTarget",
+            Self::NoConfigfs(_) => "NoConfigfs",
+            Self::AddressNotLocal(_) => "AddressNotLocal",
+            Self::AddressInUse(_) => "AddressInUse",
+            Self::ShareFailed { source, .. } => share_kind(source).0,
             Self::Unsupported(_) => "Unsupported",
             Self::Unreadable { .. } => "Corrupt",
             Self::Meta(error) => meta_kind(error).0,
@@ -81,6 +86,9 @@ impl Error {
             Self::Volume(error) => error.errno(),
             Self::AfterCommit(inner) => inner.errno(),
             Self::NothingToRepair(_) => libc::EINVAL,
+            Self::AddressNotLocal(_) => libc::EADDRNOTAVAIL,
+            Self::AddressInUse(_) => libc::EADDRINUSE,
+            Self::ShareFailed { source, .. } => share_kind(source).2,
             Self::ArrayLost(_) => libc::EIO,
             // io-engine's errno for what a pool of another kind could do.
             Self::NoThinPool { .. }
@@ -88,6 +96,8 @@ impl Error {
             | Self::NoSnapshotTarget
             | Self::NoMirrorTarget
             | Self::NoRaidTarget
+            | Self::NoNvmeTarget { .. }
+            | Self::NoConfigfs(_)
             | Self::NotArray { .. }
             | Self::NotThin { .. } => libc::ENOTSUP,
             _ => match self.class() {
@@ -118,6 +128,7 @@ impl Error {
             | Self::InvalidArgument { .. }
             | Self::Name(_)
             | Self::ShrinkRefused { .. }
+            | Self::AddressNotLocal(_)
             | Self::NeedsForce { .. } => Class::InvalidArgument,
             Self::Disk {
                 why: DiskProblem::Missing,
@@ -146,6 +157,9 @@ impl Error {
             | Self::HasSnapshots { .. }
             | Self::NoSnapshotTarget
             | Self::NoRaidTarget
+            | Self::NoNvmeTarget { .. }
+            | Self::NoConfigfs(_)
+            | Self::AddressInUse(_)
             | Self::NothingToRepair(_)
             | Self::NotArray { .. }
             | Self::ArrayState { .. }
@@ -158,6 +172,7 @@ impl Error {
             Self::Dm(error) => dm_kind(error).1,
             Self::Host(error) => host_kind(error).1,
             Self::Volume(error) => error.class(),
+            Self::ShareFailed { source, .. } => share_kind(source).1,
             Self::AfterCommit(_) => Class::Internal,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Class::Permission
@@ -172,6 +187,15 @@ fn of_io(source: &std::io::Error) -> (&'static str, Class, i32) {
     match errno {
         libc::EACCES | libc::EPERM => ("PermissionDenied", Class::Permission, errno),
         _ => ("Io", Class::Internal, errno),
+    }
+}
+
+/// io-engine's errno for a failed share is EFAULT; an answer that tells more is kept.
+fn share_kind(source: &std::io::Error) -> (&'static str, Class, i32) {
+    match of_io(source) {
+        (_, Class::Internal, errno @ (libc::ENOENT | libc::EBUSY)) => ("ShareFailed", Class::Internal, errno),
+        (_, Class::Internal, _) => ("ShareFailed", Class::Internal, libc::EFAULT),
+        denied => denied,
     }
 }
 

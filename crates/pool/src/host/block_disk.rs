@@ -31,6 +31,20 @@ pub enum OpenMode {
     Exclusive,
 }
 
+/// Does something claim a block device: a mount, swap, an array, another mapped device or an exclusive opener?
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn is_claimed(path: &Path) -> Result<bool> {
+    let mut options = OpenOptions::new();
+    // Read only: closing a writable descriptor makes udev probe the device.
+    match options.read(true).custom_flags(libc::O_EXCL).open(path) {
+        Ok(_) => Ok(false),
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(true),
+        Err(error) => Err(Error::io("open", path)(error)),
+    }
+}
+
 /// An open block device.
 #[derive(Debug)]
 pub struct BlockDisk {

@@ -228,6 +228,8 @@ pub enum LockName {
     Vg(String),
     /// LVM's hints; taken by [`invalidate_hints`](super::invalidate_hints) alone.
     Hints,
+    /// The kernel's NVMe target.
+    NvmeTarget,
 }
 
 impl fmt::Display for LockName {
@@ -237,6 +239,7 @@ impl fmt::Display for LockName {
             Self::DevicesFile(name) => write!(f, "the lock of devices file {name:?}"),
             Self::Vg(name) => write!(f, "the lock of VG {name:?}"),
             Self::Hints => f.write_str("the lock of LVM's hints"),
+            Self::NvmeTarget => f.write_str("the lock of the kernel's NVMe target"),
         }
     }
 }

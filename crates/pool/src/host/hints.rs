@@ -14,16 +14,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
-use super::{Error, LockName, Paths, Result, lock_holder};
-
-/// Pause between two tries.
-const PAUSE: Duration = Duration::from_millis(2);
+use super::file_lock::lock_exclusive;
+use super::{Error, LockName, Paths, Result};
 
 /// LVM's hints, out of use until this is dropped.
 #[derive(Debug)]
@@ -63,29 +59,10 @@ fn lock(paths: &Paths, path: &Path, timeout: Duration) -> Result<Option<Flock<Fi
         .write(true)
         .custom_flags(libc::O_NOFOLLOW)
         .open(path);
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(err) => return Err(Error::io("open", path)(err)),
-    };
-    let began = Instant::now();
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => file = back,
-            Err((_, errno)) => return Err(Error::io("lock", path)(errno.into())),
-        }
-        let waited = began.elapsed();
-        if waited >= timeout {
-            let holder = lock_holder::find(&paths.proc, path);
-            return Err(Error::LockTimeout {
-                lock: LockName::Hints,
-                path: path.to_owned(),
-                waited,
-                holder,
-            });
-        }
-        thread::sleep(PAUSE);
+    match opened {
+        Ok(file) => lock_exclusive(file, path, LockName::Hints, &paths.proc, timeout).map(Some),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(Error::io("open", path)(err)),
     }
 }
 
@@ -109,6 +86,8 @@ fn remove(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use nix::fcntl::FlockArg;
+
     use super::*;
     use crate::host::testing::FakeHost;
 

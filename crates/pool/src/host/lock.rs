@@ -84,7 +84,7 @@ impl Locks {
             LockName::DevicesFile(file) => ("D_", file.as_str()),
             LockName::Vg(vg) => ("V_", vg.as_str()),
             // Not in the locking folder.
-            LockName::Hints => ("", ""),
+            LockName::Hints | LockName::NvmeTarget => ("", ""),
         };
         // 200 leaves room for prefix and suffix in a file name of 255 bytes; LVM's names end at 127.
         if rest.is_empty() || rest.len() > 200 || rest.contains(['/', '\0']) || rest.ends_with(AUX_SUFFIX) {

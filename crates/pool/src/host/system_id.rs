@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use super::{Config, Paths, Result, sysfs};
-
-mod sha256;
+use crate::sha256;
 
 /// LVM's id as an application of systemd, from which `appmachineid` is derived.
 const APPLICATION: [u8; 16] = [

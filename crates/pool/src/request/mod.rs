@@ -4,13 +4,14 @@ mod thin;
 
 use std::fs::File;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use lvm_meta::{LvName, Sectors, Tag, VgName};
 use uuid::Uuid;
 
 use crate::tags::{self, key};
-use crate::{Error, Layout};
+use crate::{Error, Layout, Nqn};
 
 pub use thin::{CreateClone, CreateSnapshot, CreateThinPool, Discards};
 
@@ -198,6 +199,16 @@ impl CreateReplica {
         }
         Ok(tags)
     }
+}
+
+/// With whom a replica is to be shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShareReplica {
+    /// Where to listen for them.  By default where it was shared before, or on port 8420 of the address by which this host
+    /// reaches others.
+    pub listen: Option<SocketAddr>,
+    /// The hosts that may connect; none means any.
+    pub allowed_hosts: Vec<Nqn>,
 }
 
 /// New values of a replica's properties; `None` leaves one as it is.

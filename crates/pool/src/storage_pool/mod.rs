@@ -13,6 +13,7 @@ mod repair;
 mod replicas;
 mod resize_replica;
 mod scrub_replica;
+mod share_replica;
 mod snapshots;
 mod thin_monitor;
 mod thin_pool;
@@ -30,7 +31,7 @@ use crate::replica::{self, ActiveDevices, View};
 use crate::system::Inner;
 use crate::tags::{self, LvTags};
 use crate::thin::usage::{self, Usage};
-use crate::{Error, identity, snapshot, thin};
+use crate::{Error, identity, share, snapshot, thin};
 
 pub use array_monitor::ArrayMonitor;
 pub use evacuate::MoveProgress;
@@ -291,6 +292,7 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
     });
     let (arrays_state, of_arrays) = view.harmed(missing > 0);
     reasons.extend(of_arrays);
+    reasons.extend(share::unserved(inner, open, &devices));
     // Of the pool alone.
     let usage = Usage::new(inner, open, 0..=0);
     let thin_pool = usage.pool_info();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::StoragePool;
 use crate::apply::Step;
 use crate::cow::Group;
-use crate::host::IoStats;
+use crate::host::{HeldLocks, IoStats};
 use crate::info::ReplicaInfo;
 use crate::layer::is_cut;
 use crate::open_vg::OpenVg;
@@ -16,7 +16,7 @@ use crate::raid::Degraded;
 use crate::replica::ActiveDevices;
 use crate::request::{SetReplica, checked_value};
 use crate::tags::{self, LvTags, key};
-use crate::{Error, activate, naming, replica, thin};
+use crate::{Error, activate, naming, replica, share, thin};
 
 impl StoragePool {
     /// Sets properties in one commit; without a commit when all are set already.  Durable when this returns.
@@ -58,7 +58,8 @@ impl StoragePool {
         })
     }
 
-    /// Makes the replica's device, and those of its classic snapshots; success if it is there.
+    /// Makes the replica's device, and those of its classic snapshots; success if it is there.  A replica that is to be shared
+    /// is; if that fails, the pool's health tells.
     ///
     /// # Errors
     /// [`Error::ReplicaNotFound`], [`Error::MissingDisk`], [`Error::Dm`].
@@ -74,10 +75,24 @@ impl StoragePool {
             made = self.make_device(&mut open, uuid);
         }
         let is_active = made?;
+        self.activated(&open, lock, uuid, is_active)
+    }
+
+    /// What a replica is that has a device now; other hosts reach it, if they are to.
+    fn activated(
+        &self,
+        open: &OpenVg,
+        lock: HeldLocks,
+        uuid: Uuid,
+        is_active: bool,
+    ) -> Result<ReplicaInfo, Error> {
+        let lv = replica::find(open, uuid)?;
+        if is_active {
+            share::follow_one(&self.inner, open, lv);
+        }
         drop(lock);
-        let lv = replica::find(&open, uuid)?;
-        let devices = ActiveDevices::known(&open, lv, is_active);
-        Ok(replica::info(inner, &open, lv, uuid, &devices))
+        let devices = ActiveDevices::known(open, lv, is_active);
+        Ok(replica::info(&self.inner, open, lv, uuid, &devices))
     }
 
     /// Makes the replica's device and what it stands on; `false` if it is there and half made.
@@ -106,19 +121,24 @@ impl StoragePool {
     /// # Errors
     /// As [`StoragePool::activate_replica`]; [`Error::MissingDisk`] for a replica that lacks data.
     pub fn activate_replica_degraded(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
-        self.change_devices(uuid, |change| {
+        let inner = &*self.inner;
+        let lock = inner.lock_vg(self.name())?;
+        let mut open = self.fresh()?;
+        self.check_ours(&open)?;
+        let is_active = open.change(inner, "", |change| {
             let open = change.open();
             let lv = replica::find(open, uuid)?;
-            if let Some(device) = open.kernel_device(&self.inner, lv)? {
-                return Ok(Some(device.live_table));
+            if let Some(device) = open.kernel_device(inner, lv)? {
+                return Ok(device.live_table);
             }
-            activate::prepare(&self.inner, open, lv, Degraded::Allow)?;
-            activate::activate(&self.inner, open, lv, Degraded::Allow)?
+            activate::prepare(inner, open, lv, Degraded::Allow)?;
+            activate::activate(inner, open, lv, Degraded::Allow)?
                 .into_iter()
                 .chain([Step::Settle])
                 .for_each(|step| change.step(step));
-            Ok(Some(true))
-        })
+            Ok(true)
+        })?;
+        self.activated(&open, lock, uuid, is_active)
     }
 
     /// Removes the replica's device, and those of its classic snapshots; success if there is none.

@@ -5,6 +5,7 @@ use lvm_meta::{AllocError, AllocPolicy, AllocRequest, Extents, Lv, PvFilter, Seg
 use uuid::Uuid;
 
 use super::StoragePool;
+use super::share_replica::tell_size;
 use crate::apply::Step;
 use crate::cow::Group;
 use crate::info::ReplicaInfo;
@@ -31,6 +32,7 @@ impl StoragePool {
                 if Array::of(&open.vg, lv).is_some() {
                     check_shrink(&open.vg, lv, size, shrink)?;
                     super::raid_replicas::resize(change, &self.inner, &name, size)?;
+                    tell_size(change, uuid)?;
                     return Ok(None);
                 }
                 let thin = thin::thin(lv);
@@ -40,6 +42,8 @@ impl StoragePool {
                 };
                 let (alloc_layout, wanted) = extents(&open.vg, layout, size)?;
                 if wanted == now {
+                    // A call that was cut may not have come to that.
+                    tell_size(change, uuid)?;
                     return Ok(None);
                 }
                 let active = open.kernel_device(&self.inner, lv)?.is_some();
@@ -86,6 +90,7 @@ impl StoragePool {
                     vec![Step::Commit]
                 };
                 steps.into_iter().for_each(|step| change.step(step));
+                tell_size(change, uuid)?;
                 // A table was loaded and mapped, whatever there was before.
                 Ok(Some(active))
             },

@@ -16,7 +16,7 @@ use crate::system::System;
 use crate::tags::{self, LvTags};
 use crate::thin::PoolLv;
 use crate::thin::stack::Layers;
-use crate::{Error, StoragePool, activate, identity, storage_pool};
+use crate::{Error, StoragePool, activate, identity, share, storage_pool};
 
 impl System {
     /// Takes over a VG as a pool and activates its replicas.  The mark of ownership is durable when this returns.
@@ -55,7 +55,7 @@ impl System {
 
     /// Marks an open VG as a pool, if it is not, and activates its replicas.  The caller holds its lock.
     ///
-    /// Replicas that cannot be activated here, or lack a disk, stay inactive and stop no other.
+    /// Replicas that cannot be activated here, or lack a disk, stay inactive and stop no other.  Those that are to be shared are.
     pub(crate) fn take_over(&self, mut open: OpenVg) -> Result<StoragePool, Error> {
         let inner = &*self.inner;
         open.check_ours(inner)?;
@@ -98,6 +98,7 @@ impl System {
             steps.into_iter().for_each(|step| change.step(step));
             Ok(())
         })?;
+        share::follow(inner, &*pool.fresh()?);
         Ok(pool)
     }
 

@@ -23,7 +23,7 @@ use crate::nodes::Nodes;
 use crate::nvmf::Nqn;
 use crate::scan::Scope;
 use crate::volume::initiator::Initiator;
-use crate::{Error, host};
+use crate::{Error, NvmetTarget, Share, host};
 
 pub(crate) use lifecycle::is_destroying;
 pub use restore_pool::RestoredPool;
@@ -60,6 +60,7 @@ pub struct SystemBuilder {
     timeout: Duration,
     backups: bool,
     host_nqn: Option<Nqn>,
+    share: Option<Arc<dyn Share>>,
 }
 
 impl SystemBuilder {
@@ -104,6 +105,14 @@ impl SystemBuilder {
         self
     }
 
+    /// Shares replicas by another target than the kernel's own, [`NvmetTarget`] on `/sys/kernel/config`.
+    ///
+    /// A system on image files shares nothing without one.
+    pub fn share_with(mut self, share: Arc<dyn Share>) -> Self {
+        self.share = Some(share);
+        self
+    }
+
     /// Puts something between the library and each disk that it opens: a counter of I/O, or a test's faults.
     pub fn wrap_disks(
         mut self,
@@ -144,6 +153,10 @@ impl SystemBuilder {
             true => MetadataBackups::new(&config.backup),
             false => None,
         };
+        let share = self.share.or_else(|| {
+            let mount = paths.sys.join("kernel/config");
+            (!self.images).then(|| Arc::new(NvmetTarget::new(mount, timeout)) as Arc<dyn Share>)
+        });
         let inner = Inner {
             mapper,
             nodes,
@@ -156,6 +169,7 @@ impl SystemBuilder {
             images: self.images,
             backups,
             host_nqn: self.host_nqn,
+            share,
             wrap: self.wrap,
         };
         Ok(System {
@@ -177,6 +191,7 @@ impl System {
             timeout: Duration::from_secs(30),
             backups: false,
             host_nqn: None,
+            share: None,
         }
     }
 
@@ -219,6 +234,8 @@ pub(crate) struct Inner {
     /// Where backups of the metadata are kept, if they are.
     pub(crate) backups: Option<MetadataBackups>,
     host_nqn: Option<Nqn>,
+    /// What serves replicas to other hosts, if anything does.
+    pub(crate) share: Option<Arc<dyn Share>>,
     wrap: Option<WrapDisk>,
 }
 
@@ -228,6 +245,7 @@ impl Inner {
         apply::Kernel {
             mapper: &*self.mapper,
             nodes: &self.nodes,
+            share: self.share.as_deref(),
             timeout: self.timeout,
         }
     }

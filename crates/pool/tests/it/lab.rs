@@ -10,7 +10,7 @@ use std::time::Duration;
 use lvm_dm::testing::{FakeMapper, Fault};
 use lvm_dm::{DeviceId, DeviceMapper};
 use lvm_meta::{Disk, FileDisk};
-use lvm_pool::{CreatePool, ReplicaInfo, StoragePool, System};
+use lvm_pool::{CreatePool, ReplicaInfo, StoragePool, System, SystemBuilder};
 use uuid::Uuid;
 
 /// A quarter of an extent.  Everything is small, so that a test can go through every place of every operation.
@@ -196,6 +196,11 @@ impl Lab {
 
     /// A process on this host: the first, or one that comes after a death.
     pub(crate) fn system(&self) -> System {
+        self.system_with(|builder| builder)
+    }
+
+    /// As [`Lab::system`], made of something more.
+    pub(crate) fn system_with(&self, more: impl FnOnce(SystemBuilder) -> SystemBuilder) -> System {
         self.fake.heal();
         self.switch.set(Cut::Fault { at: 0 });
         let (switch, fake) = (self.switch.clone(), self.fake.clone());
@@ -206,14 +211,13 @@ impl Lab {
                 fake: fake.clone(),
             })
         };
-        System::embedded()
+        let builder = System::embedded()
             .mapper(Arc::new(self.fake.clone()))
             .devices(self.images.clone())
             .lock_dir(self.folder.path().join("lock"))
             .timeout(Duration::from_secs(5))
-            .wrap_disks(wrap)
-            .build()
-            .unwrap()
+            .wrap_disks(wrap);
+        more(builder).build().unwrap()
     }
 
     /// The pool, as a new process opens it.

@@ -15,5 +15,6 @@ mod raid;
 mod refusals;
 mod repair;
 mod restore;
+mod share;
 mod thin;
 mod volume;

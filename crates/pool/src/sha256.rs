@@ -1,4 +1,4 @@
-//! SHA-256 and HMAC, for the one id that is derived with them.  Reference: FIPS 180-4, RFC 2104.
+//! SHA-256 and HMAC, for what is derived with them.  Reference: FIPS 180-4, RFC 2104.
 
 const ROUNDS: [u32; 64] = [
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -15,7 +15,7 @@ const START: [u32; 8] = [
 ];
 
 /// The HMAC with SHA-256 of `message`, under a key of at most 64 bytes (the rest of a longer one is not used).
-pub(super) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+pub(crate) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let pad = |with: u8| {
         let mut block = [with; 64];
         block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
@@ -25,7 +25,8 @@ pub(super) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     sha256(&[&pad(0x5c)[..], &inner].concat())
 }
 
-fn sha256(message: &[u8]) -> [u8; 32] {
+/// The SHA-256 of `message`.
+pub(crate) fn sha256(message: &[u8]) -> [u8; 32] {
     let mut padded = message.to_vec();
     padded.push(0x80);
     while padded.len() % 64 != 56 {
