@@ -12,7 +12,7 @@ use super::scenario::Scenario;
 use crate::sh;
 
 /// Files of `tests/vm/guest` that scenarios and inits use.
-const GUEST_FILES: [&str; 8] = [
+const GUEST_FILES: [&str; 9] = [
     "agent.py",
     "cluster.sh",
     "helper.py",
@@ -21,6 +21,7 @@ const GUEST_FILES: [&str; 8] = [
     "parity.py",
     "powercut.py",
     "stamp.py",
+    "volume.sh",
 ];
 
 /// Size of each of the guest's disks, if no scenario wants more.
