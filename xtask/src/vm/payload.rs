@@ -21,7 +21,7 @@ const GUEST_FILES: [&str; 9] = [
     "parity.py",
     "powercut.py",
     "stamp.py",
-    "volume.sh",
+    "volume_words.sh",
 ];
 
 /// Size of each of the guest's disks, if no scenario wants more.

@@ -13,7 +13,7 @@ use super::record::{self, Epoch, MOST_MEMBERS, Places, Record, all_of};
 use super::rules::{Fate, Found, Refused, Verdict, judge};
 use super::stack::{self, Stack};
 use super::{VolumeInfo, status, volume_lock};
-use crate::nvmf::{Location, ReplicaUri};
+use crate::nvmf::{Location, Nqn, ReplicaUri};
 use crate::system::Inner;
 use crate::{Error, System};
 
@@ -67,7 +67,13 @@ impl System {
         let _lock = volume_lock(inner, volume)?;
         check_set(replicas)?;
         if let Some(stack) = Stack::find(inner, volume)? {
-            return status::of_stack(inner, &stack);
+            let published = status::of_stack(inner, &stack)?;
+            let is_part =
+                |uri: &ReplicaUri| published.replicas.iter().any(|part| part.uuid == Some(uri.uuid));
+            return match replicas.iter().all(is_part) {
+                true => Ok(published),
+                false => Err(VolumeError::Exists(volume).into()),
+            };
         }
         // Of a publication that was cut.
         stack::remove(inner, volume)?;
@@ -91,8 +97,12 @@ impl System {
     pub fn unpublish_volume(&self, volume: Uuid) -> Result<(), Error> {
         let inner = &*self.inner;
         let _lock = volume_lock(inner, volume)?;
-        let Some(stack) = Stack::find(inner, volume)? else {
-            return stack::remove(inner, volume);
+        let replicas = stack::replicas(inner, volume)?;
+        let found = Stack::find(inner, volume)?;
+        let Some(stack) = found else {
+            stack::remove(inner, volume)?;
+            disconnect_replicas(inner, &replicas);
+            return Ok(());
         };
         if stack.array.open_count > 0 {
             return Err(VolumeError::Busy {
@@ -280,14 +290,15 @@ fn check_fenced(inner: &Inner, head: &Record, members: &[Member]) -> Result<(), 
         return Ok(());
     };
     let own = inner.host_nqn()?;
-    for member in members {
-        let Location::Nvmf { address, nqn, host } = &member.uri.location else {
-            continue;
+    for member in members.iter().filter(|member| member.reached.is_some()) {
+        let is_admitted = match &member.uri.location {
+            Location::Nvmf { host, .. } if publisher == host.as_ref().unwrap_or(&own) => false,
+            Location::Nvmf { address, nqn, .. } => {
+                inner.initiator()?.admits(*address, nqn, publisher) == Some(true)
+            }
+            Location::Local { .. } => *publisher != own && is_shared_with(inner, member.uri.uuid, publisher)?,
         };
-        if publisher == host.as_ref().unwrap_or(&own) || member.reached.is_none() {
-            continue;
-        }
-        if inner.initiator()?.admits(*address, nqn, publisher) == Some(true) {
+        if is_admitted {
             return Err(VolumeError::NotFenced {
                 volume: head.volume,
                 publisher: publisher.to_string(),
@@ -297,6 +308,18 @@ fn check_fenced(inner: &Inner, head: &Record, members: &[Member]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Does this host's own target let a host in to a replica of this host?
+fn is_shared_with(inner: &Inner, replica: Uuid, host: &Nqn) -> Result<bool, Error> {
+    let served = match &inner.share {
+        Some(share) => share.served(Some(replica))?,
+        None => Vec::new(),
+    };
+    Ok(served.iter().any(|served| {
+        let hosts = &served.allowed_hosts;
+        served.listen.is_some() && (hosts.is_empty() || hosts.iter().any(|found| found == host.as_str()))
+    }))
 }
 
 /// The device number of a replica's disk.
@@ -404,5 +427,14 @@ fn connect_all(inner: &Inner, replicas: &[ReplicaUri]) -> Vec<Member> {
 fn disconnect_all(inner: &Inner, members: &[Member]) {
     for member in members {
         member::disconnect(inner, &member.uri);
+    }
+}
+
+/// As [`disconnect_all`], of replicas of which no more is known.
+fn disconnect_replicas(inner: &Inner, replicas: &[Uuid]) {
+    if let Ok(initiator) = inner.initiator() {
+        replicas
+            .iter()
+            .for_each(|replica| initiator.disconnect(&Nqn::of_replica(*replica)));
     }
 }

@@ -277,18 +277,41 @@ fn try_assemble(
     inner.kernel().apply(None, &steps)
 }
 
+/// The devices of a volume, whatever stands of them.
+fn devices(inner: &Inner, volume: Uuid) -> Result<Vec<(DmUuid, DmName)>, Error> {
+    let prefix = format!("LVMN-{}-", volume.simple());
+    let entries = inner.mapper.list().map_err(Error::Dm)?.into_iter();
+    Ok(entries
+        .filter_map(|entry| Some((entry.uuid?, entry.name)))
+        .filter(|(uuid, _)| uuid.as_str().starts_with(&prefix))
+        .collect())
+}
+
+/// The replicas that have devices of a volume.
+///
+/// # Errors
+/// [`Error::Dm`].
+pub(super) fn replicas(inner: &Inner, volume: Uuid) -> Result<Vec<Uuid>, Error> {
+    let devices = devices(inner, volume)?;
+    let replica = |(uuid, _): &(DmUuid, DmName)| replica_of(volume, uuid);
+    Ok(devices.iter().filter_map(replica).collect())
+}
+
+/// The replica whose data a device has.
+fn replica_of(volume: Uuid, uuid: &DmUuid) -> Option<Uuid> {
+    let rest = uuid
+        .as_str()
+        .strip_prefix(&format!("LVMN-{}-", volume.simple()))?;
+    Uuid::parse_str(rest.strip_suffix("-data")?).ok()
+}
+
 /// Takes away all devices of a volume, the array first; those of a publication that was cut, too.
 ///
 /// # Errors
 /// [`Error::Dm`], also for a device that is open.
 pub(super) fn remove(inner: &Inner, volume: Uuid) -> Result<(), Error> {
-    let prefix = format!("LVMN-{}-", volume.simple());
     let array = array_name(volume)?;
-    let entries = inner.mapper.list().map_err(Error::Dm)?.into_iter();
-    let mut ours: Vec<_> = entries
-        .filter_map(|entry| Some((entry.uuid?, entry.name)))
-        .filter(|(uuid, _)| uuid.as_str().starts_with(&prefix))
-        .collect();
+    let mut ours = devices(inner, volume)?;
     ours.sort_by_key(|(_, name)| *name != array);
     let steps: Vec<Step> = ours
         .into_iter()
@@ -387,13 +410,7 @@ fn leg(inner: &Inner, volume: Uuid, image: &RaidImage) -> Result<Leg, Error> {
     };
     let mapper = &*inner.mapper;
     let info = mapper.info(DeviceId::Number(data)).map_err(Error::Dm)?;
-    let replica = info.and_then(|info| {
-        let uuid = info.uuid?;
-        let rest = uuid
-            .as_str()
-            .strip_prefix(&format!("LVMN-{}-", volume.simple()))?;
-        Uuid::parse_str(rest.strip_suffix("-data")?).ok()
-    });
+    let replica = info.and_then(|info| replica_of(volume, &info.uuid?));
     let table = mapper.table(DeviceId::Number(data), false).map_err(Error::Dm)?;
     let backing = table.lines().first().and_then(|line| match line.target {
         Target::Linear { device, .. } => Some(device),

@@ -1,4 +1,4 @@
-# Words for scenarios of volumes in a cluster.  Each begins with: . /opt/vm/volume.sh
+# Words for scenarios of volumes in a cluster.  Each begins with: . /opt/vm/volume_words.sh
 #
 # Nodes 1 and 2 have a pool pN on /dev/vda with a replica, of which node 3 publishes the volume V.
 #
