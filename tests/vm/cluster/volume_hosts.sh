@@ -22,6 +22,8 @@ one_bad "nor one whose predecessor is admitted" NotFenced publish "$V" $mine
 one_bad "nor by its caller's word" NotFenced publish "$V" $mine --degraded
 is "it leaves nothing" "$(on 1 'dmsetup ls | grep volume-; ls /sys/class/nvme')" ""
 writer
+poolctl --json volume monitor "$V" >"$OUT/monitor.log" 2>&1 & MONITOR=$!
+await 10 test -s "$OUT/monitor.log"
 allow "$HOST1" 1 2
 wait $WRITER
 fails "the old host's writes fail" [ $? = 0 ]
@@ -30,10 +32,19 @@ seq_to_one
 on_ok "no acknowledged write is lost" 1 "python3 /opt/vm/stamp.py check $DEV $RING /tmp/seq"
 on_ok "the new host writes" 1 "python3 /opt/vm/stamp.py write $DEV $RING /tmp/seq 200"
 is_now "for the old host the volume is gone" faulted
+kill $MONITOR
 allow "$HOST1 $HOST3" 1 2
 connected() { grep -q live /sys/class/nvme/*/state; }
-runs "when it is admitted again" await 30 connected
-bad "it learns that it is no more the publisher" Superseded/ESTALE volume heal "$V"
+case $(uname -r) in
+6.1.*)
+    runs "when it is admitted again" await 30 connected
+    bad "it learns that it is no more the publisher" Superseded/ESTALE volume heal "$V"
+    ;;
+*) # This kernel gives up a connection that is refused.
+    good "nothing brings it back" volume heal "$V"
+    that "it is gone for good" "d['state'] == 'faulted'"
+    ;;
+esac
 fails "and its device serves nothing" dd if="$DEV" of=/dev/null bs=4k count=1 iflag=direct
 good "it lets go" volume unpublish "$V"
 is "of all" "$(dmsetup ls | grep volume-; ls /sys/class/nvme)" ""
@@ -46,8 +57,7 @@ allow "$HOST3" 1 2
 cuts=0
 for moment in pwrite64:1 pwrite64:2 ioctl:5 ioctl:12 ioctl:19 ioctl:26 ioctl:33; do
     ask cut "${moment%:*}" "${moment#*:}" volume publish "$V" $(both)
-    [ "$REPLY" = killed ] || continue
-    cuts=$((cuts + 1))
+    [ "$REPLY" != killed ] || cuts=$((cuts + 1))
     settle
     ask good volume publish "$V" $(both)
     verdict "a publisher killed at $moment"
@@ -60,11 +70,11 @@ done
 
 # Both sides alone.
 good "one side alone" volume publish "$V" --replica "$(uri 1)" --degraded
-dd if=/dev/urandom of="$DEV" bs=512k count=3 oflag=direct conv=notrunc 2>/dev/null
+dd if=/dev/urandom of="$DEV" bs=512k count=3 seek=50 oflag=direct conv=notrunc 2>/dev/null
 good "goes" volume unpublish "$V"
 bad "the other alone" NeedsDegraded/EBUSY volume publish "$V" --replica "$(uri 2)"
 good "by the caller's word" volume publish "$V" --replica "$(uri 2)" --degraded
-dd if=/dev/urandom of="$DEV" bs=512k count=2 seek=20 oflag=direct conv=notrunc 2>/dev/null
+dd if=/dev/urandom of="$DEV" bs=512k count=2 seek=60 oflag=direct conv=notrunc 2>/dev/null
 good "goes, too" volume unpublish "$V"
 bad "both are not put together" SplitBrain/EILSEQ volume publish "$V" $(both)
 bad "not by the caller's word" SplitBrain/EILSEQ volume publish "$V" $(both) --degraded

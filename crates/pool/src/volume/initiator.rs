@@ -6,7 +6,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,10 @@ use crate::host::Paths;
 use crate::host::sysfs;
 use crate::nvmf::Nqn;
 
-/// A silent target is given up after two keep-alives and a second; one whose connection breaks, after a second.  The
-/// controller then goes on trying to connect, each second and for ever.
-const OPTIONS: &str = "reconnect_delay=1,ctrl_loss_tmo=-1,fast_io_fail_tmo=1,keep_alive_tmo=2";
+/// A silent target is noticed after two keep-alives, one that ends its connection at once.  Then I/O waits for 4 seconds: so
+/// long a monitor has to note that the replica is lost, before the kernel acknowledges what it misses.  The controller goes on
+/// trying to connect, each second and for ever.
+const OPTIONS: &str = "reconnect_delay=1,ctrl_loss_tmo=-1,fast_io_fail_tmo=4,keep_alive_tmo=2";
 /// The namespace of the ids that hosts have by their NQN.
 const HOST_IDS: Uuid = Uuid::from_u128(0x6c76_6d6e_7661_7469_7665_686f_7374_6964);
 /// How long a disk may take to appear after its controller.
@@ -100,7 +101,7 @@ impl Initiator {
         let host = host.unwrap_or(&self.host);
         let unreachable = |why: String| VolumeError::Unreachable { uri: uri.into(), why };
         let mut is_connected = false;
-        for controller in self.controllers(nqn) {
+        for controller in self.controllers(nqn.as_str()) {
             if controller.is_at(address) && controller.host == host.as_str() {
                 is_connected = true;
             } else if controller.host == self.host.as_str() {
@@ -121,7 +122,7 @@ impl Initiator {
                 return Ok(disk);
             }
             let is_live = self
-                .controllers(nqn)
+                .controllers(nqn.as_str())
                 .iter()
                 .any(|controller| controller.state == "live");
             if Instant::now() > end || is_connected && !is_live {
@@ -140,7 +141,18 @@ impl Initiator {
 
     /// Is there a connection to a subsystem, be it live or tried again?
     pub(super) fn knows(&self, nqn: &Nqn) -> bool {
-        !self.controllers(nqn).is_empty()
+        !self.controllers(nqn.as_str()).is_empty()
+    }
+
+    /// Does the target of a disk answer, as far as the kernel knows?  What is no disk of NVMe-oF always does.
+    pub(super) fn answers(&self, disk: &Path) -> bool {
+        let name = disk.file_name().unwrap_or_default();
+        let subsystem = self.sys.join("block").join(name).join("device/subsysnqn");
+        let Some(nqn) = sysfs::text(&subsystem) else {
+            return true;
+        };
+        let controllers = self.controllers(nqn.trim());
+        controllers.is_empty() || controllers.iter().any(|controller| controller.state == "live")
     }
 
     /// Would a target let this host in?  `None` when it does not answer.
@@ -159,10 +171,10 @@ impl Initiator {
 
     /// Ends all connections of this host's to a subsystem.
     pub(super) fn disconnect(&self, nqn: &Nqn) {
-        self.controllers(nqn).iter().for_each(delete);
+        self.controllers(nqn.as_str()).iter().for_each(delete);
     }
 
-    fn controllers(&self, nqn: &Nqn) -> Vec<Controller> {
+    fn controllers(&self, nqn: &str) -> Vec<Controller> {
         let class = self.sys.join("class/nvme");
         let read = |name: String| {
             let dir = class.join(name);
@@ -177,7 +189,7 @@ impl Initiator {
             })
         };
         let all = sysfs::names(&class).into_iter().filter_map(read);
-        all.filter(|controller| controller.nqn == nqn.as_str()).collect()
+        all.filter(|controller| controller.nqn == nqn).collect()
     }
 
     /// Connects, and gives the controller's folder in sysfs.
@@ -214,7 +226,6 @@ fn delete(controller: &Controller) {
 mod tests {
     use super::*;
     use std::fs;
-    use std::path::Path;
 
     fn host(sys: &Path) -> Initiator {
         Initiator {
@@ -255,14 +266,10 @@ mod tests {
         ] {
             fs::write(controller.join(file), text).unwrap();
         }
-        let found = host(dir.path()).controllers(&nqn);
+        let found = host(dir.path()).controllers(nqn.as_str());
         assert!(found[0].is_at("10.0.1.2:8420".parse().unwrap()));
         assert!(!found[0].is_at("10.0.1.2:842".parse().unwrap()));
         assert!(!found[0].is_at("10.0.1.3:8420".parse().unwrap()));
-        assert!(
-            host(dir.path())
-                .controllers(&Nqn::of_node("x").unwrap())
-                .is_empty()
-        );
+        assert!(host(dir.path()).controllers("x").is_empty());
     }
 }

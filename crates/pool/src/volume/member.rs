@@ -146,6 +146,14 @@ pub(super) fn present(inner: &Inner, uri: &ReplicaUri) -> Option<PathBuf> {
     }
 }
 
+/// Does what a path leads to answer, as far as is known without asking?
+pub(super) fn answers(inner: &Inner, path: &Path) -> bool {
+    path.exists()
+        && inner
+            .initiator()
+            .map_or(true, |initiator| initiator.answers(path))
+}
+
 /// Ends the connection to a replica.
 pub(super) fn disconnect(inner: &Inner, uri: &ReplicaUri) {
     if let (nvmf::Location::Nvmf { nqn, .. }, Ok(initiator)) = (&uri.location, inner.initiator()) {

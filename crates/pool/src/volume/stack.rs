@@ -17,6 +17,7 @@ use lvm_dm::{
 use uuid::Uuid;
 
 use super::geometry::{DATA_START, META_SIZE, META_START, SECTOR};
+use super::member;
 use super::record::{Places, Record};
 use crate::Error;
 use crate::apply::Step;
@@ -129,6 +130,16 @@ impl Stack {
     pub(super) fn path(&self, inner: &Inner, place: usize) -> Option<PathBuf> {
         let backing = self.legs.get(place)?.backing?;
         inner.mapper.backing_path(backing)
+    }
+
+    /// The places whose image lies on what answers.
+    pub(super) fn answering(&self, inner: &Inner) -> Places {
+        (0..self.legs.len())
+            .filter(|place| {
+                self.path(inner, *place)
+                    .is_some_and(|path| member::answers(inner, &path))
+            })
+            .fold(0, |all, place| all | 1 << place)
     }
 
     /// The steps that lay the array on other devices, or on the same ones anew: `images` by places, what each lies on and

@@ -27,7 +27,9 @@ pub(super) fn members(inner: &Inner, stack: &Stack) -> Option<Members> {
     // The record names all, and each of those that the array has knows it.
     let record = (0..stack.legs.len()).find_map(|place| {
         let replica = stack.legs.get(place)?.replica?;
-        let path = stack.path(inner, place)?;
+        let path = stack
+            .path(inner, place)
+            .filter(|path| member::answers(inner, path))?;
         let uri = local(replica, &path);
         match Member::at(inner, uri, Ok(path)).found {
             Found::Known { record, .. } if record.volume == stack.volume => Some(*record),
@@ -46,10 +48,12 @@ pub(super) fn members(inner: &Inner, stack: &Stack) -> Option<Members> {
             let path = stack
                 .path(inner, place)
                 .or_else(|| member::present(inner, &uri))
+                // Whoever asks one that does not answer waits.
+                .filter(|path| member::answers(inner, path))
                 .ok_or_else(|| {
                     VolumeError::Unreachable {
                         uri: known.uri.clone(),
-                        why: "its disk is not there".into(),
+                        why: "it is not there, or does not answer".into(),
                     }
                     .into()
                 });
@@ -99,9 +103,10 @@ pub(super) fn told(inner: &Inner, stack: &Stack, members: Option<&Members>) -> V
             let is_there = member.is_some_and(|member| member.reached.is_some());
             let state = match health {
                 Some(RaidHealth::InSync) if members.is_none() || is_there => ReplicaState::Online,
-                Some(RaidHealth::Behind) => ReplicaState::Syncing,
+                Some(RaidHealth::Behind) if is_there => ReplicaState::Syncing,
                 _ if is_there
-                    && members.is_some_and(|members| fate(members, stack, place) == Fate::Diverged) =>
+                    && members
+                        .is_some_and(|members| fate(inner, members, stack, place) == Fate::Diverged) =>
                 {
                     ReplicaState::Diverged
                 }

@@ -1,5 +1,6 @@
 //! Looking after a published volume: what failed is noted, what came back is taken in, what is in line again counts.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,19 +8,21 @@ use lvm_dm::{EventSource, RaidHealth};
 use uuid::Uuid;
 
 use super::error::VolumeError;
-use super::member::Member;
+use super::member::{self, Member};
 use super::publish::{backing, found};
 use super::record::{Places, Record};
 use super::rules::{Fate, Found, judge};
 use super::stack::Stack;
 use super::status::{self, Members};
 use super::{VolumeInfo, volume_lock};
+use crate::info::State;
 use crate::nvmf::Location;
 use crate::system::Inner;
 use crate::{Error, System};
 
-/// How often a volume is looked at while nothing tells that something happened: a replica that came back is no event of
-/// device-mapper's.
+/// How often is looked whether all targets answer: that is no event of device-mapper's.
+const GLANCE: Duration = Duration::from_millis(200);
+/// How often a volume is looked at that lacks a replica: it may be there again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const SYNC_LOOK: Duration = Duration::from_millis(100);
 
@@ -34,12 +37,19 @@ pub struct HealProgress {
 
 /// Looks after a published volume in a long-lived process.
 ///
-/// It has no thread.  Between events of the kernel's it sleeps, and looks each second whether a replica came back.
+/// When a target does not answer any more, the kernel lets I/O wait for some seconds.  In these the monitor notes on the other
+/// replicas that they go on without it, and only then lets the kernel go on: so no write is acknowledged that a replica misses
+/// which could be taken for whole later.  Without a monitor the kernel goes on by itself, when the seconds are over.
+///
+/// It has no thread.  Between events of the kernel's it sleeps; five times a second it looks in sysfs whether all targets answer, and
+/// each second, while a replica is missing, whether it is there again.
 pub struct VolumeMonitor {
     system: System,
     volume: Uuid,
     events: Box<dyn EventSource>,
     last: Option<VolumeInfo>,
+    /// What the replicas in use lie on.
+    paths: Vec<PathBuf>,
 }
 
 impl std::fmt::Debug for VolumeMonitor {
@@ -53,6 +63,8 @@ impl std::fmt::Debug for VolumeMonitor {
 /// What one look found and did.
 struct Tended {
     info: VolumeInfo,
+    /// What the replicas in use lie on.
+    paths: Vec<PathBuf>,
     /// Replicas are being brought in line.
     is_syncing: bool,
     /// Something was noted or taken in.
@@ -109,6 +121,7 @@ impl System {
             volume,
             events: self.inner.mapper.events().map_err(Error::Dm)?,
             last: None,
+            paths: Vec::new(),
         })
     }
 }
@@ -126,19 +139,35 @@ impl VolumeMonitor {
                 let _lock = volume_lock(&self.system.inner, self.volume)?;
                 tend(&self.system.inner, self.volume, &[])?
             };
+            self.paths = tended.paths;
             if self.last.as_ref() != Some(&tended.info) {
                 self.last = Some(tended.info.clone());
                 return Ok(Some(tended.info));
             }
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let next = match tended.info.state {
+                State::Online => end,
+                _ if tended.is_syncing => end.min(Instant::now() + SYNC_LOOK),
+                _ => end.min(Instant::now() + LOOK_AGAIN),
+            };
+            self.sleep(next)?;
+            if Instant::now() >= end {
                 return Ok(None);
             }
-            let pause = match tended.is_syncing {
-                true => SYNC_LOOK,
-                false => LOOK_AGAIN,
-            };
-            self.events.wait(left.min(pause)).map_err(Error::Dm)?;
+        }
+    }
+
+    /// Sleeps until something happens, or it is time.
+    fn sleep(&mut self, end: Instant) -> Result<(), Error> {
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let is_event = self.events.wait(left.min(GLANCE)).map_err(Error::Dm)?;
+            let all_answer = self
+                .paths
+                .iter()
+                .all(|path| member::answers(&self.system.inner, path));
+            if is_event || !all_answer || Instant::now() >= end {
+                return Ok(());
+            }
         }
     }
 }
@@ -150,25 +179,33 @@ fn tend(inner: &Inner, volume: Uuid, discard: &[Uuid]) -> Result<Tended, Error> 
     let Some(mut members) = members else {
         return Ok(Tended {
             info: status::told(inner, &stack, None),
+            paths: Vec::new(),
             is_syncing: false,
             has_acted: false,
         });
     };
-    check_ours(inner, &stack, &members)?;
-    let mut has_acted = note(&stack, &mut members)?;
+    let mut has_acted = note(inner, &stack, &mut members)?;
     has_acted |= take_in(inner, &stack, &mut members, discard)?;
     let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
-    let is_syncing = stack.places(RaidHealth::Behind) != 0;
+    let used = in_use(inner, &stack);
     Ok(Tended {
         info: status::told(inner, &stack, Some(&members)),
-        is_syncing,
+        paths: places(used)
+            .filter_map(|place| stack.path(inner, place))
+            .collect(),
+        is_syncing: stack.places(RaidHealth::Behind) & used != 0,
         has_acted,
     })
 }
 
-/// Stops serving here when another host wrote its publication to a replica that is in use here.
-fn check_ours(inner: &Inner, stack: &Stack, members: &Members) -> Result<(), Error> {
+/// The places that the kernel has in use, and whose targets answer.
+fn in_use(inner: &Inner, stack: &Stack) -> Places {
     let used = stack.places(RaidHealth::InSync) | stack.places(RaidHealth::Behind);
+    used & stack.answering(inner)
+}
+
+/// Stops serving here when another host wrote its publication to a replica that is in use here.
+fn check_ours(inner: &Inner, stack: &Stack, members: &Members, used: Places) -> Result<(), Error> {
     for (place, member) in members.list.iter().enumerate() {
         let Found::Known { record, .. } = &member.found else {
             continue;
@@ -189,41 +226,44 @@ fn check_ours(inner: &Inner, stack: &Stack, members: &Members) -> Result<(), Err
     Ok(())
 }
 
-/// Notes which replicas the kernel has in sync, if that is not what the record says.
-fn note(stack: &Stack, members: &mut Members) -> Result<bool, Error> {
+/// Notes which replicas are in sync, if that is not what the record says, and lets the kernel go on without those that do not
+/// answer.
+fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Error> {
+    let used = in_use(inner, stack);
+    check_ours(inner, stack, members, used)?;
     let now = members.record.now;
-    let kernel = stack.places(RaidHealth::InSync);
+    let kernel = stack.places(RaidHealth::InSync) & used;
     // In line is who the kernel's own superblock says is.
     let is_noted = |place: usize| match members.list.get(place).map(|member| &member.found) {
         Some(Found::Known { superblock, .. }) => superblock.is_none_or(|found| found.is_recovered),
         _ => false,
     };
-    let early: Places = (0..stack.legs.len())
-        .filter(|place| kernel & !now.in_sync & 1 << place != 0 && !is_noted(*place))
-        .fold(0, |all, place| all | 1 << place);
+    let early = places(kernel & !now.in_sync).filter(|place| !is_noted(*place));
+    let early = early.fold(0, |all, place| all | 1 << place);
     let in_sync = kernel & !early;
-    let joining = stack.places(RaidHealth::Behind) | early;
+    let joining = (stack.places(RaidHealth::Behind) | early) & used;
     if in_sync == 0 || (in_sync, joining) == (now.in_sync, now.joining) {
         return Ok(false);
     }
     let record = members
         .record
         .next(in_sync, joining, members.record.filling, Uuid::new_v4());
-    let mut written = Err(VolumeError::NotPublished(stack.volume).into());
     for place in places(record.now.counted()) {
         if let Some(member) = members.list.get_mut(place) {
-            let one = write(member, &record);
-            written = if written.is_ok() { written } else { one };
+            write(member, &record)?;
+            members.record = record.clone();
         }
     }
-    written?;
-    members.record = record;
+    let lost = now.counted() & !used;
+    for member in places(lost).filter_map(|place| members.list.get(place)) {
+        member::disconnect(inner, &member.uri);
+    }
     Ok(true)
 }
 
 /// Gives the kernel the replicas that it does not have and that are there.
 fn take_in(inner: &Inner, stack: &Stack, members: &mut Members, discard: &[Uuid]) -> Result<bool, Error> {
-    let used = stack.places(RaidHealth::InSync) | stack.places(RaidHealth::Behind);
+    let used = in_use(inner, stack);
     let (mut joining, mut filling) = (0, 0);
     for place in (0..stack.legs.len()).filter(|place| used & 1 << place == 0) {
         let Some(member) = members.list.get_mut(place) else {
@@ -236,7 +276,7 @@ fn take_in(inner: &Inner, stack: &Stack, members: &mut Members, discard: &[Uuid]
             continue;
         }
         let uuid = member.uri.uuid;
-        match fate(members, stack, place) {
+        match fate(inner, members, stack, place) {
             Fate::CatchUp => {}
             Fate::Rebuild => filling |= 1 << place,
             Fate::Diverged if discard.contains(&uuid) => filling |= 1 << place,
@@ -286,8 +326,8 @@ fn is_gone(inner: &Inner, member: &Member) -> bool {
 }
 
 /// What a replica is worth beside those that the kernel has.
-pub(super) fn fate(members: &Members, stack: &Stack, place: usize) -> Fate {
-    let used = stack.places(RaidHealth::InSync) | stack.places(RaidHealth::Behind);
+pub(super) fn fate(inner: &Inner, members: &Members, stack: &Stack, place: usize) -> Fate {
+    let used = in_use(inner, stack);
     let asked = found(&members.list).into_iter().enumerate();
     let asked: Vec<_> = asked
         .filter(|(other, _)| *other == place || used & 1 << other != 0)

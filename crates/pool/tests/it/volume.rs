@@ -170,6 +170,20 @@ fn sides_that_were_written_alone_are_not_put_together() {
 }
 
 #[test]
+fn sides_that_were_written_alone_and_unpublished_are_not_put_together() {
+    let (dir, replicas) = made();
+    let host = host(&dir);
+    host.publish(&replicas).unwrap();
+    host.system.unpublish_volume(VOLUME).unwrap();
+    for side in [&replicas[..1], &replicas[1..]] {
+        host.system.publish_volume(VOLUME, side, true).unwrap();
+        host.open().write_at(0, b"mine").unwrap();
+        host.system.unpublish_volume(VOLUME).unwrap();
+    }
+    assert_eq!(kind(host.publish(&replicas)), "SplitBrain");
+}
+
+#[test]
 fn what_cannot_carry_a_volume_is_refused_before_it_is_touched() {
     let dir = tempfile::tempdir().unwrap();
     let (small, large) = (image(&dir, 1, 13 * MIB), image(&dir, 2, 16 * MIB));
