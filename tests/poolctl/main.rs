@@ -17,3 +17,4 @@ mod refusals;
 mod replicas;
 mod restore;
 mod usage;
+mod volumes;
