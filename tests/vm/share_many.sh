@@ -13,8 +13,10 @@ tr ' ' '\n' <"$W/line" >"$W/uuids"
 is "so many" "$(grep -c . "$W/uuids")" $COUNT
 free() { sync; echo 3 >/proc/sys/vm/drop_caches; awk '/^MemFree/ {print $2}' /proc/meminfo; }
 now() { awk '{print int($1 * 1000)}' /proc/uptime; }
-# The tags of all by the tools, then an import, which shares all of them in one process.
-sed 's/^/p\//' "$W/uuids" | xargs lvchange -q --deltag mayastor.lv.share=off --addtag mayastor.lv.share=nvmf >>"$OUT/quiet.log" 2>&1
+# The tags of all by the tools in one commit, then an import, which shares all of them in one process.
+quiet vgcfgbackup -q -f "$W/text" p
+sed -i 's/mayastor.lv.share=off/mayastor.lv.share=nvmf/' "$W/text"
+quiet vgcfgrestore -q -y -f "$W/text" p
 before=$(free) begun=$(now)
 quiet timeout 300 poolctl pool import p "${LOOPS[0]}"
 ended=$(now) after=$(free)
