@@ -245,6 +245,26 @@ good "it is shared with any host" replica share "$A"
 attach "a host" "$A" "$HOST" $OWN
 good "it is destroyed while it is connected" replica destroy "$A"
 gone "$CTRL"
+
+# Two processes at once, each with a pool of its own.
+E=$(uuid 0xe)
+good "another pool" pool create q /dev/vdc
+good "with a replica" replica create q "$E" 8M
+both() { # ARGS...: for a replica of each pool; counts failures
+    local failed=0 first second
+    poolctl replica "$1" "$B" "${@:2}" >>"$OUT/quiet.log" 2>&1 & first=$!
+    poolctl replica "$1" "$E" "${@:2}" >>"$OUT/quiet.log" 2>&1 & second=$!
+    wait $first || failed=$((failed + 1))
+    wait $second || failed=$((failed + 1))
+    [ $failed = 0 ]
+}
+for round in 1 2 3; do
+    runs "both are shared at once, round $round" both share --listen $OTHER:8420 --allow-host "$HOST"
+    is "at one port" "$(ls $TARGET/ports/*/subsystems | grep -c "$B\|$E") of $(ls $TARGET/ports | wc -l)" "2 of 2"
+    runs "and unshared at once" both unshare
+    is "and the port is gone" "$(ls $TARGET/ports | wc -l) $(ls $TARGET/hosts)" "1 "
+done
+good "the other pool goes" pool destroy q
 lvm_ok "LVM finds it sound at the end" p
 good "the pool goes" pool destroy p
 is "the target is as it was" "$(left)" ""

@@ -8,22 +8,24 @@ mountpoint -q /sys/kernel/config || quiet mount -t configfs configfs /sys/kernel
 loops 1 5000
 good "a pool" pool create p "${LOOPS[0]}" --extent-size 1M
 good "a thousand replicas" replica create-many p $COUNT 4M
-q "'\\n'.join(r['uuid'] for r in d)" | tr ' ' '\n' >"$W/uuids"
+q "' '.join(r['uuid'] for r in d)" >"$W/line"
+tr ' ' '\n' <"$W/line" >"$W/uuids"
 is "so many" "$(grep -c . "$W/uuids")" $COUNT
 free() { sync; echo 3 >/proc/sys/vm/drop_caches; awk '/^MemFree/ {print $2}' /proc/meminfo; }
 now() { awk '{print int($1 * 1000)}' /proc/uptime; }
-# The tags of all by the tools, then an import, which shares all of them in one process.
-sed 's/^/p\//' "$W/uuids" | xargs lvchange -q --deltag mayastor.lv.share=off --addtag mayastor.lv.share=nvmf >>"$OUT/quiet.log" 2>&1
+# The tags of all by the tools in one commit, then an import, which shares all of them in one process.
+quiet vgcfgbackup -q -f "$W/text" p
+sed -i 's/mayastor.lv.share=off/mayastor.lv.share=nvmf/' "$W/text"
+quiet vgcfgrestore -q -y -f "$W/text" p
 before=$(free) begun=$(now)
 quiet timeout 300 poolctl pool import p "${LOOPS[0]}"
 ended=$(now) after=$(free)
 is "all are served" "$(ls $TARGET/ports/*/subsystems | wc -l)" $COUNT
 note "a share takes $(((ended - begun) * 1000 / COUNT)) us and $(((before - after) / COUNT)) KiB"
-begun=$(now); quiet poolctl --json replica list p >"$O"; ended=$(now)
-poolctl --json replica list p >"$O"
+begun=$(now); good "they are listed" replica list p; ended=$(now)
 that "each has a URI" "len(d) == $COUNT and all(r['share']['uri'] for r in d)"
 note "a list of $COUNT that are shared takes $((ended - begun)) ms"
-begun=$(now); quiet poolctl replica set "$(head -1 "$W/uuids")" --entity-id e; ended=$(now)
+begun=$(now); good "one is changed" replica set "$(head -1 "$W/uuids")" --entity-id e; ended=$(now)
 note "a change beside them takes $((ended - begun)) ms"
 begun=$(now)
 quiet timeout 300 poolctl pool destroy p

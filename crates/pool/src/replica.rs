@@ -105,11 +105,8 @@ impl ActiveDevices {
     fn share_uri(&self, inner: &Inner, uuid: Uuid) -> Option<ReplicaUri> {
         let served = self.served.get_or_init(|| {
             let share = inner.share.as_ref();
-            let served = share.and_then(|share| share.served(self.only).ok());
-            let whole = served.into_iter().flatten().filter(|found| found.is_whole);
-            whole
-                .filter_map(|found| Some((found.replica, found.listen?)))
-                .collect()
+            let reached = share.and_then(|share| share.reached(self.only).ok());
+            reached.into_iter().flatten().collect()
         });
         served.get(&uuid).map(|listen| ReplicaUri::shared(uuid, *listen))
     }

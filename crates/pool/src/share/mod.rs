@@ -101,6 +101,17 @@ pub trait Share: Send + Sync {
     /// [`Error::ShareFailed`].  A host without a target serves nothing.
     fn served(&self, only: Option<Uuid>) -> Result<Vec<ServedReplica>, Error>;
 
+    /// Tells where hosts reach the replicas, in one pass over all or of one alone: what lists show, so it should be cheap.
+    ///
+    /// # Errors
+    /// As [`Share::served`].
+    fn reached(&self, only: Option<Uuid>) -> Result<Vec<(Uuid, SocketAddr)>, Error> {
+        let served = self.served(only)?.into_iter().filter(|found| found.is_whole);
+        Ok(served
+            .filter_map(|found| Some((found.replica, found.listen?)))
+            .collect())
+    }
+
     /// The device of a replica may have another size; hosts that are connected are told.  Success if it is not served.
     ///
     /// # Errors

@@ -133,6 +133,13 @@ impl NvmetTarget {
         names.iter().try_for_each(|name| self.remove_unused(&host(name)))
     }
 
+    /// The replicas whose subsystems a folder has; none if it is not there.
+    fn replicas(&self, path: &str) -> Result<impl Iterator<Item = Uuid> + use<>, Error> {
+        let names = present(self.fs.list(path)).map_err(|source| failed("list", path, source))?;
+        let names = names.unwrap_or_default().into_iter();
+        Ok(names.filter_map(|name| Nqn::parse(&name).ok()?.replica()))
+    }
+
     /// Lets a host in.
     fn admit(&self, place: &Place, nqn: &str) -> Result<(), Error> {
         let (object, link) = (host(nqn), place.allowed(nqn));
@@ -280,17 +287,12 @@ impl Share for NvmetTarget {
                 vec![place]
             }
             None => {
-                let list = |path: &str| {
-                    let names = present(fs.list(path)).map_err(|source| failed("list", path, source))?;
-                    let names = names.unwrap_or_default().into_iter();
-                    Ok::<_, Error>(names.filter_map(|name| Nqn::parse(&name).ok()?.replica()))
-                };
                 for port in &ports {
-                    for replica in list(&self::port(&port.id, SUBSYSTEMS))? {
+                    for replica in self.replicas(&self::port(&port.id, SUBSYSTEMS))? {
                         linked.entry(replica).or_default().push(port);
                     }
                 }
-                list(SUBSYSTEMS)?.map(Place::of).collect()
+                self.replicas(SUBSYSTEMS)?.map(Place::of).collect()
             }
         };
         let mut served = Vec::with_capacity(places.len());
@@ -301,6 +303,23 @@ impl Share for NvmetTarget {
             }
         }
         Ok(served)
+    }
+
+    /// By the links alone: what has one is whole.
+    fn reached(&self, only: Option<Uuid>) -> Result<Vec<(Uuid, SocketAddr)>, Error> {
+        let mut reached = Vec::new();
+        for port in Port::all(&*self.fs)? {
+            let Some(address) = port.address else { continue };
+            match only {
+                Some(replica) if port.has(&*self.fs, &Place::of(replica)) => reached.push((replica, address)),
+                Some(_) => {}
+                None => {
+                    let replicas = self.replicas(&self::port(&port.id, SUBSYSTEMS))?;
+                    reached.extend(replicas.map(|replica| (replica, address)));
+                }
+            }
+        }
+        Ok(reached)
     }
 
     fn resized(&self, replica: Uuid) -> Result<(), Error> {

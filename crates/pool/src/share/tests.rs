@@ -56,6 +56,13 @@ fn check_served(target: &FakeTarget, wanted: &SharedDevice, context: &str) {
     let n = wanted.replica.as_u128() & 0xff;
     let found = served(target, n).unwrap_or_else(|| panic!("{context}: not served"));
     assert!(found.is(wanted) && found.is_open, "{context}: {found:?}");
+    let at = (wanted.replica, wanted.listen);
+    assert!(process(target).reached(None).unwrap().contains(&at), "{context}");
+    assert_eq!(
+        process(target).reached(Some(wanted.replica)).unwrap(),
+        [at],
+        "{context}"
+    );
 }
 
 /// What hosts can reach of replica 1: where, and which of them; `None` for any.
