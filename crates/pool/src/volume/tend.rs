@@ -1,5 +1,6 @@
 //! Looking after a published volume: what failed is noted, what came back is taken in, what is in line again counts.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ use crate::{Error, System};
 const GLANCE: Duration = Duration::from_millis(200);
 /// How often a volume is looked at that lacks a replica: it may be there again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a replica is left alone after it was taken in.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
 const SYNC_LOOK: Duration = Duration::from_millis(100);
 
 /// How far replicas are brought in line.
@@ -50,6 +53,25 @@ pub struct VolumeMonitor {
     last: Option<VolumeInfo>,
     /// What the replicas in use lie on.
     paths: Vec<PathBuf>,
+    attempts: Attempts,
+}
+
+/// When replicas were last taken in: one that fails again at once, such as one whose pool is full, is left alone for a while.
+struct Attempts {
+    last: HashMap<Uuid, Instant>,
+    pause: Duration,
+}
+
+impl Attempts {
+    fn with_pause(pause: Duration) -> Self {
+        let last = HashMap::new();
+        Self { last, pause }
+    }
+
+    fn is_too_early(&self, replica: Uuid) -> bool {
+        let last = self.last.get(&replica);
+        last.is_some_and(|last| last.elapsed() < self.pause)
+    }
 }
 
 impl std::fmt::Debug for VolumeMonitor {
@@ -90,10 +112,12 @@ impl System {
     ) -> Result<VolumeInfo, Error> {
         let inner = &*self.inner;
         let (mut moved, mut before) = (Instant::now(), None);
+        // Each once.
+        let mut attempts = Attempts::with_pause(Duration::MAX);
         loop {
             let tended = {
                 let _lock = volume_lock(inner, volume)?;
-                tend(inner, volume, discard)?
+                tend(inner, volume, discard, &mut attempts)?
             };
             let now = HealProgress {
                 done: tended.info.synced(),
@@ -122,6 +146,7 @@ impl System {
             events: self.inner.mapper.events().map_err(Error::Dm)?,
             last: None,
             paths: Vec::new(),
+            attempts: Attempts::with_pause(TRY_AGAIN),
         })
     }
 }
@@ -137,7 +162,7 @@ impl VolumeMonitor {
         loop {
             let tended = {
                 let _lock = volume_lock(&self.system.inner, self.volume)?;
-                tend(&self.system.inner, self.volume, &[])?
+                tend(&self.system.inner, self.volume, &[], &mut self.attempts)?
             };
             self.paths = tended.paths;
             if self.last.as_ref() != Some(&tended.info) {
@@ -173,7 +198,7 @@ impl VolumeMonitor {
 }
 
 /// Looks once, and does what can be done without waiting.  The caller holds the volume's lock.
-fn tend(inner: &Inner, volume: Uuid, discard: &[Uuid]) -> Result<Tended, Error> {
+fn tend(inner: &Inner, volume: Uuid, discard: &[Uuid], attempts: &mut Attempts) -> Result<Tended, Error> {
     let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
     let members = status::members(inner, &stack);
     let Some(mut members) = members else {
@@ -185,7 +210,7 @@ fn tend(inner: &Inner, volume: Uuid, discard: &[Uuid]) -> Result<Tended, Error> 
         });
     };
     let mut has_acted = note(inner, &stack, &mut members)?;
-    has_acted |= take_in(inner, &stack, &mut members, discard)?;
+    has_acted |= take_in(inner, &stack, &mut members, discard, attempts)?;
     let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
     let used = in_use(inner, &stack);
     Ok(Tended {
@@ -254,7 +279,7 @@ fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Err
             members.record = record.clone();
         }
     }
-    let lost = now.counted() & !used;
+    let lost = now.counted() & !stack.answering(inner);
     for member in places(lost).filter_map(|place| members.list.get(place)) {
         member::disconnect(inner, &member.uri);
     }
@@ -262,20 +287,29 @@ fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Err
 }
 
 /// Gives the kernel the replicas that it does not have and that are there.
-fn take_in(inner: &Inner, stack: &Stack, members: &mut Members, discard: &[Uuid]) -> Result<bool, Error> {
+fn take_in(
+    inner: &Inner,
+    stack: &Stack,
+    members: &mut Members,
+    discard: &[Uuid],
+    attempts: &mut Attempts,
+) -> Result<bool, Error> {
     let used = in_use(inner, stack);
     let (mut joining, mut filling) = (0, 0);
     for place in (0..stack.legs.len()).filter(|place| used & 1 << place == 0) {
         let Some(member) = members.list.get_mut(place) else {
             continue;
         };
+        let uuid = member.uri.uuid;
+        if attempts.is_too_early(uuid) {
+            continue;
+        }
         if member.reached.is_none() && is_gone(inner, member) {
             *member = Member::connect(inner, member.uri.clone());
         }
         if member.reached.is_none() {
             continue;
         }
-        let uuid = member.uri.uuid;
         match fate(inner, members, stack, place) {
             Fate::CatchUp => {}
             Fate::Rebuild => filling |= 1 << place,
@@ -283,27 +317,33 @@ fn take_in(inner: &Inner, stack: &Stack, members: &mut Members, discard: &[Uuid]
             _ => continue,
         }
         joining |= 1 << place;
+        attempts.last.insert(uuid, Instant::now());
+    }
+    // One that cannot be written stays out.
+    for place in places(filling) {
+        let zeroed = members.list.get(place).map(Member::zero_metadata);
+        if !matches!(zeroed, Some(Ok(()))) {
+            joining &= !(1 << place);
+        }
+    }
+    let now = members.record.now;
+    // All that count must know before one of these can come to have what others lack: those themselves first.
+    for place in places(joining) {
+        let record = joined(&members.record, joining, filling);
+        let written = members.list.get_mut(place).map(|member| write(member, &record));
+        if !matches!(written, Some(Ok(()))) {
+            joining &= !(1 << place);
+        }
     }
     if joining == 0 {
         return Ok(false);
     }
-    let now = members.record.now;
-    let record = members.record.next(
-        now.in_sync,
-        now.joining | joining,
-        members.record.filling | filling,
-        Uuid::new_v4(),
-    );
-    // All that count must know before one of these can come to have what others lack.
+    let record = joined(&members.record, joining, filling);
     for place in places(joining).chain(places(now.counted() & used)) {
-        let Some(member) = members.list.get_mut(place) else {
-            continue;
-        };
-        if filling & 1 << place != 0 {
-            member.zero_metadata()?;
+        if let Some(member) = members.list.get_mut(place) {
+            write(member, &record)?;
+            members.record = record.clone();
         }
-        write(member, &record)?;
-        members.record = record.clone();
     }
     let images = places(joining).map(|place| {
         let member = members
@@ -315,6 +355,13 @@ fn take_in(inner: &Inner, stack: &Stack, members: &mut Members, discard: &[Uuid]
     let images = images.collect::<Result<Vec<_>, Error>>()?;
     stack.relay(inner, &record, &images)?;
     Ok(true)
+}
+
+/// The record with which these begin to join.
+fn joined(record: &Record, joining: Places, filling: Places) -> Record {
+    let now = record.now;
+    let filling = record.filling | filling & joining;
+    record.next(now.in_sync, now.joining | joining, filling, Uuid::new_v4())
 }
 
 /// Is there nothing that tries to reach a replica again?
