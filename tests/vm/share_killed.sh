@@ -1,4 +1,4 @@
-# on: bookworm-noudev
+# on: request
 # A poolctl that is killed at any step of sharing: nobody reaches what is half made, the next call ends right, and nothing is left.
 . /opt/vm/lib.sh
 TARGET=/sys/kernel/config/nvmet

@@ -1,4 +1,4 @@
-# on: bookworm-noudev
+# on: trixie-udev
 # The story of a node that dies, as `ha_volume` tells it.
 . /opt/vm/volume_words.sh
 nodes_have_replicas

@@ -1,4 +1,4 @@
-# on: bookworm-noudev trixie-udev
+# on: bookworm-noudev
 # The cluster itself: what the scenarios beside this one rely on, with the real tools and the kernel's NVMe over TCP alone.
 . /opt/vm/lib.sh
 . /opt/vm/cluster.sh

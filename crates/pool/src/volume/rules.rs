@@ -245,7 +245,11 @@ pub(super) fn judge(found: &[(Uuid, Found)], degraded: bool) -> Result<Verdict, 
         .map(|place| match by_place.get(place) {
             _ if in_sync & 1 << place != 0 => Fate::InSync,
             Some(Found::Known { record, superblock }) => {
-                fate_behind(&head, place, (record, current(record, superblock)), &known)
+                match fate_behind(&head, place, (record, current(record, superblock)), &known) {
+                    // The kernel has to know that it is behind, or takes it for whole.
+                    Fate::CatchUp if failed & 1 << place == 0 => Fate::Rebuild,
+                    fate => fate,
+                }
             }
             Some(Found::Unknown) => Fate::Rebuild,
             Some(Found::Absent) | None => Fate::Absent,

@@ -142,8 +142,8 @@ impl Stack {
             .fold(0, |all, place| all | 1 << place)
     }
 
-    /// The steps that lay the array on other devices, or on the same ones anew: `images` by places, what each lies on and
-    /// whether it is to be filled from the start; `None` keeps what an image has.
+    /// Lays the array on other devices, or on the same ones anew: `images` by places, what each lies on and whether it is to be
+    /// filled from the start; without those that are `dropped`; the rest as they are.
     ///
     /// # Errors
     /// [`Error::Dm`].
@@ -152,6 +152,7 @@ impl Stack {
         inner: &Inner,
         record: &Record,
         images: &[(usize, DeviceNumber, bool)],
+        dropped: Places,
     ) -> Result<(), Error> {
         for (place, backing, _) in images {
             self.lay_leg(inner, record, *place, *backing)?;
@@ -162,9 +163,11 @@ impl Stack {
             .fold(0, |all: Places, (place, ..)| all | 1 << place);
         let mut wanted = vec![false; record.members.len()];
         for (place, leg) in self.legs.iter().enumerate() {
-            if let (Some(wanted), true) = (wanted.get_mut(place), leg.replica.is_some()) {
-                *wanted = true;
-            }
+            let is_kept = leg.replica.is_some() && dropped & 1 << place == 0;
+            wanted
+                .get_mut(place)
+                .into_iter()
+                .for_each(|wanted| *wanted = is_kept);
         }
         for (place, ..) in images {
             wanted

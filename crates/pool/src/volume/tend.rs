@@ -279,9 +279,14 @@ fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Err
             members.record = record.clone();
         }
     }
-    let lost = now.counted() & !stack.answering(inner);
-    for member in places(lost).filter_map(|place| members.list.get(place)) {
+    let lost = (0..stack.legs.len()).fold(0, |all, place| all | 1 << place) & !stack.answering(inner);
+    for member in places(lost & now.counted()).filter_map(|place| members.list.get(place)) {
         member::disconnect(inner, &member.uri);
+    }
+    // The kernel may not have met it, and is to know that it is gone: only then does it tell what it misses from now on.
+    let held = stack.places(RaidHealth::InSync) | stack.places(RaidHealth::Behind);
+    if lost & held != 0 {
+        stack.relay(inner, &record, &[], lost & held)?;
     }
     Ok(true)
 }
@@ -353,7 +358,7 @@ fn take_in(
         Ok((place, backing(inner, member)?, filling & 1 << place != 0))
     });
     let images = images.collect::<Result<Vec<_>, Error>>()?;
-    stack.relay(inner, &record, &images)?;
+    stack.relay(inner, &record, &images, 0)?;
     Ok(true)
 }
 

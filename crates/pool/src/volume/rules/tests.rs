@@ -250,6 +250,17 @@ impl World {
         }
         let filling = verdict.places(Fate::Rebuild);
         let behind = verdict.places(Fate::CatchUp) | filling;
+        for at in self.each(verdict.places(Fate::CatchUp)) {
+            let noted = |source: usize| {
+                self.replicas[source]
+                    .superblock
+                    .is_some_and(|found| found.failed & 1 << at != 0)
+            };
+            assert!(
+                self.each(in_sync).into_iter().any(noted),
+                "the kernel takes replica {at} for whole"
+            );
+        }
         let mut record = verdict.head.next(in_sync, behind, filling, self.id());
         record.is_open = true;
         record.publication = self.id();
