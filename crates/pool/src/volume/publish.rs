@@ -1,6 +1,7 @@
 //! Making a volume, serving it, and ending that.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lvm_dm::{DeviceNumber, RaidHealth};
 use lvm_meta::Disk as _;
@@ -16,6 +17,9 @@ use super::{VolumeInfo, status, volume_lock};
 use crate::nvmf::{Location, Nqn, ReplicaUri};
 use crate::system::Inner;
 use crate::{Error, System};
+
+/// How long udevd may look at a device that somebody closed after writing.
+const UDEV_LOOKS: Duration = Duration::from_secs(2);
 
 impl System {
     /// Makes a volume of `size` bytes, rounded up to 4 KiB, over replicas that hold nothing that counts.  Durable on each of
@@ -104,12 +108,9 @@ impl System {
             disconnect_replicas(inner, &replicas);
             return Ok(());
         };
-        if stack.array.open_count > 0 {
-            return Err(VolumeError::Busy {
-                volume,
-                open_count: stack.array.open_count,
-            }
-            .into());
+        let open_count = stack.open_count(inner, UDEV_LOOKS)?;
+        if open_count > 0 {
+            return Err(VolumeError::Busy { volume, open_count }.into());
         }
         let members = status::members(inner, &stack);
         let in_sync = stack.places(RaidHealth::InSync);
