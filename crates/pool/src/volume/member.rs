@@ -61,9 +61,9 @@ impl Member {
                 };
                 let (found, problem) = match told {
                     (Slots::Record(record), superblock) => (Found::Known { record, superblock }, None),
-                    (Slots::Blank, _) => (Found::Unknown, Some(format!("replica {own} is blank"))),
+                    (Slots::Blank, _) => (Found::Blank, Some(format!("replica {own} is blank"))),
                     (Slots::Broken(why), _) => (
-                        Found::Unknown,
+                        Found::Damaged,
                         Some(format!("the record of replica {own} is damaged: {why}")),
                     ),
                 };

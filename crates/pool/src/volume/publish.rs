@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::error::VolumeError;
 use super::geometry::{self, DATA_START};
 use super::member::{self, Member};
-use super::record::{self, Epoch, MOST_MEMBERS, Places, Record, all_of};
+use super::record::{self, MOST_MEMBERS, Places, Record};
 use super::rules::{Fate, Found, Refused, Verdict, judge};
 use super::stack::{self, Stack};
 use super::{VolumeInfo, status, volume_lock};
@@ -163,24 +163,7 @@ fn create(volume: Uuid, size: u64, members: &[Member]) -> Result<Record, Error> 
             uri,
         })
     });
-    let wanted = Record {
-        volume,
-        size,
-        region: geometry::region_size(size),
-        now: Epoch {
-            number: 1,
-            id: Uuid::new_v5(&volume, b"created"),
-            in_sync: all_of(members.len()),
-            joining: 0,
-        },
-        filling: 0,
-        outdated_events: 0,
-        past: Vec::new(),
-        is_open: false,
-        publisher: None,
-        publication: Uuid::nil(),
-        members: list.collect::<Result<_, Error>>()?,
-    };
+    let wanted = Record::created(volume, size, list.collect::<Result<_, Error>>()?);
     let mut has_all = true;
     for member in members {
         let refuse = |why: String| -> Error {
@@ -225,13 +208,21 @@ fn publish(inner: &Inner, volume: Uuid, members: &[Member], degraded: bool) -> R
         let why = format!("holds volume {}", head.volume);
         return Err(VolumeError::Replica { replica, why }.into());
     }
-    let sides = verdict.places(Fate::Diverged);
+    let by_place = in_places(head, members);
+    // One whose record is damaged is left out; whose is not has something to say.
+    let is_damaged = |place: &usize| match by_place.get(*place).copied().flatten() {
+        Some(member) => matches!(member.found, Found::Damaged),
+        None => false,
+    };
+    let damaged = (0..by_place.len())
+        .filter(is_damaged)
+        .fold(0, |all, place| all | 1 << place);
+    let sides = verdict.places(Fate::Diverged) & !damaged;
     if sides != 0 {
         let both = sides | verdict.places(Fate::InSync);
         let replicas = named(head, both);
         return Err(VolumeError::SplitBrain { volume, replicas }.into());
     }
-    let by_place = in_places(head, members);
     for member in by_place
         .iter()
         .flatten()

@@ -31,7 +31,7 @@ use lvm_dm::RaidSuperblock;
 use lvm_meta::Disk;
 use uuid::Uuid;
 
-use super::geometry::SLOTS;
+use super::geometry::{SECTOR, SLOTS, region_size, volume_size};
 use crate::Error;
 use crate::nvmf::{Nqn, ReplicaUri};
 
@@ -101,6 +101,28 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The first record of a volume of `size` bytes: every replica is as good as the others.
+    pub(super) fn created(volume: Uuid, size: u64, members: Vec<Member>) -> Self {
+        Self {
+            volume,
+            size,
+            region: region_size(size),
+            now: Epoch {
+                number: 1,
+                id: Uuid::new_v5(&volume, b"created"),
+                in_sync: all_of(members.len()),
+                joining: 0,
+            },
+            filling: 0,
+            outdated_events: 0,
+            past: Vec::new(),
+            is_open: false,
+            publisher: None,
+            publication: Uuid::nil(),
+            members,
+        }
+    }
+
     /// The record of the next epoch; of those that join, `filling` are filled from the start.
     pub(super) fn next(&self, in_sync: Places, joining: Places, filling: Places, id: Uuid) -> Self {
         let mut past = Vec::with_capacity((self.past.len() + 1).min(MOST_PAST));
@@ -226,9 +248,9 @@ impl Record {
         let valid = |in_sync: Places, joining: Places| {
             in_sync != 0 && (in_sync | joining) & !all_of(count) == 0 && in_sync & joining == 0
         };
-        if super::geometry::volume_size(size).ok() != Some(size)
+        if volume_size(size).ok() != Some(size)
             || !region.is_power_of_two()
-            || region < super::geometry::SECTOR
+            || region < SECTOR
             || !valid(in_sync, joining)
             || filling & !joining != 0
         {

@@ -16,8 +16,10 @@ use super::record::{Epoch, MOST_PAST, Places, Record, all_of};
 pub(super) enum Found {
     /// It cannot be reached.
     Absent,
-    /// It has no record, or none that can be read.
-    Unknown,
+    /// It has no record: nothing on it counts.
+    Blank,
+    /// It has one that cannot be read: nobody knows what is on it.
+    Damaged,
     /// What it tells.
     Known {
         record: Box<Record>,
@@ -241,21 +243,44 @@ pub(super) fn judge(found: &[(Uuid, Found)], degraded: bool) -> Result<Verdict, 
     if in_sync == 0 {
         return Err(Refused::NoneInSync);
     }
-    let fates = (0..count)
+    let mut fates: Vec<Fate> = (0..count)
         .map(|place| match by_place.get(place) {
             _ if in_sync & 1 << place != 0 => Fate::InSync,
             Some(Found::Known { record, superblock }) => {
-                match fate_behind(&head, place, (record, current(record, superblock)), &known) {
-                    // The kernel has to know that it is behind, or takes it for whole.
-                    Fate::CatchUp if failed & 1 << place == 0 => Fate::Rebuild,
-                    fate => fate,
-                }
+                fate_behind(&head, place, (record, current(record, superblock)), &known)
             }
-            Some(Found::Unknown) => Fate::Rebuild,
+            Some(Found::Blank) => Fate::Rebuild,
+            Some(Found::Damaged) => Fate::Diverged,
             Some(Found::Absent) | None => Fate::Absent,
         })
         .collect();
+    fill_what_looks_whole(&mut fates, &by_place);
     Ok(Verdict { head, fates })
+}
+
+/// Lets those be filled of which the kernel would not know that they are behind: it believes the superblocks with the most
+/// events of those that it is given.
+fn fill_what_looks_whole(fates: &mut [Fate], by_place: &[&Found]) {
+    loop {
+        let given = fates
+            .iter()
+            .zip(by_place)
+            .filter_map(|(fate, found)| match (fate, found) {
+                (Fate::InSync | Fate::CatchUp, Found::Known { superblock, .. }) => superblock.as_ref(),
+                _ => None,
+            });
+        let most = given.clone().map(|found| found.events).max();
+        let believed = given.filter(|found| Some(found.events) == most);
+        let failed = believed.fold(Places::MAX, |all, found| all & found.failed);
+        let unknown = fates.iter().enumerate();
+        let unknown = unknown.filter(|(place, fate)| **fate == Fate::CatchUp && failed & 1 << place == 0);
+        let Some(place) = unknown.map(|(place, _)| place).next() else {
+            return;
+        };
+        if let Some(fate) = fates.get_mut(place) {
+            *fate = Fate::Rebuild;
+        }
+    }
 }
 
 /// Is this record, of a replica that the newest epoch counts on, of that epoch, or of one before that its replica was in sync

@@ -90,24 +90,7 @@ impl World {
                 uri: String::new(),
             })
             .collect();
-        let first = Record {
-            volume: Uuid::from_u128(99),
-            size: 1 << 20,
-            region: 512 << 10,
-            now: Epoch {
-                number: 1,
-                id: Uuid::from_u128(1000),
-                in_sync: all_of(count),
-                joining: 0,
-            },
-            filling: 0,
-            outdated_events: 0,
-            past: Vec::new(),
-            is_open: false,
-            publisher: None,
-            publication: Uuid::nil(),
-            members,
-        };
+        let first = Record::created(Uuid::from_u128(99), 1 << 20, members);
         let replica = Replica {
             record: Some(first),
             ..Replica::default()
@@ -199,7 +182,7 @@ impl World {
         let found = |(at, replica): (usize, &Replica)| {
             let found = match &replica.record {
                 _ if replica.is_cut_off => Found::Absent,
-                None => Found::Unknown,
+                None => Found::Blank,
                 Some(record) => Found::Known {
                     record: Box::new(record.clone()),
                     superblock: replica.superblock,
@@ -250,16 +233,16 @@ impl World {
         }
         let filling = verdict.places(Fate::Rebuild);
         let behind = verdict.places(Fate::CatchUp) | filling;
+        let given = self.each(in_sync | verdict.places(Fate::CatchUp));
+        let given: Vec<_> = given
+            .into_iter()
+            .filter_map(|at| self.replicas[at].superblock)
+            .collect();
+        let most = given.iter().map(|found| found.events).max();
         for at in self.each(verdict.places(Fate::CatchUp)) {
-            let noted = |source: usize| {
-                self.replicas[source]
-                    .superblock
-                    .is_some_and(|found| found.failed & 1 << at != 0)
-            };
-            assert!(
-                self.each(in_sync).into_iter().any(noted),
-                "the kernel takes replica {at} for whole"
-            );
+            let mut believed = given.iter().filter(|found| Some(found.events) == most);
+            let is_known = believed.all(|found| found.failed & 1 << at != 0);
+            assert!(is_known, "the kernel takes replica {at} for whole");
         }
         let mut record = verdict.head.next(in_sync, behind, filling, self.id());
         record.is_open = true;
