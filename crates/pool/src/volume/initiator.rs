@@ -155,17 +155,14 @@ impl Initiator {
         controllers.is_empty() || controllers.iter().any(|controller| controller.state == "live")
     }
 
-    /// Would a target let this host in?  `None` when it does not answer.
-    pub(super) fn admits(&self, address: SocketAddr, nqn: &Nqn, host: &Nqn) -> Option<bool> {
+    /// Does a target refuse this host?  `false` also when it does not say so.
+    pub(super) fn is_refused(&self, address: SocketAddr, nqn: &Nqn, host: &Nqn) -> bool {
         match self.open_controller(address, nqn, host) {
             Ok(dir) => {
-                let path = dir.join("delete_controller");
-                let _ = std::fs::write(path, "1");
-                Some(true)
+                let _ = std::fs::write(dir.join("delete_controller"), "1");
+                false
             }
-            Err(error) if error.raw_os_error() == Some(libc::EIO) => Some(false),
-            Err(error) if error.raw_os_error() == Some(libc::EALREADY) => Some(true),
-            Err(_) => None,
+            Err(error) => error.raw_os_error() == Some(libc::EIO),
         }
     }
 

@@ -285,9 +285,7 @@ fn check_fenced(inner: &Inner, head: &Record, members: &[Member]) -> Result<(), 
     for member in members.iter().filter(|member| member.reached.is_some()) {
         let is_admitted = match &member.uri.location {
             Location::Nvmf { host, .. } if publisher == host.as_ref().unwrap_or(&own) => false,
-            Location::Nvmf { address, nqn, .. } => {
-                inner.initiator()?.admits(*address, nqn, publisher) == Some(true)
-            }
+            Location::Nvmf { address, nqn, .. } => !inner.initiator()?.is_refused(*address, nqn, publisher),
             Location::Local { .. } => *publisher != own && is_shared_with(inner, member.uri.uuid, publisher)?,
         };
         if is_admitted {
