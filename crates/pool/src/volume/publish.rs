@@ -255,8 +255,11 @@ fn publish(inner: &Inner, volume: Uuid, members: &[Member], degraded: bool) -> R
 
 /// The record with which serving begins, and those that are filled from the start.
 fn opened(inner: &Inner, verdict: &Verdict, members: &[Member]) -> Result<(Record, Places), Error> {
-    let filling = verdict.places(Fate::Rebuild);
-    let joining = verdict.places(Fate::CatchUp) | filling;
+    // What a kernel that was cut off, or died, had yet to note in its bitmap nobody knows.
+    let behind = verdict.places(Fate::CatchUp);
+    let unsure = if verdict.head.is_open { behind } else { 0 };
+    let filling = verdict.places(Fate::Rebuild) | unsure;
+    let joining = behind | filling;
     let mut record = verdict
         .head
         .next(verdict.places(Fate::InSync), joining, filling, Uuid::new_v4());
