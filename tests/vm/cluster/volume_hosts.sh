@@ -24,7 +24,9 @@ is "it leaves nothing" "$(on 1 'dmsetup ls | grep volume-; ls /sys/class/nvme')"
 writer
 poolctl --json volume monitor "$V" >"$OUT/monitor.log" 2>&1 & MONITOR=$!
 await 10 test -s "$OUT/monitor.log"
-allow "$HOST1" 1 2
+allow "$HOST1" 1
+sleep 5
+allow "$HOST1" 2
 wait $WRITER
 fails "the old host's writes fail" [ $? = 0 ]
 one_ok "now the new host publishes it" publish "$V" $mine
