@@ -265,6 +265,18 @@ for round in 1 2 3; do
     is "and the port is gone" "$(ls $TARGET/ports | wc -l) $(ls $TARGET/hosts)" "1 "
 done
 good "the other pool goes" pool destroy q
+
+# An array.
+R=$(uuid 0xab)
+good "an array" replica create p "$R" 8M --layout raid1:2
+good "is shared" replica share "$R" --listen $OWN:8420 --allow-host "$HOST"
+attach "a host" "$R" "$HOST" $OWN
+fill "$DISK" array 8
+is "what it writes is the array's" "$(sum "/dev/p/$R" 8)" "$(sum "$DISK" 8)"
+good "the array grows" replica resize "$R" 16M
+runs "the host sees it" until_size "$DISK" $((16 << 11))
+gone "$CTRL"
+good "it is destroyed while it is shared" replica destroy "$R"
 lvm_ok "LVM finds it sound at the end" p
 good "the pool goes" pool destroy p
 is "the target is as it was" "$(left)" ""
