@@ -104,7 +104,7 @@ impl Initiator {
         for controller in self.controllers(nqn.as_str()) {
             if controller.is_at(address) && controller.host == host.as_str() {
                 is_connected = true;
-            } else if controller.host == self.host.as_str() {
+            } else if controller.host == self.host.as_str() && controller.state != "live" {
                 // Where the replica was before.
                 delete(&controller);
             }

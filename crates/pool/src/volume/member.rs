@@ -29,6 +29,8 @@ pub(super) struct Member {
     pub(super) found: Found,
     /// Why it is not reached, or what is wrong with its record.
     pub(super) problem: Option<String>,
+    /// It was connected when it was found, and not before.
+    pub(super) is_new: bool,
     /// The volume in its record, or something else where that should be.
     pub(super) holds: Option<Uuid>,
 }
@@ -36,8 +38,12 @@ pub(super) struct Member {
 impl Member {
     /// Connects to a replica, if it is on another node, and reads what it tells.
     pub(super) fn connect(inner: &Inner, uri: ReplicaUri) -> Self {
+        let was_known = is_known(inner, &uri);
         let path = connect(inner, &uri);
-        Self::at(inner, uri, path)
+        Self {
+            is_new: !was_known,
+            ..Self::at(inner, uri, path)
+        }
     }
 
     /// Reads what a replica tells that is at `path` now.
@@ -72,6 +78,7 @@ impl Member {
                     reached: Some(reached),
                     found,
                     problem,
+                    is_new: false,
                     holds,
                 }
             }
@@ -80,6 +87,7 @@ impl Member {
                 uri,
                 reached: None,
                 found: Found::Absent,
+                is_new: false,
                 holds: None,
             },
         }
@@ -124,6 +132,14 @@ impl Member {
             let uri = self.uri.to_string();
             VolumeError::Unreachable { uri, why }.into()
         })
+    }
+}
+
+/// Is there a connection to a replica, be it live or tried again?  Local ones need none.
+pub(super) fn is_known(inner: &Inner, uri: &ReplicaUri) -> bool {
+    match (&uri.location, inner.initiator()) {
+        (Location::Nvmf { nqn, .. }, Ok(initiator)) => initiator.knows(nqn),
+        _ => true,
     }
 }
 

@@ -46,7 +46,7 @@ impl System {
         }
         let members = connect_all(inner, replicas);
         let made = create(volume, size, &members);
-        disconnect_all(inner, &members);
+        disconnect_new(inner, &members);
         made.map(|record| status::of_record(&record, &members))
     }
 
@@ -84,7 +84,7 @@ impl System {
         let members = connect_all(inner, replicas);
         let published = publish(inner, volume, members.as_slice(), degraded);
         if published.is_err() {
-            disconnect_all(inner, &members);
+            disconnect_new(inner, &members);
         }
         published?;
         match Stack::find(inner, volume)? {
@@ -117,11 +117,10 @@ impl System {
         stack::remove(inner, volume)?;
         if let Some(members) = &members {
             close(inner, &stack, &members.record, members, in_sync);
-            members
-                .list
-                .iter()
-                .for_each(|member| member::disconnect(inner, &member.uri));
+            let all = members.list.iter();
+            all.for_each(|member| member::disconnect(inner, &member.uri));
         }
+        disconnect_replicas(inner, &replicas);
         Ok(())
     }
 }
@@ -417,13 +416,14 @@ fn connect_all(inner: &Inner, replicas: &[ReplicaUri]) -> Vec<Member> {
     each.map(|uri| Member::connect(inner, uri)).collect()
 }
 
-fn disconnect_all(inner: &Inner, members: &[Member]) {
-    for member in members {
+/// Ends the connections that were not there before: others may be in use.
+fn disconnect_new(inner: &Inner, members: &[Member]) {
+    for member in members.iter().filter(|member| member.is_new) {
         member::disconnect(inner, &member.uri);
     }
 }
 
-/// As [`disconnect_all`], of replicas of which no more is known.
+/// Ends the connections to replicas of which no more is known.
 fn disconnect_replicas(inner: &Inner, replicas: &[Uuid]) {
     if let Ok(initiator) = inner.initiator() {
         replicas

@@ -102,7 +102,7 @@ pub(super) fn told(inner: &Inner, stack: &Stack, members: Option<&Members>) -> V
             let member = members.and_then(|members| members.list.get(place));
             let is_there = member.is_some_and(|member| member.reached.is_some());
             let state = match health {
-                Some(RaidHealth::InSync) if members.is_none() || is_there => ReplicaState::Online,
+                Some(RaidHealth::InSync) if is_there => ReplicaState::Online,
                 Some(RaidHealth::Behind) if is_there => ReplicaState::Syncing,
                 _ if is_there
                     && members

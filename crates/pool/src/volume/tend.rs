@@ -17,7 +17,6 @@ use super::stack::Stack;
 use super::status::{self, Members};
 use super::{VolumeInfo, volume_lock};
 use crate::info::State;
-use crate::nvmf::Location;
 use crate::system::Inner;
 use crate::{Error, System};
 
@@ -273,11 +272,8 @@ fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Err
     let record = members
         .record
         .next(in_sync, joining, members.record.filling, Uuid::new_v4());
-    for place in places(record.now.counted()) {
-        if let Some(member) = members.list.get_mut(place) {
-            write(member, &record)?;
-            members.record = record.clone();
-        }
+    if !write_all(members, places(record.now.counted()), &record) {
+        return Ok(false);
     }
     let lost = (0..stack.legs.len()).fold(0, |all, place| all | 1 << place) & !stack.answering(inner);
     for member in places(lost & now.counted()).filter_map(|place| members.list.get(place)) {
@@ -309,7 +305,7 @@ fn take_in(
         if attempts.is_too_early(uuid) {
             continue;
         }
-        if member.reached.is_none() && is_gone(inner, member) {
+        if member.reached.is_none() && !member::is_known(inner, &member.uri) {
             *member = Member::connect(inner, member.uri.clone());
         }
         if member.reached.is_none() {
@@ -344,11 +340,12 @@ fn take_in(
         return Ok(false);
     }
     let record = joined(&members.record, joining, filling);
-    for place in places(joining).chain(places(now.counted() & used)) {
-        if let Some(member) = members.list.get_mut(place) {
-            write(member, &record)?;
-            members.record = record.clone();
-        }
+    if !write_all(
+        members,
+        places(joining).chain(places(now.counted() & used)),
+        &record,
+    ) {
+        return Ok(false);
     }
     let images = places(joining).map(|place| {
         let member = members
@@ -369,14 +366,6 @@ fn joined(record: &Record, joining: Places, filling: Places) -> Record {
     record.next(now.in_sync, now.joining | joining, filling, Uuid::new_v4())
 }
 
-/// Is there nothing that tries to reach a replica again?
-fn is_gone(inner: &Inner, member: &Member) -> bool {
-    match (&member.uri.location, inner.initiator()) {
-        (Location::Nvmf { nqn, .. }, Ok(initiator)) => !initiator.knows(nqn),
-        _ => false,
-    }
-}
-
 /// What a replica is worth beside those that the kernel has.
 pub(super) fn fate(inner: &Inner, members: &Members, stack: &Stack, place: usize) -> Fate {
     let used = in_use(inner, stack);
@@ -391,6 +380,20 @@ pub(super) fn fate(inner: &Inner, members: &Members, stack: &Stack, place: usize
         }
         _ => Fate::Diverged,
     }
+}
+
+/// Writes a record to all of these; `false` when one does not take it: it is on its way out then, and the next look tells more.
+/// Once it is on one of them, what comes next comes after it.
+fn write_all(members: &mut Members, all: impl Iterator<Item = usize>, record: &Record) -> bool {
+    for place in all {
+        if let Some(member) = members.list.get_mut(place) {
+            if write(member, record).is_err() {
+                return false;
+            }
+            members.record = record.clone();
+        }
+    }
+    true
 }
 
 fn write(member: &mut Member, record: &Record) -> Result<(), Error> {
