@@ -1,9 +1,10 @@
 //! `poolctl volume ...`
 
 use std::io::{self, Write};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use lvm_native::pool::{Error, ReplicaUri, System, VolumeInfo, parse_size, parse_uuid};
+use lvm_native::pool::{Error, ReplicaUri, System, VolumeError, VolumeInfo, parse_size, parse_uuid};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -57,7 +58,19 @@ fn monitor(system: &System, uuid: uuid::Uuid, args: &Args) -> Result<(), Error> 
     loop {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         let piece = Duration::from_secs(60);
-        if let Some(info) = monitor.wait(left.unwrap_or(piece).min(piece))? {
+        let looked = match monitor.wait(left.unwrap_or(piece).min(piece)) {
+            Err(error @ Error::Volume(VolumeError::NotPublished(_) | VolumeError::Superseded { .. })) => {
+                return Err(error);
+            }
+            // What fails now may do later.
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "error: {}", crate::message(&error));
+                thread::sleep(Duration::from_secs(1));
+                None
+            }
+            Ok(looked) => looked,
+        };
+        if let Some(info) = looked {
             let line = match args.json {
                 true => format!("{}\n", to_json(&info)),
                 false => Answer::Many(vec![to_json(&info)], &["uuid", "state", "epoch", "replicas"]).text(),
