@@ -285,10 +285,18 @@ fn check_fenced(inner: &Inner, head: &Record, members: &[Member]) -> Result<(), 
     };
     let own = inner.host_nqn()?;
     for member in members.iter().filter(|member| member.reached.is_some()) {
+        let replica = member.uri.uuid;
+        // It may have connected under the name that the URI had then.
+        let then = head.members.iter().find(|known| known.uuid == replica);
+        let then = then.and_then(|known| known.uri.parse::<ReplicaUri>().ok());
+        let then = match then.map(|uri| uri.location) {
+            Some(Location::Nvmf { host: Some(host), .. }) => host,
+            _ => publisher.clone(),
+        };
         let is_admitted = match &member.uri.location {
-            Location::Nvmf { host, .. } if publisher == host.as_ref().unwrap_or(&own) => false,
-            Location::Nvmf { address, nqn, .. } => !inner.initiator()?.is_refused(*address, nqn, publisher),
-            Location::Local { .. } => *publisher != own && is_shared_with(inner, member.uri.uuid, publisher)?,
+            Location::Nvmf { host, .. } if then == *host.as_ref().unwrap_or(&own) => false,
+            Location::Nvmf { address, nqn, .. } => !inner.initiator()?.is_refused(*address, nqn, &then),
+            Location::Local { .. } => then != own && is_shared_with(inner, replica, &then)?,
         };
         if is_admitted {
             return Err(VolumeError::NotFenced {
