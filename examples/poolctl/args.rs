@@ -385,7 +385,12 @@ pub(crate) enum VolumeCommand {
     /// Look after a volume until killed, or for the seconds of --timeout; each change is a line.
     Monitor { uuid: String },
     /// End serving a volume on this host.
-    Unpublish { uuid: String },
+    Unpublish {
+        uuid: String,
+        /// First let I/O fail that waits for replicas which are lost; of a write that waits nobody knows then whether it counts
+        #[arg(long)]
+        abandon: bool,
+    },
 }
 
 #[derive(Subcommand)]

@@ -39,8 +39,12 @@ pub(crate) fn run(system: &System, command: &VolumeCommand, args: &Args) -> Resu
             monitor(system, parse_uuid(uuid)?, args)?;
             return Ok(Answer::Copied);
         }
-        VolumeCommand::Unpublish { uuid } => {
-            system.unpublish_volume(parse_uuid(uuid)?)?;
+        VolumeCommand::Unpublish { uuid, abandon } => {
+            let uuid = parse_uuid(uuid)?;
+            if *abandon {
+                system.abandon_volume(uuid)?;
+            }
+            system.unpublish_volume(uuid)?;
             return Ok(Answer::Done);
         }
     };

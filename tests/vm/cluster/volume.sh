@@ -36,6 +36,21 @@ is_now "the monitor brings it in line" online
 done_writing "a dead link"
 equal "a dead link"
 
+# Both links at once: nobody knows what the other has, so nothing is acknowledged until one is there again.
+writer
+cut_link 1; cut_link 2
+is_now "without both it is faulted" faulted
+sleep 8
+before=$(cat "$W/seq" | cksum)
+sleep 2
+is "nothing is acknowledged" "$(cat "$W/seq" | cksum)" "$before"
+mend_link 2
+is_now "one of them serves it again" degraded
+mend_link 1
+is_now "and both" online
+done_writing "both links at once"
+equal "both links at once"
+
 # Power, both nodes in turn.
 for node in 2 1; do
     writer

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::State;
 use super::rows::Rows;
 use super::thin::{Bytes, Handle};
-use crate::{DeviceNumber, Error, Raid, StatusLine, Table, Target, TargetLine};
+use crate::{DeviceNumber, Error, Multipath, Raid, StatusLine, Table, Target, TargetLine};
 
 pub(super) const SECTOR: u64 = 512;
 
@@ -48,6 +49,16 @@ pub(super) struct Stale<'a> {
     pub(super) is_stale: Vec<bool>,
     pub(super) dead: &'a [AtomicBool],
     pub(super) bytes: u64,
+}
+
+impl State {
+    /// Sends a message to a multipath device; `None` if it is none, or the message another one than to hold I/O, or not to.
+    pub(super) fn path_message(&self, minor: u32, text: &str) -> Option<Result<(), Error>> {
+        let live = self.devices.get(minor)?.live.as_ref()?;
+        let first = live.table.lines().first()?;
+        let is_known = [Multipath::HOLD, Multipath::LET_GO].contains(&text);
+        (matches!(first.target, Target::Multipath(_)) && is_known).then_some(Ok(()))
+    }
 }
 
 impl Map {
@@ -131,6 +142,10 @@ impl Map {
                 let byte = offset.saturating_mul(SECTOR).saturating_add(inside);
                 (Piece::One(*device, byte), left)
             }
+            Target::Multipath(multipath) => match multipath.paths.first() {
+                Some(path) => (Piece::One(*path, inside), left),
+                None => (Piece::Error, left),
+            },
             Target::Striped { chunk, stripes } => {
                 let chunk = chunk.saturating_mul(SECTOR);
                 let rows = Rows {
@@ -196,6 +211,7 @@ fn devices_of(line: &TargetLine) -> Vec<DeviceNumber> {
         Target::Linear { device, .. } => vec![*device],
         Target::Striped { stripes, .. } => stripes.iter().map(|(device, _)| *device).collect(),
         Target::Mirror(mirror) => mirror.log.device().into_iter().collect(),
+        Target::Multipath(multipath) => multipath.paths.clone(),
         Target::Raid(raid) => raid.images.iter().filter_map(|image| image.meta).collect(),
         Target::ThinPool(pool) => vec![pool.metadata, pool.data],
         Target::Thin(thin) => [thin.pool].into_iter().chain(thin.origin).collect(),
@@ -250,6 +266,13 @@ fn status(line: &TargetLine, dead: &[AtomicBool], mismatches: u64) -> String {
                 health(&|_| false)
             )
         }
+        Target::Multipath(multipath) => {
+            let mut status = format!("2 0 0 0 1 1 A 0 {} 0", multipath.paths.len());
+            for path in &multipath.paths {
+                status += &format!(" {path} A 0");
+            }
+            status
+        }
         Target::Raid(raid) => {
             let missing = |at: usize| raid.images.get(at).is_none_or(|image| image.data.is_none());
             let (count, health) = (raid.images.len(), health(&missing));
@@ -302,6 +325,11 @@ pub(super) fn check(
                 }
                 if let Some(device) = mirror.log.device() {
                     inside(device, 0, 1)?;
+                }
+            }
+            Target::Multipath(multipath) => {
+                for path in &multipath.paths {
+                    inside(*path, 0, line.length)?;
                 }
             }
             Target::Raid(raid) if raid.level != "raid1" => {

@@ -1,6 +1,6 @@
 //! A mapper in this process over image files: real reads and writes, no root, no kernel.
 //!
-//! Does linear, striped, zero, error, mirror and raid1 tables; other targets are refused by name.  Its devices live
+//! Does linear, striped, zero, error, mirror, multipath and raid1 tables; other targets are refused by name.  Its devices live
 //! as long as it does.  It follows the kernel's rules: a new device has no table, a load stages one, a resume maps it;
 //! a device that is open or used by another cannot be removed.  It differs from the kernel so:
 //! - A table past the end of a device below is refused by every load, not only by a device's first.
@@ -8,6 +8,7 @@
 //! - A resume copies what a mirror or a raid1 with `rebuild` has to bring in line before it returns.  An image that failed
 //!   is not used again as long as its device stays in the table; a raid1's metadata devices are neither read nor written,
 //!   so this is not known any more once the device was removed.
+//! - A multipath device has its first path alone, whose errors are never held.
 //! - What a raid1 is told to `check` or `repair` is compared before the message returns.
 //! - Numbers are not used again.
 
@@ -280,7 +281,15 @@ impl DeviceMapper for Embedded {
             minor: 0,
             patch: 0,
         };
-        let mut names = vec!["error", "linear", "mirror", "raid", "striped", "zero"];
+        let mut names = vec![
+            "error",
+            "linear",
+            "mirror",
+            "multipath",
+            "raid",
+            "striped",
+            "zero",
+        ];
         if self.0.read().pools.are_done() {
             names.extend(["thin", "thin-pool"]);
         }
@@ -469,7 +478,9 @@ impl DeviceMapper for Embedded {
                 let of_array = state.array_message(minor, sector, text);
                 let is_of_array = of_array.is_some();
                 (
-                    of_array.or_else(|| state.pool_message(minor, sector, text)),
+                    of_array
+                        .or_else(|| state.path_message(minor, text))
+                        .or_else(|| state.pool_message(minor, sector, text)),
                     is_of_array,
                 )
             };

@@ -1,11 +1,13 @@
 //! Targets: what a device does with I/O.  Each prints and parses its own parameters.
 
 mod mirror;
+mod multipath;
 mod raid;
 mod snapshot;
 mod thin;
 
 pub use mirror::{Mirror, MirrorLog, MirrorStatus};
+pub use multipath::{Multipath, MultipathStatus};
 pub use raid::{Raid, RaidHealth, RaidImage, RaidStatus};
 pub use snapshot::{Snapshot, SnapshotStatus};
 pub use thin::{Thin, ThinPool, ThinPoolMode, ThinPoolStatus, ThinStatus};
@@ -36,6 +38,8 @@ pub enum Target {
     Error,
     /// Copies on several devices, in the old way.
     Mirror(Mirror),
+    /// One device by several ways, or by one whose errors can be held.
+    Multipath(Multipath),
     /// Copies or parity on several devices, by md's personalities.
     Raid(Raid),
     /// Blocks that thin devices share.
@@ -67,6 +71,7 @@ impl Target {
             Self::Zero => "zero",
             Self::Error => "error",
             Self::Mirror(_) => "mirror",
+            Self::Multipath(_) => "multipath",
             Self::Raid(_) => "raid",
             Self::ThinPool(_) => "thin-pool",
             Self::Thin(_) => "thin",
@@ -89,6 +94,7 @@ impl Target {
             }
             Self::Zero | Self::Error => String::new(),
             Self::Mirror(mirror) => mirror.params(),
+            Self::Multipath(multipath) => multipath.params(),
             Self::Raid(raid) => raid.params(),
             Self::ThinPool(pool) => pool.params(),
             Self::Thin(thin) => thin.params(),
@@ -112,23 +118,30 @@ impl Target {
             "zero" => Some(Self::Zero),
             "error" => Some(Self::Error),
             "mirror" => Mirror::parse(&mut words).map(Self::Mirror),
+            // One of another form stays as it is.
+            "multipath" => {
+                let found = Multipath::parse(params).map(Self::Multipath);
+                return Ok(found.unwrap_or_else(|| other(kind, params)));
+            }
             "raid" => Raid::parse(&mut words).map(Self::Raid),
             "thin-pool" => ThinPool::parse(&mut words).map(Self::ThinPool),
             "thin" => Thin::parse(&mut words).map(Self::Thin),
             "snapshot" => Snapshot::parse(&mut words).map(Self::Snapshot),
             "snapshot-origin" => words.device().map(|device| Self::SnapshotOrigin { device }),
-            _ => {
-                return Ok(Self::Other {
-                    kind: kind.into(),
-                    params: params.into(),
-                });
-            }
+            _ => return Ok(other(kind, params)),
         };
         let whole = target.filter(|_| words.0.next().is_none());
         whole.ok_or_else(|| Error::BadParams {
             kind: kind.into(),
             params: params.chars().take(200).collect(),
         })
+    }
+}
+
+fn other(kind: &str, params: &str) -> Target {
+    Target::Other {
+        kind: kind.into(),
+        params: params.into(),
     }
 }
 
@@ -203,6 +216,8 @@ pub(crate) mod tests {
                     features
                 })
             ),
+            (words.clone(), prop::collection::vec(any_number(), 1..4))
+                .prop_map(|(features, paths)| Target::Multipath(Multipath { features, paths })),
             (
                 "raid[0-9]{1,2}",
                 any::<u64>(),
@@ -258,7 +273,7 @@ pub(crate) mod tests {
 
         #[test]
         fn no_parameters_panic(
-            kind in "linear|striped|zero|error|mirror|raid|thin-pool|thin|snapshot|snapshot-origin|cache",
+            kind in "linear|striped|zero|error|mirror|multipath|raid|thin-pool|thin|snapshot|snapshot-origin|cache",
             params in "([0-9]{1,20}|[0-9]{1,3}:[0-9]{1,3}|core|disk|nosync|raid1|-|[ -~]{0,5}| ){0,12}",
         ) {
             if let Ok(target) = Target::parse(&kind, &params) {
@@ -277,6 +292,11 @@ pub(crate) mod tests {
             ("mirror", "core 1 1024 2 253:1 0 253:2 0 1 handle_errors"),
             ("mirror", "disk 2 253:3 1024 2 253:1 0 253:2 0"),
             ("mirror", "core 2 1024 nosync 2 253:1 0 253:2 0"),
+            (
+                "multipath",
+                "3 queue_if_no_path queue_mode bio 0 1 1 round-robin 0 1 1 253:0 1",
+            ),
+            ("multipath", "0 1 alua 1 1 service-time 0 1 1 8:0 1"),
             ("raid", "raid1 3 0 region_size 4096 2 253:1 253:2 253:3 253:4"),
             ("raid", "raid1 4 0 nosync region_size 4096 2 253:1 253:2 - -"),
             ("raid", "raid0 1 128 2 - 253:1 - 253:2"),

@@ -11,12 +11,16 @@
 //! | `rules` | who may serve: pure |
 //! | `initiator` | connections to targets |
 //! | `member` | one replica as it is found |
-//! | `stack` | the mapped devices |
-//! | `publish`, `tend`, `status` | the operations |
+//! | `leg` | the mapped devices of one replica |
+//! | `stack` | the array over these |
+//! | `publish`, `status`, `tend` | the operations |
+//! | `look` | one look after a published volume |
 
 mod error;
 mod geometry;
 pub(crate) mod initiator;
+mod leg;
+mod look;
 mod member;
 mod publish;
 mod record;

@@ -50,7 +50,8 @@ impl System {
         made.map(|record| status::of_record(&record, &members))
     }
 
-    /// Serves a volume on this host: its device is there when this returns.  Success if it is published here already.
+    /// Serves a volume on this host: its device is there when this returns.  Success if it is published here already; then
+    /// connections that are gone are made again.
     ///
     /// The replicas that can be reached are judged by their records and by what the kernel noted on them; the epoch in which
     /// those serve is durable before the device is there.  Those that fell behind are brought in line meanwhile, which
@@ -74,10 +75,14 @@ impl System {
             let published = status::of_stack(inner, &stack)?;
             let is_part =
                 |uri: &ReplicaUri| published.replicas.iter().any(|part| part.uuid == Some(uri.uuid));
-            return match replicas.iter().all(is_part) {
-                true => Ok(published),
-                false => Err(VolumeError::Exists(volume).into()),
-            };
+            if !replicas.iter().all(is_part) {
+                return Err(VolumeError::Exists(volume).into());
+            }
+            // What the kernel gave up, and nothing that is there remembers.
+            for uri in replicas.iter().filter(|uri| !member::is_known(inner, uri)) {
+                Member::connect(inner, uri.clone());
+            }
+            return Ok(published);
         }
         // Of a publication that was cut.
         stack::remove(inner, volume)?;
@@ -91,6 +96,22 @@ impl System {
             Some(stack) => status::of_stack(inner, &stack),
             None => Err(VolumeError::NotPublished(volume).into()),
         }
+    }
+
+    /// Lets I/O of a volume fail that waits for replicas which are lost, as it does after a
+    /// [`VolumeMonitor`](super::VolumeMonitor) looked after it: whoever waits can end, and the volume be unpublished.  End
+    /// the monitor first.
+    ///
+    /// A write that waits may be called done by this though it is on one replica only, which another host need not take for the
+    /// one that counts: so it is for a host that was cut off, whose users are to end.
+    ///
+    /// # Errors
+    /// [`VolumeError::NotPublished`], [`Error::Dm`].
+    pub fn abandon_volume(&self, volume: Uuid) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let _lock = volume_lock(inner, volume)?;
+        let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
+        stack.let_go(inner, Places::MAX)
     }
 
     /// Ends serving a volume on this host: the device is gone, and the replicas that were in sync know that they are, when
@@ -112,8 +133,10 @@ impl System {
         if open_count > 0 {
             return Err(VolumeError::Busy { volume, open_count }.into());
         }
-        let members = status::members(inner, &stack);
+        let members = status::members(inner, &stack, None);
         let in_sync = stack.places(RaidHealth::InSync);
+        // Nobody waits for an answer any more; the array does not wait for a replica that is lost.
+        stack.let_go(inner, Places::MAX)?;
         stack::remove(inner, volume)?;
         if let Some(members) = &members {
             close(inner, &stack, &members.record, members, in_sync);

@@ -48,6 +48,11 @@ pub(super) const MOST_PAST: usize = 128;
 /// Replicas by their place in the record: a bit each.
 pub(super) type Places = u64;
 
+/// Each of these places.
+pub(super) fn places(all: Places) -> impl Iterator<Item = usize> {
+    (0..Places::BITS as usize).filter(move |place| all & 1 << place != 0)
+}
+
 /// The bits of `count` replicas.
 pub(super) fn all_of(count: usize) -> Places {
     (1 << count.min(MOST_MEMBERS)) - 1

@@ -258,6 +258,31 @@ pub(super) fn judge(found: &[(Uuid, Found)], degraded: bool) -> Result<Verdict, 
     Ok(Verdict { head, fates })
 }
 
+/// What a replica is worth beside those that a publication serves now.
+///
+/// As long as its array lives, that alone decides what is acknowledged: a replica that has a record of the same publication
+/// fell behind, whatever was begun to be noted on it.
+pub(super) fn beside(found: &[(Uuid, Found)], own: Uuid, publication: Uuid) -> Fate {
+    let is_of_publication = |wanted: Uuid| {
+        let own = found.iter().find(|(uuid, _)| *uuid == wanted);
+        own.is_some_and(|(_, found)| match found {
+            Found::Known { record, .. } => record.publication == publication,
+            _ => false,
+        })
+    };
+    let fate = match judge(found, true) {
+        Ok(verdict) if verdict.head.publication == publication => {
+            let place = verdict.head.place_of(own);
+            place.and_then(|place| verdict.fates.get(place).copied())
+        }
+        _ => None,
+    };
+    match fate.unwrap_or(Fate::Diverged) {
+        Fate::Diverged if is_of_publication(own) => Fate::Rebuild,
+        fate => fate,
+    }
+}
+
 /// Lets those be filled of which the kernel would not know that they are behind: it believes the superblocks with the most
 /// events of those that it is given.
 fn fill_what_looks_whole(fates: &mut [Fate], by_place: &[&Found]) {

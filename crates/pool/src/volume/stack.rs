@@ -1,24 +1,19 @@
-//! The mapped devices of a published volume: for each replica one for dm-raid's metadata and one for data, and an array of
-//! these.
+//! The array of a published volume, over the devices of its replicas.
 //!
-//! | device | name | uuid |
-//! | --- | --- | --- |
-//! | what users open | `volume-VOLUME` | `LVMN-VOLUME-PUBLICATION` |
-//! | a replica's parts | `volume-VOLUME-PLACE-meta`, `-data` | `LVMN-VOLUME-REPLICA-meta`, `-data` |
-//!
-//! In uuids UUIDs stand without dashes.
+//! What users open is `volume-VOLUME`, with the uuid `LVMN-VOLUME-PUBLICATION`, in which UUIDs stand without dashes.
 
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lvm_dm::{
-    DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Raid, RaidHealth, RaidImage, RaidStatus,
-    SuspendFlags, Table, Target, UdevFlags,
+    DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Raid, RaidHealth, RaidImage, RaidStatus, Table,
+    Target, UdevFlags,
 };
 use uuid::Uuid;
 
-use super::geometry::{DATA_START, META_SIZE, META_START, SECTOR};
+use super::geometry::SECTOR;
+use super::leg::{self, Leg, replace, resume};
 use super::member;
 use super::record::{Places, Record};
 use crate::Error;
@@ -32,32 +27,6 @@ const BITMAP_DELAY: &str = "1000";
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What part of a replica a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Meta,
-    Data,
-}
-
-impl Part {
-    const BOTH: [Self; 2] = [Self::Meta, Self::Data];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Meta => "meta",
-            Self::Data => "data",
-        }
-    }
-
-    /// First byte in the replica, and bytes.
-    fn extent(self, volume_size: u64) -> (u64, u64) {
-        match self {
-            Self::Meta => (META_START, META_SIZE),
-            Self::Data => (DATA_START, volume_size),
-        }
-    }
-}
-
 /// The devices of a volume, as the kernel has them.
 pub(super) struct Stack {
     pub(super) volume: Uuid,
@@ -69,15 +38,6 @@ pub(super) struct Stack {
     pub(super) size: u64,
     /// By the places of the array's images.
     pub(super) legs: Vec<Leg>,
-}
-
-/// An image of the array.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Leg {
-    /// The replica, if the image has devices.
-    pub(super) replica: Option<Uuid>,
-    /// What its devices lie on.
-    pub(super) backing: Option<DeviceNumber>,
 }
 
 impl Stack {
@@ -109,7 +69,7 @@ impl Stack {
         };
         let mut legs = Vec::with_capacity(raid.images.len());
         for image in &raid.images {
-            legs.push(leg(inner, volume, image)?);
+            legs.push(Leg::find(inner, volume, image)?);
         }
         Ok(Some(Self {
             volume,
@@ -153,14 +113,69 @@ impl Stack {
         inner.mapper.backing_path(backing)
     }
 
-    /// The places whose image lies on what answers.
+    /// The places whose target answers, as far as the kernel knows.
+    pub(super) fn reachable(&self, inner: &Inner) -> Places {
+        self.places_of(|place, _| {
+            self.path(inner, place)
+                .is_some_and(|path| member::answers(inner, &path))
+        })
+    }
+
+    /// The places whose target answers, and of which nothing waits or failed.
     pub(super) fn answering(&self, inner: &Inner) -> Places {
-        (0..self.legs.len())
-            .filter(|place| {
-                self.path(inner, *place)
-                    .is_some_and(|path| member::answers(inner, &path))
-            })
-            .fold(0, |all, place| all | 1 << place)
+        self.reachable(inner) & self.places_of(|_, leg| leg.is_passing)
+    }
+
+    /// The places that the kernel counts on: in sync, or to be.
+    pub(super) fn used(&self) -> Places {
+        self.places(RaidHealth::InSync) | self.places(RaidHealth::Behind)
+    }
+
+    /// Does the array wait when it would lose a replica?
+    pub(super) fn is_holding(&self) -> bool {
+        self.legs.iter().any(|leg| leg.is_holding)
+    }
+
+    fn places_of(&self, is_wanted: impl Fn(usize, &Leg) -> bool) -> Places {
+        let each = self.legs.iter().enumerate();
+        each.filter(|(place, leg)| is_wanted(*place, leg))
+            .fold(0, |all, (place, _)| all | 1 << place)
+    }
+
+    /// The array does not learn any more that a replica failed before somebody lets go.
+    ///
+    /// # Errors
+    /// [`Error::Dm`].
+    pub(super) fn hold(&self, inner: &Inner) -> Result<(), Error> {
+        let mut legs = self.legs.iter().filter(|leg| !leg.is_holding);
+        legs.try_for_each(|leg| leg.hold(inner, true))
+    }
+
+    /// Lets what waits at these places fail.
+    ///
+    /// # Errors
+    /// [`Error::Dm`].
+    pub(super) fn let_go(&self, inner: &Inner, places: Places) -> Result<(), Error> {
+        let legs = self.legs.iter().enumerate();
+        let mut legs = legs.filter(|(place, _)| places & 1 << place != 0);
+        legs.try_for_each(|(_, leg)| leg.hold(inner, false))
+    }
+
+    /// Lets what was stopped by somebody who died go on.
+    ///
+    /// # Errors
+    /// [`Error::Dm`].
+    pub(super) fn resume(&self, inner: &Inner) -> Result<(), Error> {
+        for leg in &self.legs {
+            leg.resume(inner)?;
+        }
+        match self.array.suspended {
+            true => {
+                let uuid = array_uuid(self.volume, self.publication)?;
+                inner.kernel().apply(None, &resume(uuid, UdevFlags::empty()))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Lays the array on other devices, or on the same ones anew: `images` by places, what each lies on and whether it is to be
@@ -203,7 +218,7 @@ impl Stack {
             .apply(None, &replace(uuid, table, UdevFlags::empty()))
     }
 
-    /// Lays the parts of one replica on a device; makes them if they are not there.
+    /// Leads to a device what the array has of a replica.  It does not hold: the array reads from it before it counts on it.
     fn lay_leg(
         &self,
         inner: &Inner,
@@ -211,23 +226,13 @@ impl Stack {
         place: usize,
         backing: DeviceNumber,
     ) -> Result<(), Error> {
-        if self.legs.get(place).is_some_and(|leg| leg.replica.is_none()) {
-            remove_leg(inner, record, place)?;
-            return make_leg(inner, record, place, backing);
+        match self.legs.get(place).filter(|leg| leg.replica.is_some()) {
+            Some(leg) => leg.lead(inner, record.size, backing, false),
+            None => {
+                leg::remove(inner, record, place)?;
+                leg::make(inner, record, place, backing)
+            }
         }
-        if self
-            .legs
-            .get(place)
-            .is_some_and(|leg| leg.backing == Some(backing))
-        {
-            return Ok(());
-        }
-        let mut steps = Vec::new();
-        for part in Part::BOTH {
-            let uuid = part_uuid(record, place, part)?;
-            steps.extend(replace(uuid, part_table(part, record.size, backing), HIDDEN));
-        }
-        inner.kernel().apply(None, &steps)
     }
 
     /// Makes all I/O fail from now on: somebody else serves the volume.
@@ -241,27 +246,6 @@ impl Stack {
             .kernel()
             .apply(None, &replace(uuid, table, UdevFlags::empty()))
     }
-}
-
-/// Stops a device, keeping what waits for its new table, and maps that.
-fn replace(uuid: DmUuid, table: Table, flags: UdevFlags) -> [Step; 4] {
-    [
-        Step::Suspend {
-            uuid: uuid.clone(),
-            flags: SuspendFlags::SKIP_LOCKFS | SuspendFlags::NOFLUSH,
-        },
-        Step::Load {
-            uuid: uuid.clone(),
-            table,
-            read_only: false,
-        },
-        Step::Resume {
-            uuid,
-            flags,
-            link: None,
-        },
-        Step::Settle,
-    ]
 }
 
 /// Makes the parts of replicas on these devices, by places, and the array on those; the others are missing.  Of `filling`
@@ -290,7 +274,7 @@ fn try_assemble(
 ) -> Result<(), Error> {
     for (place, backing) in backings.iter().enumerate() {
         if let Some(backing) = backing {
-            make_leg(inner, record, place, *backing)?;
+            leg::make(inner, record, place, *backing)?;
         }
     }
     let wanted: Vec<bool> = backings.iter().map(Option::is_some).collect();
@@ -328,16 +312,8 @@ fn devices(inner: &Inner, volume: Uuid) -> Result<Vec<(DmUuid, DmName)>, Error> 
 /// [`Error::Dm`].
 pub(super) fn replicas(inner: &Inner, volume: Uuid) -> Result<Vec<Uuid>, Error> {
     let devices = devices(inner, volume)?;
-    let replica = |(uuid, _): &(DmUuid, DmName)| replica_of(volume, uuid);
+    let replica = |(uuid, _): &(DmUuid, DmName)| leg::replica_of(volume, uuid);
     Ok(devices.iter().filter_map(replica).collect())
-}
-
-/// The replica whose data a device has.
-fn replica_of(volume: Uuid, uuid: &DmUuid) -> Option<Uuid> {
-    let rest = uuid
-        .as_str()
-        .strip_prefix(&format!("LVMN-{}-", volume.simple()))?;
-    Uuid::parse_str(rest.strip_suffix("-data")?).ok()
 }
 
 /// Takes away all devices of a volume, the array first; those of a publication that was cut, too.
@@ -347,7 +323,7 @@ fn replica_of(volume: Uuid, uuid: &DmUuid) -> Option<Uuid> {
 pub(super) fn remove(inner: &Inner, volume: Uuid) -> Result<(), Error> {
     let array = array_name(volume)?;
     let mut ours = devices(inner, volume)?;
-    ours.sort_by_key(|(_, name)| *name != array);
+    ours.sort_by_key(|(uuid, name)| (*name != array, leg::is_path(uuid)));
     let steps: Vec<Step> = ours
         .into_iter()
         .map(|(uuid, name)| Step::Remove {
@@ -360,68 +336,17 @@ pub(super) fn remove(inner: &Inner, volume: Uuid) -> Result<(), Error> {
     inner.kernel().apply(None, &steps)
 }
 
-fn make_leg(inner: &Inner, record: &Record, place: usize, backing: DeviceNumber) -> Result<(), Error> {
-    let mut steps = Vec::new();
-    for part in Part::BOTH {
-        let uuid = part_uuid(record, place, part)?;
-        let name = format!("volume-{}-{place}-{}", record.volume, part.word());
-        steps.push(Step::Create {
-            name: DmName::new(&name).map_err(Error::Dm)?,
-            uuid: uuid.clone(),
-            table: part_table(part, record.size, backing),
-            read_only: false,
-        });
-        steps.push(Step::Resume {
-            uuid,
-            flags: HIDDEN,
-            link: None,
-        });
-    }
-    steps.push(Step::Settle);
-    inner.kernel().apply(None, &steps)
-}
-
-/// Takes away the parts of a replica that no array uses: what was cut left them.
-fn remove_leg(inner: &Inner, record: &Record, place: usize) -> Result<(), Error> {
-    let mut steps = Vec::new();
-    for part in Part::BOTH {
-        let uuid = part_uuid(record, place, part)?;
-        if inner
-            .mapper
-            .info(DeviceId::Uuid(&uuid))
-            .map_err(Error::Dm)?
-            .is_some()
-        {
-            steps.push(Step::Remove {
-                uuid,
-                flags: HIDDEN,
-                link: None,
-            });
-        }
-    }
-    steps.push(Step::Settle);
-    inner.kernel().apply(None, &steps)
-}
-
-fn part_table(part: Part, size: u64, device: DeviceNumber) -> Table {
-    let (start, length) = part.extent(size);
-    let offset = start / SECTOR;
-    Table::one(length / SECTOR, Target::Linear { device, offset })
-}
-
 /// The array over the parts of the replicas at the places that are wanted.
 fn array_table(inner: &Inner, record: &Record, wanted: &[bool], filling: Places) -> Result<Table, Error> {
     let mut images = Vec::with_capacity(wanted.len());
     let mut params = Vec::new();
     for (place, is_wanted) in wanted.iter().enumerate() {
-        let device = |part| -> Result<Option<DeviceNumber>, Error> {
-            let uuid = part_uuid(record, place, part)?;
-            let info = inner.mapper.info(DeviceId::Uuid(&uuid)).map_err(Error::Dm)?;
-            Ok(info.filter(|_| *is_wanted).map(|info| info.number))
-        };
-        images.push(RaidImage {
-            meta: device(Part::Meta)?,
-            data: device(Part::Data)?,
+        images.push(match is_wanted {
+            true => leg::image(inner, record, place)?,
+            false => RaidImage {
+                meta: None,
+                data: None,
+            },
         });
         if filling & 1 << place != 0 {
             params.extend(["rebuild".to_string(), place.to_string()]);
@@ -438,22 +363,6 @@ fn array_table(inner: &Inner, record: &Record, wanted: &[bool], filling: Places)
     Ok(Table::one(record.size / SECTOR, Target::Raid(raid)))
 }
 
-/// The replica and the device of an image.
-fn leg(inner: &Inner, volume: Uuid, image: &RaidImage) -> Result<Leg, Error> {
-    let Some(data) = image.data else {
-        return Ok(Leg::default());
-    };
-    let mapper = &*inner.mapper;
-    let info = mapper.info(DeviceId::Number(data)).map_err(Error::Dm)?;
-    let replica = info.and_then(|info| replica_of(volume, &info.uuid?));
-    let table = mapper.table(DeviceId::Number(data), false).map_err(Error::Dm)?;
-    let backing = table.lines().first().and_then(|line| match line.target {
-        Target::Linear { device, .. } => Some(device),
-        _ => None,
-    });
-    Ok(Leg { replica, backing })
-}
-
 pub(super) fn array_name(volume: Uuid) -> Result<DmName, Error> {
     DmName::new(&format!("volume-{volume}")).map_err(Error::Dm)
 }
@@ -465,18 +374,4 @@ fn array_uuid(volume: Uuid, publication: Uuid) -> Result<DmUuid, Error> {
 fn publication_of(volume: Uuid, uuid: Option<&DmUuid>) -> Option<Uuid> {
     let prefix = format!("LVMN-{}-", volume.simple());
     Uuid::parse_str(uuid?.as_str().strip_prefix(&prefix)?).ok()
-}
-
-fn part_uuid(record: &Record, place: usize, part: Part) -> Result<DmUuid, Error> {
-    let replica = record
-        .members
-        .get(place)
-        .map_or(Uuid::nil(), |member| member.uuid);
-    let text = format!(
-        "LVMN-{}-{}-{}",
-        record.volume.simple(),
-        replica.simple(),
-        part.word()
-    );
-    DmUuid::new(&text).map_err(Error::Dm)
 }

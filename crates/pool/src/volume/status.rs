@@ -4,12 +4,12 @@ use lvm_dm::RaidHealth;
 use uuid::Uuid;
 
 use super::error::VolumeError;
+use super::look::fate;
 use super::member::{self, Member};
 use super::publish::in_places;
 use super::record::Record;
 use super::rules::{Fate, Found};
 use super::stack::Stack;
-use super::tend::fate;
 use super::{ReplicaState, VolumeInfo, VolumeReplica};
 use crate::Error;
 use crate::info::State;
@@ -22,20 +22,25 @@ pub(super) struct Members {
     pub(super) list: Vec<Member>,
 }
 
-/// Reads the replicas of a published volume, without connecting to any; `None` when none of them can be read.
-pub(super) fn members(inner: &Inner, stack: &Stack) -> Option<Members> {
+/// Reads the replicas of a published volume, without connecting to any; `None` when none of them can be read, and nothing is
+/// remembered of it.
+pub(super) fn members(inner: &Inner, stack: &Stack, remembered: Option<&Record>) -> Option<Members> {
     // The record names all, and each of those that the array has knows it.
-    let record = (0..stack.legs.len()).find_map(|place| {
-        let replica = stack.legs.get(place)?.replica?;
-        let path = stack
-            .path(inner, place)
-            .filter(|path| member::answers(inner, path))?;
-        let uri = local(replica, &path);
-        match Member::at(inner, uri, Ok(path)).found {
-            Found::Known { record, .. } if record.volume == stack.volume => Some(*record),
-            _ => None,
-        }
-    })?;
+    let told = || {
+        (0..stack.legs.len()).find_map(|place| {
+            let replica = stack.legs.get(place)?.replica?;
+            let path = stack
+                .path(inner, place)
+                .or_else(|| inner.initiator().ok()?.disk(replica))
+                .filter(|path| member::answers(inner, path))?;
+            let uri = local(replica, &path);
+            match Member::at(inner, uri, Ok(path)).found {
+                Found::Known { record, .. } if record.volume == stack.volume => Some(*record),
+                _ => None,
+            }
+        })
+    };
+    let record = told().or_else(|| remembered.cloned())?;
     let list: Vec<Member> = record
         .members
         .iter()
@@ -61,11 +66,14 @@ pub(super) fn members(inner: &Inner, stack: &Stack) -> Option<Members> {
         })
         .collect();
     // The newest of this publication: others are of replicas that are not in use.
-    let ours = list.iter().filter_map(|member| match &member.found {
-        Found::Known { record, .. } if record.publication == stack.publication => Some(&**record),
+    let read = list.iter().filter_map(|member| match &member.found {
+        Found::Known { record, .. } => Some(&**record),
         _ => None,
     });
-    let record = ours
+    let record = remembered
+        .into_iter()
+        .chain(read)
+        .filter(|record| record.publication == stack.publication)
         .max_by_key(|record| record.now.number)
         .cloned()
         .unwrap_or(record);
@@ -85,7 +93,7 @@ fn local(uuid: Uuid, path: &std::path::Path) -> ReplicaUri {
 /// # Errors
 /// [`Error::Dm`].
 pub(super) fn of_stack(inner: &Inner, stack: &Stack) -> Result<VolumeInfo, Error> {
-    let members = members(inner, stack);
+    let members = members(inner, stack, None);
     Ok(told(inner, stack, members.as_ref()))
 }
 
@@ -101,9 +109,10 @@ pub(super) fn told(inner: &Inner, stack: &Stack, members: Option<&Members>) -> V
             let health = stack.status.images.get(place).copied();
             let member = members.and_then(|members| members.list.get(place));
             let is_there = member.is_some_and(|member| member.reached.is_some());
+            let is_used = is_there && stack.legs.get(place).is_some_and(|leg| leg.is_passing);
             let state = match health {
-                Some(RaidHealth::InSync) if is_there => ReplicaState::Online,
-                Some(RaidHealth::Behind) if is_there => ReplicaState::Syncing,
+                Some(RaidHealth::InSync) if is_used => ReplicaState::Online,
+                Some(RaidHealth::Behind) if is_used => ReplicaState::Syncing,
                 _ if is_there
                     && members
                         .is_some_and(|members| fate(inner, members, stack, place) == Fate::Diverged) =>

@@ -1,23 +1,15 @@
 //! Looking after a published volume: what failed is noted, what came back is taken in, what is in line again counts.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lvm_dm::{EventSource, RaidHealth};
+use lvm_dm::EventSource;
 use uuid::Uuid;
 
-use super::error::VolumeError;
-use super::member::{self, Member};
-use super::publish::{backing, found};
-use super::record::{Places, Record};
-use super::rules::{Fate, Found, judge};
-use super::stack::Stack;
-use super::status::{self, Members};
-use super::{VolumeInfo, volume_lock};
+use super::look::{Memory, look};
+use super::{VolumeInfo, member, volume_lock};
 use crate::info::State;
-use crate::system::Inner;
 use crate::{Error, System};
 
 /// How often is looked whether all targets answer: that is no event of device-mapper's.
@@ -39,9 +31,12 @@ pub struct HealProgress {
 
 /// Looks after a published volume in a long-lived process.
 ///
-/// When a target does not answer any more, the kernel lets I/O wait for some seconds.  In these the monitor notes on the other
-/// replicas that they go on without it, and only then lets the kernel go on: so no write is acknowledged that a replica misses
-/// which could be taken for whole later.  Without a monitor the kernel goes on by itself, when the seconds are over.
+/// From its first look on, the array does not learn by itself that a replica failed: I/O that the replica does not take waits until the
+/// monitor has noted on the others that they go on without it.  So no write is acknowledged that a replica misses which could be
+/// taken for whole later; and when all replicas are lost at once, I/O waits until one of them is there again.  This stays so when
+/// the monitor is dropped or dies: then a new one, or [`System::heal_volume`], must let I/O go on after a failure.
+///
+/// Without a monitor the kernel goes on by itself, after 4 seconds of a target's silence.
 ///
 /// It has no thread.  Between events of the kernel's it sleeps; five times a second it looks in sysfs whether all targets answer, and
 /// each second, while a replica is missing, whether it is there again.
@@ -52,25 +47,7 @@ pub struct VolumeMonitor {
     last: Option<VolumeInfo>,
     /// What the replicas in use lie on.
     paths: Vec<PathBuf>,
-    attempts: Attempts,
-}
-
-/// When replicas were last taken in: one that fails again at once, such as one whose pool is full, is left alone for a while.
-struct Attempts {
-    last: HashMap<Uuid, Instant>,
-    pause: Duration,
-}
-
-impl Attempts {
-    fn with_pause(pause: Duration) -> Self {
-        let last = HashMap::new();
-        Self { last, pause }
-    }
-
-    fn is_too_early(&self, replica: Uuid) -> bool {
-        let last = self.last.get(&replica);
-        last.is_some_and(|last| last.elapsed() < self.pause)
-    }
+    memory: Memory,
 }
 
 impl std::fmt::Debug for VolumeMonitor {
@@ -79,17 +56,6 @@ impl std::fmt::Debug for VolumeMonitor {
             .field("volume", &self.volume)
             .finish_non_exhaustive()
     }
-}
-
-/// What one look found and did.
-struct Tended {
-    info: VolumeInfo,
-    /// What the replicas in use lie on.
-    paths: Vec<PathBuf>,
-    /// Replicas are being brought in line.
-    is_syncing: bool,
-    /// Something was noted or taken in.
-    has_acted: bool,
 }
 
 impl System {
@@ -112,23 +78,23 @@ impl System {
         let inner = &*self.inner;
         let (mut moved, mut before) = (Instant::now(), None);
         // Each once.
-        let mut attempts = Attempts::with_pause(Duration::MAX);
+        let mut memory = Memory::with_pause(Duration::MAX);
         loop {
-            let tended = {
+            let seen = {
                 let _lock = volume_lock(inner, volume)?;
-                tend(inner, volume, discard, &mut attempts)?
+                look(inner, volume, discard, &mut memory, false)?
             };
             let now = HealProgress {
-                done: tended.info.synced(),
-                total: tended.info.size,
+                done: seen.info.synced(),
+                total: seen.info.size,
             };
-            if before != Some(now) || tended.has_acted {
+            if before != Some(now) || seen.has_acted {
                 (moved, before) = (Instant::now(), Some(now));
                 progress(now);
             }
-            let is_over = !tended.is_syncing && !tended.has_acted;
+            let is_over = !seen.is_syncing && !seen.has_acted;
             if is_over || moved.elapsed() > inner.timeout {
-                return Ok(tended.info);
+                return Ok(seen.info);
             }
             thread::sleep(SYNC_LOOK);
         }
@@ -145,7 +111,7 @@ impl System {
             events: self.inner.mapper.events().map_err(Error::Dm)?,
             last: None,
             paths: Vec::new(),
-            attempts: Attempts::with_pause(TRY_AGAIN),
+            memory: Memory::with_pause(TRY_AGAIN),
         })
     }
 }
@@ -159,18 +125,19 @@ impl VolumeMonitor {
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<VolumeInfo>, Error> {
         let end = Instant::now() + timeout;
         loop {
-            let tended = {
+            let seen = {
                 let _lock = volume_lock(&self.system.inner, self.volume)?;
-                tend(&self.system.inner, self.volume, &[], &mut self.attempts)?
+                look(&self.system.inner, self.volume, &[], &mut self.memory, true)?
             };
-            self.paths = tended.paths;
-            if self.last.as_ref() != Some(&tended.info) {
-                self.last = Some(tended.info.clone());
-                return Ok(Some(tended.info));
+            self.paths = seen.paths;
+            if self.last.as_ref() != Some(&seen.info) {
+                self.last = Some(seen.info.clone());
+                return Ok(Some(seen.info));
             }
-            let next = match tended.info.state {
+            let next = match seen.info.state {
+                _ if seen.has_acted => end.min(Instant::now() + SYNC_LOOK),
                 State::Online => end,
-                _ if tended.is_syncing => end.min(Instant::now() + SYNC_LOOK),
+                _ if seen.is_syncing => end.min(Instant::now() + SYNC_LOOK),
                 _ => end.min(Instant::now() + LOOK_AGAIN),
             };
             self.sleep(next)?;
@@ -194,221 +161,4 @@ impl VolumeMonitor {
             }
         }
     }
-}
-
-/// Looks once, and does what can be done without waiting.  The caller holds the volume's lock.
-fn tend(inner: &Inner, volume: Uuid, discard: &[Uuid], attempts: &mut Attempts) -> Result<Tended, Error> {
-    let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
-    let members = status::members(inner, &stack);
-    let Some(mut members) = members else {
-        return Ok(Tended {
-            info: status::told(inner, &stack, None),
-            paths: Vec::new(),
-            is_syncing: false,
-            has_acted: false,
-        });
-    };
-    let mut has_acted = note(inner, &stack, &mut members)?;
-    has_acted |= take_in(inner, &stack, &mut members, discard, attempts)?;
-    let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
-    let used = in_use(inner, &stack);
-    Ok(Tended {
-        info: status::told(inner, &stack, Some(&members)),
-        paths: places(used)
-            .filter_map(|place| stack.path(inner, place))
-            .collect(),
-        is_syncing: stack.places(RaidHealth::Behind) & used != 0,
-        has_acted,
-    })
-}
-
-/// The places that the kernel has in use, and whose targets answer.
-fn in_use(inner: &Inner, stack: &Stack) -> Places {
-    let used = stack.places(RaidHealth::InSync) | stack.places(RaidHealth::Behind);
-    used & stack.answering(inner)
-}
-
-/// Stops serving here when another host wrote its publication to a replica that is in use here.
-fn check_ours(inner: &Inner, stack: &Stack, members: &Members, used: Places) -> Result<(), Error> {
-    for (place, member) in members.list.iter().enumerate() {
-        let Found::Known { record, .. } = &member.found else {
-            continue;
-        };
-        if used & 1 << place == 0 || record.publication == stack.publication {
-            continue;
-        }
-        stack.shut(inner)?;
-        return Err(VolumeError::Superseded {
-            volume: stack.volume,
-            publisher: record
-                .publisher
-                .as_ref()
-                .map_or("nobody".into(), ToString::to_string),
-        }
-        .into());
-    }
-    Ok(())
-}
-
-/// Notes which replicas are in sync, if that is not what the record says, and lets the kernel go on without those that do not
-/// answer.
-fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Error> {
-    let used = in_use(inner, stack);
-    check_ours(inner, stack, members, used)?;
-    let now = members.record.now;
-    let kernel = stack.places(RaidHealth::InSync) & used;
-    // In line is who the kernel's own superblock says is.
-    let is_noted = |place: usize| match members.list.get(place).map(|member| &member.found) {
-        Some(Found::Known { superblock, .. }) => superblock.is_none_or(|found| found.is_recovered),
-        _ => false,
-    };
-    let early = places(kernel & !now.in_sync).filter(|place| !is_noted(*place));
-    let early = early.fold(0, |all, place| all | 1 << place);
-    let in_sync = kernel & !early;
-    let joining = (stack.places(RaidHealth::Behind) | early) & used;
-    if in_sync == 0 || (in_sync, joining) == (now.in_sync, now.joining) {
-        return Ok(false);
-    }
-    let record = members
-        .record
-        .next(in_sync, joining, members.record.filling, Uuid::new_v4());
-    if !write_all(members, places(record.now.counted()), &record) {
-        return Ok(false);
-    }
-    let lost = (0..stack.legs.len()).fold(0, |all, place| all | 1 << place) & !stack.answering(inner);
-    for member in places(lost & now.counted()).filter_map(|place| members.list.get(place)) {
-        member::disconnect(inner, &member.uri);
-    }
-    // The kernel may not have met it, and is to know that it is gone: only then does it tell what it misses from now on.
-    let held = stack.places(RaidHealth::InSync) | stack.places(RaidHealth::Behind);
-    if lost & held != 0 {
-        stack.relay(inner, &record, &[], lost & held)?;
-    }
-    Ok(true)
-}
-
-/// Gives the kernel the replicas that it does not have and that are there.
-fn take_in(
-    inner: &Inner,
-    stack: &Stack,
-    members: &mut Members,
-    discard: &[Uuid],
-    attempts: &mut Attempts,
-) -> Result<bool, Error> {
-    let used = in_use(inner, stack);
-    let (mut joining, mut filling) = (0, 0);
-    for place in (0..stack.legs.len()).filter(|place| used & 1 << place == 0) {
-        let Some(member) = members.list.get_mut(place) else {
-            continue;
-        };
-        let uuid = member.uri.uuid;
-        if attempts.is_too_early(uuid) {
-            continue;
-        }
-        if member.reached.is_none() && !member::is_known(inner, &member.uri) {
-            *member = Member::connect(inner, member.uri.clone());
-        }
-        if member.reached.is_none() {
-            continue;
-        }
-        match fate(inner, members, stack, place) {
-            Fate::CatchUp => {}
-            Fate::Rebuild => filling |= 1 << place,
-            Fate::Diverged if discard.contains(&uuid) => filling |= 1 << place,
-            _ => continue,
-        }
-        joining |= 1 << place;
-        attempts.last.insert(uuid, Instant::now());
-    }
-    // One that cannot be written stays out.
-    for place in places(filling) {
-        let zeroed = members.list.get(place).map(Member::zero_metadata);
-        if !matches!(zeroed, Some(Ok(()))) {
-            joining &= !(1 << place);
-        }
-    }
-    let now = members.record.now;
-    // All that count must know before one of these can come to have what others lack: those themselves first.
-    for place in places(joining) {
-        let record = joined(&members.record, joining, filling);
-        let written = members.list.get_mut(place).map(|member| write(member, &record));
-        if !matches!(written, Some(Ok(()))) {
-            joining &= !(1 << place);
-        }
-    }
-    if joining == 0 {
-        return Ok(false);
-    }
-    let record = joined(&members.record, joining, filling);
-    if !write_all(
-        members,
-        places(joining).chain(places(now.counted() & used)),
-        &record,
-    ) {
-        return Ok(false);
-    }
-    let images = places(joining).map(|place| {
-        let member = members
-            .list
-            .get(place)
-            .ok_or(VolumeError::NotPublished(stack.volume))?;
-        Ok((place, backing(inner, member)?, filling & 1 << place != 0))
-    });
-    let images = images.collect::<Result<Vec<_>, Error>>()?;
-    stack.relay(inner, &record, &images, 0)?;
-    Ok(true)
-}
-
-/// The record with which these begin to join.
-fn joined(record: &Record, joining: Places, filling: Places) -> Record {
-    let now = record.now;
-    let filling = record.filling | filling & joining;
-    record.next(now.in_sync, now.joining | joining, filling, Uuid::new_v4())
-}
-
-/// What a replica is worth beside those that the kernel has.
-pub(super) fn fate(inner: &Inner, members: &Members, stack: &Stack, place: usize) -> Fate {
-    let used = in_use(inner, stack);
-    let asked = found(&members.list).into_iter().enumerate();
-    let asked: Vec<_> = asked
-        .filter(|(other, _)| *other == place || used & 1 << other != 0)
-        .map(|(_, found)| found)
-        .collect();
-    match judge(&asked, true) {
-        Ok(verdict) if verdict.head.publication == stack.publication => {
-            verdict.fates.get(place).copied().unwrap_or(Fate::Absent)
-        }
-        _ => Fate::Diverged,
-    }
-}
-
-/// Writes a record to all of these; `false` when one does not take it: it is on its way out then, and the next look tells more.
-/// Once it is on one of them, what comes next comes after it.
-fn write_all(members: &mut Members, all: impl Iterator<Item = usize>, record: &Record) -> bool {
-    for place in all {
-        if let Some(member) = members.list.get_mut(place) {
-            if write(member, record).is_err() {
-                return false;
-            }
-            members.record = record.clone();
-        }
-    }
-    true
-}
-
-fn write(member: &mut Member, record: &Record) -> Result<(), Error> {
-    member.write(record)?;
-    let own = member.uri.uuid;
-    if let Found::Known {
-        record: known,
-        superblock,
-    } = &mut member.found
-    {
-        **known = record.for_replica(own, Some(known), superblock.as_ref());
-    }
-    Ok(())
-}
-
-fn places(all: Places) -> impl Iterator<Item = usize> {
-    (0..Places::BITS as usize).filter(move |place| all & 1 << place != 0)
 }
