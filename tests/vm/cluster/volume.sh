@@ -27,6 +27,7 @@ equal "a target that ended"
 
 # A link that is silently dead, with somebody who looks after the volume.
 poolctl --json volume monitor "$V" >"$OUT/monitor.log" 2>&1 & MONITOR=$!
+await 10 test -s "$OUT/monitor.log"
 writer
 cut_link 1
 is_now "without the link the volume is degraded" degraded
@@ -61,7 +62,6 @@ for node in 2 1; do
     done_writing "power of node $node"
     equal "power of node $node"
 done
-kill $MONITOR
 
 # Only what changed is copied, once the kernel has cleared the bits of what was written before.
 sleep 5
@@ -74,6 +74,7 @@ start=$(written 1)
 mend_link 2
 connected() { [ "$(cat /sys/class/nvme/nvme*/state | sort -u)" = live ]; }
 runs "the connection comes back" await 30 connected
+is_now "the replica is brought in line" online
 heals "the bitmap"
 copied=$(($(written 1) - start))
 note "$copied sectors were copied, of $((MIB * 2048))"
@@ -81,6 +82,7 @@ is "five changed regions are copied" "$copied" $((5 * 1024))
 equal "the bitmap"
 
 good "it is unpublished" volume unpublish "$V"
+wait $MONITOR
 good "unpublishing what is not is success" volume unpublish "$V"
 is "no device is left" "$(dmsetup ls | grep volume-)" ""
 is "no connection is left" "$(ls /sys/class/nvme)" ""

@@ -32,7 +32,8 @@ on_ok "the new host writes" 1 "python3 /opt/vm/stamp.py write $DEV $RING /tmp/se
 is_now "for the old host the volume is gone" faulted
 runs "what its writer was not told of waits" kill -0 $WRITER
 kill $MONITOR
-allow "$HOST1 $HOST3" 1 2
+is "who publishes a replica of its own admits nobody else to it" "$(on 1 "poolctl --json replica share ${REPLICA[1]} --listen 10.0.1.1:8420 --allow-host $HOST1 --allow-host $HOST3" | grep -o '"kind":"[A-Za-z]*"')" '"kind":"Busy"'
+allow "$HOST1 $HOST3" 2
 connected() { grep -q live /sys/class/nvme/*/state; }
 case $(uname -r) in
 6.1.*)

@@ -65,6 +65,15 @@ impl ServedReplica {
             && self.listen == Some(wanted.listen)
             && self.allowed_hosts.iter().map(String::as_str).eq(hosts)
     }
+
+    /// May every host connect now that could if this were served?
+    pub(crate) fn admits_all_of(&self, wanted: &SharedDevice) -> bool {
+        let mut hosts = wanted.allowed_hosts.iter();
+        self.listen.is_some()
+            && (self.allowed_hosts.is_empty()
+                || !wanted.allowed_hosts.is_empty()
+                    && hosts.all(|host| self.allowed_hosts.iter().any(|found| found == host.as_str())))
+    }
 }
 
 /// A target that serves replicas to other hosts.

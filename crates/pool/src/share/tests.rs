@@ -387,3 +387,31 @@ fn a_listener_of_somebody_else_is_found_before_anything_is_changed() {
     drop(listener);
     process(&target).check(&wanted).unwrap();
 }
+
+#[test]
+fn it_is_known_when_more_hosts_could_connect_than_before() {
+    let served = |hosts: &[&str]| ServedReplica {
+        replica: replica(1),
+        device: Some(device(1).into()),
+        listen: Some(FIRST.parse().unwrap()),
+        allowed_hosts: hosts.iter().map(|name| host(name).to_string()).collect(),
+        is_whole: true,
+        is_open: true,
+    };
+    for (now, then, is_within) in [
+        (&["a", "b"][..], &["a"][..], true),
+        (&["a"], &["a"], true),
+        (&["a"], &["a", "b"], false),
+        (&["a"], &[], false),
+        (&[], &["a"], true),
+        (&[], &[], true),
+    ] {
+        let found = served(now).admits_all_of(&wanted(1, SECOND, then));
+        assert_eq!(found, is_within, "{now:?} {then:?}");
+    }
+    let unreachable = ServedReplica {
+        listen: None,
+        ..served(&[])
+    };
+    assert!(!unreachable.admits_all_of(&wanted(1, FIRST, &["a"])));
+}

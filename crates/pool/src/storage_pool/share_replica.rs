@@ -28,7 +28,8 @@ impl StoragePool {
     ///
     /// # Errors
     /// [`Error::ReplicaNotFound`], [`Error::NotActive`]; [`Error::InvalidArgument`] for an address that nobody can connect to,
-    /// [`Error::AddressNotLocal`], [`Error::AddressInUse`]; [`Error::Busy`] for a device that something else claims;
+    /// [`Error::AddressNotLocal`], [`Error::AddressInUse`]; [`Error::Busy`] for a device that something else claims, when
+    /// more hosts than now could connect;
     /// [`Error::NoNvmeTarget`], [`Error::NoConfigfs`], and [`Error::Unsupported`] on a system that shares nothing: nothing was
     /// changed then.  [`Error::ShareFailed`], with the tags and what is served as they were.
     pub fn share_replica(&self, uuid: Uuid, request: &ShareReplica) -> Result<ReplicaInfo, Error> {
@@ -50,7 +51,7 @@ impl StoragePool {
         let wanted = share::wanted(inner, &open, lv, uuid, &asked, found.as_ref())?;
         let is_served = found.as_ref().is_some_and(|found| found.is(&wanted));
         if !is_served {
-            if found.is_none() {
+            if !found.is_some_and(|found| found.admits_all_of(&wanted)) {
                 check_unclaimed(lv, &device, &wanted)?;
             }
             share.check(&wanted)?;

@@ -77,8 +77,12 @@ pub(super) fn look(
     memory: &mut Memory,
     is_to_hold: bool,
 ) -> Result<Seen, Error> {
-    let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
+    let mut stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
     stack.resume(inner)?;
+    if is_to_hold {
+        // Before anything is read: that may wait.
+        stack.hold(inner)?;
+    }
     let remembered = memory.record.as_ref();
     let Some(mut members) = status::members(inner, &stack, remembered) else {
         return Ok(Seen {
@@ -89,9 +93,6 @@ pub(super) fn look(
         });
     };
     check_ours(inner, &stack, &members)?;
-    if is_to_hold {
-        stack.hold(inner)?;
-    }
     let done = act(inner, &stack, &mut members, discard, memory);
     memory.record = Some(members.record.clone());
     let has_acted = done?;
@@ -179,16 +180,16 @@ fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Err
         return Ok(false);
     }
     let lost = stack.used() & !used;
-    if lost == 0 {
-        return Ok(is_news);
-    }
-    let uris = places(lost).filter_map(|place| members.list.get(place));
-    let uris: Vec<_> = uris.map(|member| member.uri.clone()).collect();
     stack.let_go(inner, lost)?;
-    uris.iter().for_each(|uri| member::disconnect(inner, uri));
+    let silent = (lost | now.counted()) & !stack.reachable(inner);
+    for member in places(silent).filter_map(|place| members.list.get(place)) {
+        member::disconnect(inner, &member.uri);
+    }
     // The kernel may not have met it, and is to know that it is gone: only then does it tell what it misses from now on.
-    relay(inner, stack, members, &[], lost)?;
-    Ok(true)
+    if lost != 0 {
+        relay(inner, stack, members, &[], lost)?;
+    }
+    Ok(is_news || lost != 0)
 }
 
 fn is_on_all(members: &Members, record: &Record) -> bool {
@@ -352,7 +353,7 @@ fn relay(
     laid?;
     if stack.is_holding() {
         let laid = Stack::find(inner, stack.volume)?;
-        laid.map_or(Ok(()), |laid| laid.hold(inner))?;
+        laid.map_or(Ok(()), |mut laid| laid.hold(inner))?;
     }
     Ok(())
 }

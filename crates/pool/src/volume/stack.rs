@@ -146,9 +146,12 @@ impl Stack {
     ///
     /// # Errors
     /// [`Error::Dm`].
-    pub(super) fn hold(&self, inner: &Inner) -> Result<(), Error> {
-        let mut legs = self.legs.iter().filter(|leg| !leg.is_holding);
-        legs.try_for_each(|leg| leg.hold(inner, true))
+    pub(super) fn hold(&mut self, inner: &Inner) -> Result<(), Error> {
+        for leg in self.legs.iter_mut().filter(|leg| !leg.is_holding) {
+            leg.hold(inner, true)?;
+            leg.is_holding = leg.replica.is_some();
+        }
+        Ok(())
     }
 
     /// Lets what waits at these places fail.

@@ -28,8 +28,14 @@ struct Array {
     in_sync: Places,
     /// Being brought in line.
     behind: Places,
-    /// As its publisher wrote it last.
+    /// As its publisher wrote it last, or tried to.
     record: Record,
+    /// What a replica does not take waits until its loss is noted.
+    is_holding: bool,
+    /// Writes that wait.
+    waiting: Writes,
+    /// Those on which the kernel has to note a failure before it acknowledges anything.
+    unnoted: Places,
 }
 
 struct World {
@@ -47,6 +53,10 @@ enum Event {
     Write,
     CutOff(usize),
     Return(usize),
+    /// A replica that is there refuses a write: the kernel goes on by itself.
+    Refuse(usize),
+    /// A monitor begins to look after the volume.
+    Monitor,
     /// The publisher dies.
     Crash,
     /// As the kernel notes a failure on some of the others.
@@ -73,6 +83,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => Just(Event::Write),
         2 => (0..3_usize).prop_map(Event::CutOff),
         3 => (0..3_usize).prop_map(Event::Return),
+        1 => (0..3_usize).prop_map(Event::Refuse),
+        2 => Just(Event::Monitor),
         1 => Just(Event::Crash),
         1 => (0..3_usize, 0..8_u64).prop_map(|(replica, noted)| Event::CrashWhileFailing(replica, noted)),
         3 => dies.clone().prop_map(|dies_after| Event::Publish { degraded: false, dies_after }),
@@ -116,9 +128,22 @@ impl World {
             .collect()
     }
 
+    fn cut_off(&self) -> Places {
+        let each = self.replicas.iter().enumerate();
+        each.filter(|(_, replica)| replica.is_cut_off)
+            .fold(0, |all, (at, _)| all | 1 << at)
+    }
+
     /// The kernel notes its view on those that it has, of which `noted` only are reached.
     fn note(&mut self, noted: Places) {
-        let Some(array) = self.array.clone() else { return };
+        let cut_off = self.cut_off();
+        let Some(array) = &mut self.array else { return };
+        let mut noted = noted;
+        if array.is_holding {
+            array.unnoted = (array.in_sync | array.behind) & cut_off;
+            noted &= !cut_off;
+        }
+        let array = array.clone();
         let all = all_of(self.replicas.len());
         let events = self
             .replicas
@@ -152,30 +177,57 @@ impl World {
         self.note(noted);
     }
 
+    /// What waits goes on, if nobody that the kernel has is lost.
+    fn go_on(&mut self) {
+        let cut_off = self.cut_off();
+        let Some(array) = &self.array else { return };
+        let live = array.in_sync | array.behind;
+        if !array.is_holding || live & cut_off != 0 {
+            return;
+        }
+        if array.unnoted != 0 {
+            self.note(Places::MAX);
+        }
+        let Some(array) = &mut self.array else { return };
+        let waiting = std::mem::take(&mut array.waiting);
+        let is_degraded = array.in_sync != all_of(self.replicas.len());
+        for at in self.each(live) {
+            let replica = &mut self.replicas[at];
+            replica.holds |= waiting;
+            if is_degraded {
+                replica.dirty |= waiting;
+            }
+        }
+        self.acknowledged |= waiting;
+    }
+
     fn write(&mut self) {
         if self.next_write >= 120 {
             return;
         }
+        let cut_off = self.cut_off();
         let Some(array) = self.array.clone() else { return };
         // Without an answer from the last one nothing is acknowledged.
-        let reached = self
-            .each(array.in_sync)
-            .iter()
-            .all(|at| !self.replicas[*at].is_cut_off);
-        if !reached {
+        if !array.is_holding && array.in_sync & cut_off != 0 {
             return;
         }
         let write: Writes = 1 << self.next_write;
         self.next_write += 1;
         let all = all_of(self.replicas.len());
-        for at in self.each(array.in_sync | array.behind) {
+        for at in self.each((array.in_sync | array.behind) & !cut_off) {
             let replica = &mut self.replicas[at];
             replica.holds |= write;
             if array.in_sync != all {
                 replica.dirty |= write;
             }
         }
-        self.acknowledged |= write;
+        match &mut self.array {
+            Some(array) if array.is_holding => {
+                array.waiting |= write;
+                self.go_on();
+            }
+            _ => self.acknowledged |= write,
+        }
     }
 
     fn look(&self) -> Vec<(Uuid, Found)> {
@@ -193,13 +245,16 @@ impl World {
         self.replicas.iter().enumerate().map(found).collect()
     }
 
-    /// Writes a record to these, first to last; `false` when the writer died, or one cannot be reached.  Once it is on one
+    /// Writes a record to these, first to last; `false` when the writer died, or one cannot be reached.  Once it may be on one
     /// of them, what comes next comes after it.
     fn record(&mut self, record: &Record, order: &[usize], dies_after: &mut usize) -> bool {
         for at in order {
             if *dies_after == 0 {
                 self.array = None;
             }
+            self.array
+                .iter_mut()
+                .for_each(|array| array.record = record.clone());
             if *dies_after == 0 || self.replicas[*at].is_cut_off {
                 return false;
             }
@@ -208,9 +263,6 @@ impl World {
             let (known, superblock) = (replica.record.as_ref(), replica.superblock.as_ref());
             let own = Uuid::from_u128(*at as u128 + 1);
             replica.record = Some(record.for_replica(own, known, superblock));
-            self.array
-                .iter_mut()
-                .for_each(|array| array.record = record.clone());
         }
         true
     }
@@ -255,6 +307,9 @@ impl World {
             in_sync,
             behind,
             record,
+            is_holding: false,
+            waiting: 0,
+            unnoted: 0,
         });
         self.begin(filling);
     }
@@ -281,6 +336,9 @@ impl World {
     }
 
     fn unpublish(&mut self, mut dies_after: usize) {
+        if self.array.as_ref().is_some_and(|array| array.waiting != 0) {
+            return;
+        }
         let Some(array) = self.array.take() else { return };
         let in_sync = array.in_sync & array.record.now.counted();
         let mut record = array.record.next(in_sync, 0, 0, self.id());
@@ -291,26 +349,43 @@ impl World {
     fn tend(&mut self, mut dies_after: usize) {
         // First what failed, and what is in line now, is noted.
         let Some(array) = self.array.clone() else { return };
-        let now = array.record.now;
-        if (now.in_sync, now.joining) != (array.in_sync, array.behind) {
-            let record = array
-                .record
-                .next(array.in_sync, array.behind, array.record.filling, self.id());
-            if !self.record(&record, &self.each(array.in_sync | array.behind), &mut dies_after) {
+        let lost = self.cut_off() & (array.in_sync | array.behind);
+        let (in_sync, behind) = (array.in_sync & !lost, array.behind & !lost);
+        if in_sync == 0 {
+            return;
+        }
+        let mut record = array.record.clone();
+        if (record.now.in_sync, record.now.joining) != (in_sync, behind) {
+            record = record.next(in_sync, behind, record.filling, self.id());
+        }
+        let is_on = |at: &usize| {
+            let on = self.replicas[*at].record.as_ref();
+            on.is_some_and(|on| on.now.id == record.now.id)
+        };
+        let counted = self.each(in_sync | behind);
+        if !counted.iter().all(is_on) {
+            if !self.record(&record, &counted, &mut dies_after) {
                 return;
             }
-            if array.in_sync == all_of(self.replicas.len()) {
+            if in_sync == all_of(self.replicas.len()) {
                 self.replicas.iter_mut().for_each(|replica| replica.dirty = 0);
             }
         }
+        for at in self.each(lost) {
+            self.fail(at, Places::MAX);
+        }
+        self.go_on();
         // What came back is taken in.
         let Some(array) = self.array.clone() else { return };
-        let Ok(verdict) = judge(&self.look(), true) else {
-            return;
-        };
+        let used = array.in_sync | array.behind;
         let (mut behind, mut filling) = (0, 0);
-        for at in self.each(all_of(self.replicas.len()) & !array.in_sync & !array.behind) {
-            match verdict.fates[at] {
+        for at in self.each(all_of(self.replicas.len()) & !used & !self.cut_off()) {
+            let asked = self.look().into_iter().enumerate();
+            let asked: Vec<_> = asked
+                .filter(|(other, _)| *other == at || used & 1 << other != 0)
+                .map(|(_, found)| found)
+                .collect();
+            match beside(&asked, Uuid::from_u128(at as u128 + 1), array.record.publication) {
                 Fate::Rebuild => filling |= 1 << at,
                 Fate::CatchUp => {}
                 _ => continue,
@@ -364,9 +439,19 @@ impl World {
             Event::Write => self.write(),
             Event::CutOff(at) => {
                 self.replicas[at % count].is_cut_off = true;
-                self.fail(at % count, Places::MAX);
+                if self.array.as_ref().is_some_and(|array| !array.is_holding) {
+                    self.fail(at % count, Places::MAX);
+                }
             }
-            Event::Return(at) => self.replicas[at % count].is_cut_off = false,
+            Event::Return(at) => {
+                self.replicas[at % count].is_cut_off = false;
+                self.go_on();
+            }
+            Event::Refuse(at) => {
+                self.fail(at % count, Places::MAX);
+                self.go_on();
+            }
+            Event::Monitor => self.array.iter_mut().for_each(|array| array.is_holding = true),
             Event::Crash => self.array = None,
             Event::CrashWhileFailing(at, noted) => {
                 self.fail(at % count, *noted);
