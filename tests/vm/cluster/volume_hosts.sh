@@ -68,6 +68,22 @@ for moment in pwrite64:1 pwrite64:2 ioctl:5 ioctl:12 ioctl:19 ioctl:26 ioctl:33;
     verdict "killed at $moment: it is unpublished"
 done
 [ $cuts -ge 5 ]; is "it was killed often enough ($cuts)" $? 0
+good "it is published" volume publish "$V" $(both)
+cuts=0
+for moment in pwrite64:1 pwrite64:2 ioctl:16 ioctl:24 ioctl:32 ioctl:40 ioctl:48; do
+    on_ok "node 2's target ends" 2 poolctl replica unshare "${REPLICA[2]}"
+    python3 /opt/vm/stamp.py write "$DEV" $RING "$W/seq" 50 || no "killed at $moment: a write fails" ""
+    good "that is noted" volume heal "$V"
+    allow "$HOST3" 2
+    python3 /opt/vm/stamp.py write "$DEV" $RING "$W/seq" 50 || no "killed at $moment: a write fails" ""
+    ask cut "${moment%:*}" "${moment#*:}" volume heal "$V"
+    [ "$REPLY" != killed ] || cuts=$((cuts + 1))
+    settle
+    heals "a healer killed at $moment"
+done
+[ $cuts -ge 5 ]; is "it was killed often enough ($cuts)" $? 0
+equal "healers that were killed"
+good "it is unpublished" volume unpublish "$V"
 
 # Both sides alone.
 good "one side alone" volume publish "$V" --replica "$(uri 1)" --degraded
@@ -125,3 +141,13 @@ bad "a replica that is not the volume's" ReplicaMismatch/EINVAL volume publish "
 bad "a volume of nothing" InvalidArgument/EINVAL volume create "$(uuid 0x2f)" 0 --replica "$(uri 1)"
 bad "a volume on replicas of another" ReplicaMismatch/EINVAL volume create "$(uuid 0x2f)" 8M --replica "$(uri 1)"
 bad "a volume too large for its replica" ReplicaMismatch/EINVAL volume create "$V" 1G $three
+
+# A host that connects under another name than its own is looked for under that.
+V=$(uuid 0xf) DEV=/dev/mapper/volume-$V HOSTX=nqn.2019-05.io.openebs:node-name:another
+allow "$HOSTX $HOST1" 1 2
+good "a host publishes under another name" volume publish "$V" --replica "$(uri 1)&hostnqn=$HOSTX" --replica "$(uri 2)&hostnqn=$HOSTX"
+one_bad "none takes over while that name is admitted" NotFenced publish "$V" $mine
+allow "$HOST1" 1 2
+one_ok "one does when it is not" publish "$V" $mine
+good "the old host lets go" volume unpublish "$V" --abandon
+one_ok "the new one unpublishes" unpublish "$V"

@@ -3,8 +3,8 @@
 //! While the replicas' devices *hold* (see [`leg`](super::leg)), the array waits for what is done here: a loss is noted first, then let go.
 
 use std::collections::HashMap;
-use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -115,8 +115,13 @@ fn act(
     discard: &[Uuid],
     memory: &mut Memory,
 ) -> Result<bool, Error> {
-    if stack.places(RaidHealth::InSync) & in_use(inner, stack) == 0 {
-        return give_back(inner, stack, members, memory);
+    let in_sync = stack.places(RaidHealth::InSync);
+    if in_sync & in_use(inner, stack) == 0 {
+        if memory.tried.is_some_and(|last| last.elapsed() < LEAVE_ALONE) {
+            return Ok(false);
+        }
+        memory.tried = Some(Instant::now());
+        return give_back(inner, stack, members, in_sync);
     }
     // What was noted changes what there is.
     Ok(note(inner, stack, members)? || take_in(inner, stack, members, discard, memory)?)
@@ -170,10 +175,7 @@ fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Err
     if in_sync == 0 {
         return Ok(false);
     }
-    let mut record = members.record.clone();
-    if (in_sync, joining) != (now.in_sync, now.joining) {
-        record = record.next(in_sync, joining, record.filling, Uuid::new_v4());
-    }
+    let record = with_only(&members.record, in_sync, joining);
     // Somebody may have been cut while he wrote it.
     let is_news = !is_on_all(members, &record);
     if is_news && !write_all(members, places(record.now.counted()), &record) {
@@ -192,6 +194,14 @@ fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Err
     Ok(is_news || lost != 0)
 }
 
+/// The record in which these are in sync, and these are joining: the one that there is if they are.
+fn with_only(record: &Record, in_sync: Places, joining: Places) -> Record {
+    match (record.now.in_sync, record.now.joining) == (in_sync, joining) {
+        true => record.clone(),
+        false => record.next(in_sync, joining, record.filling, Uuid::new_v4()),
+    }
+}
+
 fn is_on_all(members: &Members, record: &Record) -> bool {
     let each = places(record.now.counted()).map(|place| members.list.get(place));
     each.map(|member| member.map(|member| &member.found))
@@ -200,17 +210,7 @@ fn is_on_all(members: &Members, record: &Record) -> bool {
 
 /// Leads the array to replicas that are there again after all were lost.  While it held, it missed nothing that was
 /// acknowledged.
-fn give_back(
-    inner: &Inner,
-    stack: &Stack,
-    members: &mut Members,
-    memory: &mut Memory,
-) -> Result<bool, Error> {
-    if memory.tried.is_some_and(|last| last.elapsed() < LEAVE_ALONE) {
-        return Ok(false);
-    }
-    memory.tried = Some(Instant::now());
-    let in_sync = stack.places(RaidHealth::InSync);
+fn give_back(inner: &Inner, stack: &Stack, members: &mut Members, in_sync: Places) -> Result<bool, Error> {
     for place in places(in_sync) {
         reconnect(inner, members, place);
     }
@@ -323,8 +323,8 @@ fn joined(record: &Record, joining: Places, filling: Places) -> Record {
     record.next(now.in_sync, now.joining | joining, filling, Uuid::new_v4())
 }
 
-/// Lays the array on other devices, see [`Stack::relay`].  That waits for what is under way; what waits for a replica that is lost
-/// meanwhile is let go, noted first.
+/// Lays the array on other devices, see [`Stack::relay`].  That waits for what is under way, so that a replica may have to be let go
+/// of meanwhile.
 fn relay(
     inner: &Inner,
     stack: &Stack,
@@ -333,46 +333,43 @@ fn relay(
     dropped: Places,
 ) -> Result<(), Error> {
     let record = members.record.clone();
-    let caller = thread::current();
-    let laid = thread::scope(|scope| {
-        let laying = scope.spawn(|| {
-            let laid = stack.relay(inner, &record, images, dropped);
-            caller.unpark();
-            laid
-        });
-        let mut since = Instant::now();
-        while !laying.is_finished() {
-            thread::park_timeout(MAY_TAKE);
-            if since.elapsed() >= MAY_TAKE && stack.is_holding() {
-                let _ = let_go_of_lost(inner, stack.volume, dropped, members);
-                since = Instant::now();
-            }
-        }
-        laying.join().unwrap_or_else(|panic| resume_unwind(panic))
-    });
-    laid?;
-    if stack.is_holding() {
-        let laid = Stack::find(inner, stack.volume)?;
-        laid.map_or(Ok(()), |mut laid| laid.hold(inner))?;
+    if !stack.is_holding() {
+        return stack.relay(inner, &record, images, dropped);
     }
-    Ok(())
+    let (laid, is_laid) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while is_laid.recv_timeout(MAY_TAKE) == Err(RecvTimeoutError::Timeout) {
+                let _ = keep_going(inner, stack.volume, dropped, members);
+            }
+        });
+        let done = stack.relay(inner, &record, images, dropped);
+        drop(laid);
+        done
+    })?;
+    let laid = Stack::find(inner, stack.volume)?;
+    laid.map_or(Ok(()), |mut laid| laid.hold(inner))
 }
 
-/// Notes which replicas are lost, while the array is being laid anew, and lets go of them.
-fn let_go_of_lost(inner: &Inner, volume: Uuid, dropped: Places, members: &mut Members) -> Result<(), Error> {
+/// While the array is being laid anew: notes which replicas are lost, and lets go of them; leads back to them if all were.
+fn keep_going(inner: &Inner, volume: Uuid, dropped: Places, members: &mut Members) -> Result<(), Error> {
     let Some(stack) = Stack::find(inner, volume)? else {
         return Ok(());
     };
     let lost = stack.used() & !dropped & !stack.answering(inner);
-    let now = members.record.now;
-    let in_sync = now.in_sync & !lost & stack.places(RaidHealth::InSync);
-    if lost & now.counted() == 0 || in_sync == 0 {
+    if lost == 0 {
         return Ok(());
     }
-    let joining = now.joining & !lost;
-    let record = members
-        .record
-        .next(in_sync, joining, members.record.filling, Uuid::new_v4());
+    if let Some(now) = status::members(inner, &stack, Some(&members.record)) {
+        *members = now;
+    }
+    let now = members.record.now;
+    let kernel = stack.places(RaidHealth::InSync) & !dropped;
+    let in_sync = now.in_sync & kernel & !lost;
+    if in_sync == 0 {
+        return give_back(inner, &stack, members, kernel).map(drop);
+    }
+    let record = with_only(&members.record, in_sync, now.joining & !lost);
     match write_all(members, places(record.now.counted()), &record) {
         true => stack.let_go(inner, lost),
         false => Ok(()),

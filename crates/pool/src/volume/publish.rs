@@ -72,6 +72,7 @@ impl System {
         let _lock = volume_lock(inner, volume)?;
         check_set(replicas)?;
         if let Some(stack) = Stack::find(inner, volume)? {
+            stack.resume(inner)?;
             let published = status::of_stack(inner, &stack)?;
             let is_part =
                 |uri: &ReplicaUri| published.replicas.iter().any(|part| part.uuid == Some(uri.uuid));
@@ -108,8 +109,8 @@ impl System {
     /// # Errors
     /// [`VolumeError::NotPublished`], [`Error::Dm`].
     pub fn abandon_volume(&self, volume: Uuid) -> Result<(), Error> {
+        // Without the lock: who has it may wait himself.
         let inner = &*self.inner;
-        let _lock = volume_lock(inner, volume)?;
         let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
         stack.let_go(inner, Places::MAX)
     }
@@ -129,6 +130,7 @@ impl System {
             disconnect_replicas(inner, &replicas);
             return Ok(());
         };
+        stack.resume(inner)?;
         let open_count = stack.open_count(inner, UDEV_LOOKS)?;
         if open_count > 0 {
             return Err(VolumeError::Busy { volume, open_count }.into());
