@@ -15,6 +15,7 @@ mod kernel;
 mod mapper;
 mod name;
 mod nodes;
+mod raid_bitmap;
 mod raid_superblock;
 mod snapshot_store;
 #[cfg(feature = "devicemapper")]
@@ -36,6 +37,7 @@ pub use error::Error;
 pub use kernel::Kernel;
 pub use mapper::{Backend, BlockIo, DeviceMapper, EventSource, NodeMode, OpenMode};
 pub use name::{DmName, DmUuid};
+pub use raid_bitmap::RaidBitmap;
 pub use raid_superblock::RaidSuperblock;
 pub use snapshot_store::SnapshotStore;
 #[cfg(feature = "devicemapper")]

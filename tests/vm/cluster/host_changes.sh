@@ -31,8 +31,11 @@ for ((try = 1; try <= TRIES; try++)); do
     one_ok "$try: it heals" heal "$V"
     top=$(on 1 "python3 /opt/vm/stamp.py check $DEV $RING /tmp/seq"); is "$try: all is still there" $? 0
     one_ok "$try: it unpublishes" unpublish "$V"
+    sums=$(for node in 1 2; do on $node "dd if=/dev/p$node/${REPLICA[$node]} bs=1M skip=5 count=$MIB iflag=direct 2>/dev/null | cksum"; done | sort -u | wc -l)
+    is "$try: the replicas are equal" "$sums" 1
     kill $MONITOR
-    good "$try: the old host lets go" volume unpublish "$V" --abandon
+    pc volume unpublish "$V" --abandon
+    is "$try: the old host lets go" "$RC $(cat "$E")" "0 "
     wait $WRITER
     fails "$try: its writes failed" [ $? = 0 ]
     # It goes on from what there is: a write may have been under way, and one that was let go of may have been called done.

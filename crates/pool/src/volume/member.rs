@@ -123,7 +123,11 @@ impl Member {
         })
     }
 
-    fn with_disk(&self, work: impl FnOnce(&dyn Disk) -> std::io::Result<()>) -> Result<(), Error> {
+    /// Reads or writes its disk.
+    ///
+    /// # Errors
+    /// [`VolumeError::Unreachable`].
+    pub(super) fn with_disk(&self, work: impl FnOnce(&dyn Disk) -> std::io::Result<()>) -> Result<(), Error> {
         let done = match &self.reached {
             Some(reached) => work(&*reached.disk).map_err(|error| error.to_string()),
             None => Err(self.problem.clone().unwrap_or_default()),

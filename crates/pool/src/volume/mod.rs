@@ -14,9 +14,11 @@
 //! | `leg` | the mapped devices of one replica |
 //! | `stack` | the array over these |
 //! | `publish`, `status`, `tend` | the operations |
+//! | `even` | replicas whose publisher died, made the same |
 //! | `look` | one look after a published volume |
 
 mod error;
+mod even;
 mod geometry;
 pub(crate) mod initiator;
 mod leg;

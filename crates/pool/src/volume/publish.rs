@@ -8,9 +8,10 @@ use lvm_meta::Disk as _;
 use uuid::Uuid;
 
 use super::error::VolumeError;
+use super::even::make_even;
 use super::geometry::{self, DATA_START};
 use super::member::{self, Member};
-use super::record::{self, MOST_MEMBERS, Places, Record};
+use super::record::{self, MOST_MEMBERS, Places, Record, places};
 use super::rules::{Fate, Found, Refused, Verdict, judge};
 use super::stack::{self, Stack};
 use super::{VolumeInfo, status, volume_lock};
@@ -255,7 +256,8 @@ fn publish(inner: &Inner, volume: Uuid, members: &[Member], degraded: bool) -> R
         check_size(member, head.size)?;
     }
     check_fenced(inner, head, members)?;
-    let (record, filling) = opened(inner, &verdict, members)?;
+    let unlike = even_out(&verdict, &by_place)?;
+    let (record, filling) = opened(inner, &verdict, members, unlike)?;
     let behind = record.now.joining;
     for (place, member) in by_place.iter().enumerate() {
         if let (Some(member), true) = (member, filling & 1 << place != 0) {
@@ -277,16 +279,35 @@ fn publish(inner: &Inner, volume: Uuid, members: &[Member], degraded: bool) -> R
     stack::assemble(inner, &record, &backings, filling)
 }
 
-/// The record with which serving begins, and those that are filled from the start.
-fn opened(inner: &Inner, verdict: &Verdict, members: &[Member]) -> Result<(Record, Places), Error> {
+/// Makes those that are in sync the same, if their publisher died; gives those that are to be filled as nothing tells where
+/// they differ.
+fn even_out(verdict: &Verdict, by_place: &[Option<&Member>]) -> Result<Places, Error> {
+    let mut in_sync = places(verdict.places(Fate::InSync))
+        .filter_map(|place| Some((place, by_place.get(place).copied().flatten()?)));
+    let Some((_, source)) = in_sync.next().filter(|_| verdict.head.is_open) else {
+        return Ok(0);
+    };
+    let (at, others): (Vec<usize>, Vec<&Member>) = in_sync.unzip();
+    match others.is_empty() || make_even(&verdict.head, source, &others)? {
+        true => Ok(0),
+        false => Ok(at.iter().fold(0, |all, place| all | 1 << place)),
+    }
+}
+
+/// The record with which serving begins, and those that are filled from the start, among them `unlike`.
+fn opened(
+    inner: &Inner,
+    verdict: &Verdict,
+    members: &[Member],
+    unlike: Places,
+) -> Result<(Record, Places), Error> {
     // What a kernel that was cut off, or died, had yet to note in its bitmap nobody knows.
     let behind = verdict.places(Fate::CatchUp);
     let unsure = if verdict.head.is_open { behind } else { 0 };
-    let filling = verdict.places(Fate::Rebuild) | unsure;
+    let filling = verdict.places(Fate::Rebuild) | unsure | unlike;
+    let in_sync = verdict.places(Fate::InSync) & !unlike;
     let joining = behind | filling;
-    let mut record = verdict
-        .head
-        .next(verdict.places(Fate::InSync), joining, filling, Uuid::new_v4());
+    let mut record = verdict.head.next(in_sync, joining, filling, Uuid::new_v4());
     record.is_open = true;
     record.publisher = Some(inner.host_nqn()?);
     record.publication = Uuid::new_v4();

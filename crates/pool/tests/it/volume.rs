@@ -241,3 +241,48 @@ fn a_damaged_record_takes_its_replica_out_and_no_other() {
     let healed = heal(&[replicas[0].uuid]);
     assert_eq!(healed.state, State::Online, "{healed:?}");
 }
+
+/// What the kernel would have noted of an image of two: nothing failed, and writes may be under way in these regions.
+fn note_dirty(dir: &TempDir, number: u128, dirty: &[usize]) {
+    use std::os::unix::fs::FileExt;
+    let file = File::options().write(true).open(path(dir, number)).unwrap();
+    let mut superblock = [0; 512];
+    superblock[..4].copy_from_slice(b"DmRd");
+    superblock[8] = 2;
+    superblock[12] = number as u8 - 1;
+    superblock[16] = 5;
+    superblock[32..40].fill(0xff);
+    file.write_all_at(&superblock, MIB).unwrap();
+    let mut bitmap = [0; 512];
+    bitmap[..4].copy_from_slice(b"bitm");
+    bitmap[4] = 4;
+    bitmap[24] = 5;
+    bitmap[52..56].copy_from_slice(&(512_u32 << 10).to_le_bytes());
+    dirty
+        .iter()
+        .for_each(|region| bitmap[256 + region / 8] |= 1 << (region % 8));
+    file.write_all_at(&bitmap, MIB + 4096).unwrap();
+}
+
+#[test]
+fn what_was_under_way_when_the_host_died_is_made_the_same_on_all_replicas() {
+    use std::os::unix::fs::FileExt;
+    let (dir, replicas) = made();
+    let first = host(&dir);
+    first.publish(&replicas).unwrap();
+    drop(first);
+    note_dirty(&dir, 1, &[15]);
+    note_dirty(&dir, 2, &[2]);
+    let (two, fifteen, nine) = (2 * MIB / 2 + 8192, 8 * MIB - 4, 9 * MIB / 2);
+    for number in [1, 2] {
+        let file = File::options().write(true).open(path(&dir, number)).unwrap();
+        for at in [two, fifteen, nine] {
+            file.write_all_at(&[number as u8; 4], DATA_START + at).unwrap();
+        }
+    }
+    let second = host(&dir);
+    assert_eq!(second.publish(&replicas).unwrap().state, State::Online);
+    let of = |number: u128| [two, fifteen, nine].map(|at| data_at(&path(&dir, number), at)[0]);
+    assert_eq!(of(1), [1, 1, 1]);
+    assert_eq!(of(2), [1, 1, 2], "only where the bitmaps tell of writes");
+}
