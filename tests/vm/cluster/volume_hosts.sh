@@ -51,6 +51,8 @@ fails "its writer's writes fail" [ $? = 0 ]
 is "of all" "$(dmsetup ls | grep volume-; ls /sys/class/nvme)" ""
 on_ok "the new host's writes are whole" 1 "python3 /opt/vm/stamp.py check $DEV $RING /tmp/seq"
 one_ok "it unpublishes" unpublish "$V"
+same=$(for node in 1 2; do on $node "dd if=/dev/p$node/${REPLICA[$node]} bs=1M skip=5 count=$MIB iflag=direct 2>/dev/null | cksum"; done | sort -u | wc -l)
+is "the replicas are equal after a change of hosts" "$same" 1
 is "and leaves nothing" "$(on 1 'dmsetup ls | grep volume-; ls /sys/class/nvme')" ""
 allow "$HOST3" 1 2
 

@@ -308,6 +308,9 @@ fn opened(
     let in_sync = verdict.places(Fate::InSync) & !unlike;
     let joining = behind | filling;
     let mut record = verdict.head.next(in_sync, joining, filling, Uuid::new_v4());
+    if verdict.head.is_open {
+        record.taken_over = record.now.number;
+    }
     record.is_open = true;
     record.publisher = Some(inner.host_nqn()?);
     record.publication = Uuid::new_v4();

@@ -19,10 +19,11 @@
 //! |  112 |    8 | those that are brought in line, and may be in sync before it is noted |
 //! |  120 |    8 | those of the last that are filled from the start: until then nothing on them counts |
 //! |  128 |    8 | if this replica is brought in line: the events in the kernel's superblock when that began, which tells nothing of this epoch unless it counts more |
-//! |  136 |    2 | how many replicas |
-//! |  138 |    2 | how many earlier epochs |
-//! |  140 |    2 | length of the publisher's NQN |
-//! |  142 |      | the NQN; of each replica its UUID, the length of its URI (2) and the URI; of each earlier epoch, the newest first, its number (8), its id (16), its replicas in sync (8) and brought in line (8) |
+//! |  136 |    8 | the epoch in which the volume was last published though it had not been unpublished; 0: in none |
+//! |  144 |    2 | how many replicas |
+//! |  146 |    2 | how many earlier epochs |
+//! |  148 |    2 | length of the publisher's NQN |
+//! |  150 |      | the NQN; of each replica its UUID, the length of its URI (2) and the URI; of each earlier epoch, the newest first, its number (8), its id (16), its replicas in sync (8) and brought in line (8) |
 //!
 //! It is written to the slot that does not hold the newest record, and is durable before anything relies on it: a torn write
 //! leaves the other slot.
@@ -96,6 +97,9 @@ pub(super) struct Record {
     pub(super) filling: Places,
     /// What the kernel's superblock on this replica counted when this replica began to join; 0 if it does not.
     pub(super) outdated_events: u64,
+    /// The epoch in which it was last published though it had not been unpublished: what was under way before may be on a replica
+    /// that was not there then.
+    pub(super) taken_over: u64,
     /// The newest first.
     pub(super) past: Vec<Epoch>,
     pub(super) is_open: bool,
@@ -120,6 +124,7 @@ impl Record {
             },
             filling: 0,
             outdated_events: 0,
+            taken_over: 0,
             past: Vec::new(),
             is_open: false,
             publisher: None,
@@ -201,6 +206,7 @@ impl Record {
         bytes.extend(self.now.joining.to_le_bytes());
         bytes.extend(self.filling.to_le_bytes());
         bytes.extend(self.outdated_events.to_le_bytes());
+        bytes.extend(self.taken_over.to_le_bytes());
         bytes.extend(short(self.members.len()));
         bytes.extend(short(self.past.len()));
         bytes.extend(short(publisher.len()));
@@ -245,7 +251,7 @@ impl Record {
         let (size, number, id) = (fields.u64()?, fields.u64()?, fields.uuid()?);
         let (publication, region) = (fields.uuid()?, fields.u64()?);
         let (in_sync, joining, filling) = (fields.u64()?, fields.u64()?, fields.u64()?);
-        let outdated_events = fields.u64()?;
+        let (outdated_events, taken_over) = (fields.u64()?, fields.u64()?);
         let (count, past_count) = (fields.u16()?, fields.u16()?);
         if !(1..=MOST_MEMBERS).contains(&count) || past_count > MOST_PAST {
             return Err("it counts too many replicas or epochs");
@@ -305,6 +311,7 @@ impl Record {
             now,
             filling,
             outdated_events,
+            taken_over,
             past,
             is_open,
             publisher,
@@ -447,6 +454,7 @@ mod tests {
             },
             filling: 0,
             outdated_events: 0,
+            taken_over: 0,
             past: Vec::new(),
             is_open: true,
             publisher: Nqn::of_node("n").ok(),

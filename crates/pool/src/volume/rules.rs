@@ -135,7 +135,9 @@ fn fate_behind(
     // Without the kernel's superblock there is nothing that a bitmap could be about.
     let had_bitmap = superblock.is_some() || record.outdated_events > 0;
     let is_whole = superblock.is_some_and(|found| found.is_recovered);
-    let behind = match record.filling & own != 0 && !is_whole || !had_bitmap {
+    // What was under way when a publisher died no bitmap keeps.
+    let was_away = record.now.number < head.taken_over;
+    let behind = match record.filling & own != 0 && !is_whole || !had_bitmap || was_away {
         true => Fate::Rebuild,
         false => Fate::CatchUp,
     };

@@ -104,9 +104,17 @@ pub(super) fn told(inner: &Inner, stack: &Stack, members: Option<&Members>) -> V
     let device = nodes.then(|| inner.paths.dev.join("mapper").join(name));
     let sync = stack.status.in_sync() as f64 / stack.status.all.max(1) as f64;
     let count = stack.legs.len();
+    // In the moment in which it is laid anew, the kernel calls none of an array in sync.
+    let counted = match stack.places(RaidHealth::InSync) {
+        0 => members.map_or(0, |members| members.record.now.in_sync) & stack.places(RaidHealth::Behind),
+        in_sync => in_sync,
+    };
     let replicas: Vec<VolumeReplica> = (0..count)
         .map(|place| {
-            let health = stack.status.images.get(place).copied();
+            let health = match counted & 1 << place {
+                0 => stack.status.images.get(place).copied(),
+                _ => Some(RaidHealth::InSync),
+            };
             let member = members.and_then(|members| members.list.get(place));
             let is_there = member.is_some_and(|member| member.reached.is_some());
             let is_used = is_there && stack.legs.get(place).is_some_and(|leg| leg.is_passing);

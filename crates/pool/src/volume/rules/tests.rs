@@ -59,6 +59,8 @@ enum Event {
     Monitor,
     /// The publisher dies.
     Crash,
+    /// As a write is under way, on these.
+    CrashWhileWriting(Places),
     /// As the kernel notes a failure on some of the others.
     CrashWhileFailing(usize, Places),
     Publish {
@@ -86,6 +88,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => (0..3_usize).prop_map(Event::Refuse),
         2 => Just(Event::Monitor),
         1 => Just(Event::Crash),
+        1 => (0..8_u64).prop_map(Event::CrashWhileWriting),
         1 => (0..3_usize, 0..8_u64).prop_map(|(replica, noted)| Event::CrashWhileFailing(replica, noted)),
         3 => dies.clone().prop_map(|dies_after| Event::Publish { degraded: false, dies_after }),
         1 => dies.clone().prop_map(|dies_after| Event::Unpublish { dies_after }),
@@ -283,8 +286,11 @@ impl World {
             let lost = self.acknowledged & !self.replicas[at].holds;
             assert_eq!(lost, 0, "replica {at} lacks what was acknowledged");
         }
-        let filling = verdict.places(Fate::Rebuild);
-        let behind = verdict.places(Fate::CatchUp) | filling;
+        let behind = verdict.places(Fate::CatchUp) | verdict.places(Fate::Rebuild);
+        let filling = match verdict.head.is_open {
+            true => behind,
+            false => verdict.places(Fate::Rebuild),
+        };
         let given = self.each(in_sync | verdict.places(Fate::CatchUp));
         let given: Vec<_> = given
             .into_iter()
@@ -296,7 +302,20 @@ impl World {
             let is_known = believed.all(|found| found.failed & 1 << at != 0);
             assert!(is_known, "the kernel takes replica {at} for whole");
         }
+        // They are made the same if it was not unpublished.
+        for at in self.each(in_sync) {
+            let source = self.replicas[in_sync.trailing_zeros() as usize].holds;
+            let replica = &mut self.replicas[at];
+            assert!(
+                verdict.head.is_open || replica.holds == source,
+                "replica {at} differs"
+            );
+            replica.holds = source;
+        }
         let mut record = verdict.head.next(in_sync, behind, filling, self.id());
+        if verdict.head.is_open {
+            record.taken_over = record.now.number;
+        }
         record.is_open = true;
         record.publication = self.id();
         let order = [self.each(behind), self.each(in_sync)].concat();
@@ -426,6 +445,8 @@ impl World {
         };
         let lost = self.acknowledged & !replica.holds;
         assert_eq!(lost, 0, "what was brought in line lacks what was acknowledged");
+        let differs = (replica.holds ^ holds) & !array.waiting;
+        assert_eq!(differs, 0, "what was brought in line differs");
         if let Some(array) = &mut self.array {
             array.behind &= !(1 << at);
             array.in_sync |= 1 << at;
@@ -453,6 +474,20 @@ impl World {
             }
             Event::Monitor => self.array.iter_mut().for_each(|array| array.is_holding = true),
             Event::Crash => self.array = None,
+            Event::CrashWhileWriting(reached) => {
+                let live = self
+                    .array
+                    .as_ref()
+                    .map_or(0, |array| array.in_sync | array.behind);
+                if self.next_write < 120 {
+                    let write: Writes = 1 << self.next_write;
+                    self.next_write += 1;
+                    for at in self.each(live & reached & !self.cut_off()) {
+                        self.replicas[at].holds |= write;
+                    }
+                }
+                self.array = None;
+            }
             Event::CrashWhileFailing(at, noted) => {
                 self.fail(at % count, *noted);
                 self.array = None;
