@@ -32,7 +32,7 @@ use lvm_dm::RaidSuperblock;
 use lvm_meta::Disk;
 use uuid::Uuid;
 
-use super::geometry::{SECTOR, SLOTS, region_size, volume_size};
+use super::geometry::{SLOTS, region_size, volume_size};
 use crate::Error;
 use crate::nvmf::{Nqn, ReplicaUri};
 
@@ -261,7 +261,7 @@ impl Record {
         };
         if volume_size(size).ok() != Some(size)
             || !region.is_power_of_two()
-            || region < SECTOR
+            || region < region_size(size)
             || !valid(in_sync, joining)
             || filling & !joining != 0
         {
@@ -483,6 +483,15 @@ mod tests {
         }
         assert_eq!(largest.past.len(), MOST_PAST);
         assert_eq!(Record::decode(&largest.encode(OWN), OWN), Ok(largest));
+    }
+
+    #[test]
+    fn a_record_with_more_regions_than_the_kernels_bitmap_has_is_refused() {
+        let small = Record {
+            region: 4096,
+            ..record(1)
+        };
+        assert!(Record::decode(&small.encode(OWN), OWN).is_err());
     }
 
     #[test]
