@@ -183,10 +183,7 @@ fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Err
     }
     let lost = stack.used() & !used;
     stack.let_go(inner, lost)?;
-    let silent = (lost | now.counted()) & !stack.reachable(inner);
-    for member in places(silent).filter_map(|place| members.list.get(place)) {
-        member::disconnect(inner, &member.uri);
-    }
+    disconnect(inner, members, (lost | now.counted()) & !stack.reachable(inner));
     // The kernel may not have met it, and is to know that it is gone: only then does it tell what it misses from now on.
     if lost != 0 {
         relay(inner, stack, members, &[], lost)?;
@@ -211,6 +208,12 @@ fn is_on_all(members: &Members, record: &Record) -> bool {
 /// Leads the array to replicas that are there again after all were lost.  While it held, it missed nothing that was
 /// acknowledged.
 fn give_back(inner: &Inner, stack: &Stack, members: &mut Members, in_sync: Places) -> Result<bool, Error> {
+    // While it holds nobody is let in again by the kernel, unseen: another host may be the publisher by then.
+    let silent = match stack.is_holding() {
+        true => in_sync & !stack.reachable(inner),
+        false => 0,
+    };
+    disconnect(inner, members, silent);
     for place in places(in_sync) {
         reconnect(inner, members, place);
     }
@@ -220,7 +223,7 @@ fn give_back(inner: &Inner, stack: &Stack, members: &mut Members, in_sync: Place
         let (Some(member), Some(leg)) = (members.list.get(place), stack.legs.get(place)) else {
             continue;
         };
-        if matches!(member.found, Found::Known { .. }) {
+        if member.reached.is_some() && matches!(member.found, Found::Known { .. }) {
             leg.lead(inner, stack.size, backing(inner, member)?, leg.is_holding)?;
             given |= 1 << place;
         }
@@ -239,6 +242,11 @@ fn give_back(inner: &Inner, stack: &Stack, members: &mut Members, in_sync: Place
         )?;
     }
     Ok(true)
+}
+
+fn disconnect(inner: &Inner, members: &Members, all: Places) {
+    let members = places(all).filter_map(|place| members.list.get(place));
+    members.for_each(|member| member::disconnect(inner, &member.uri));
 }
 
 /// Connects to a replica that is not there, unless the kernel does that by itself.
