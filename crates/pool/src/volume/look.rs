@@ -26,6 +26,8 @@ use crate::system::Inner;
 const LEAVE_ALONE: Duration = Duration::from_secs(1);
 /// How long a change of the array may take before it is looked whether it waits for a replica that is lost.
 const MAY_TAKE: Duration = Duration::from_millis(200);
+/// How long it may take until what was let go of failed, and the kernel knows.
+const MEETS_WITHIN: Duration = Duration::from_millis(300);
 
 /// What is remembered from look to look.
 pub(super) struct Memory {
@@ -184,11 +186,26 @@ fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Err
     let lost = stack.used() & !used;
     stack.let_go(inner, lost)?;
     disconnect(inner, members, (lost | now.counted()) & !stack.reachable(inner));
-    // The kernel may not have met it, and is to know that it is gone: only then does it tell what it misses from now on.
-    if lost != 0 {
+    // What waited tells the kernel that it is gone.  If nothing did, it is told: only then does it note what is missed from now on.
+    if lost != 0 && !is_met(inner, stack.volume, lost)? {
         relay(inner, stack, members, &[], lost)?;
     }
     Ok(is_news || lost != 0)
+}
+
+/// Does the kernel learn by itself that these are lost?
+fn is_met(inner: &Inner, volume: Uuid, lost: Places) -> Result<bool, Error> {
+    let end = Instant::now() + MEETS_WITHIN;
+    loop {
+        let stack = Stack::find(inner, volume)?;
+        if stack.is_some_and(|stack| stack.used() & lost == 0) {
+            return Ok(true);
+        }
+        if Instant::now() >= end {
+            return Ok(false);
+        }
+        thread::sleep(MEETS_WITHIN / 10);
+    }
 }
 
 /// The record in which these are in sync, and these are joining: the one that there is if they are.
