@@ -66,19 +66,21 @@ for node in 2 1; do
 done
 
 # Only what changed is copied, once the kernel has cleared the bits of what was written before.
-sleep 5
+sleep 10
 cut_link 2
 dd if=/dev/urandom of="$DEV" bs=4k count=1 seek=1024 oflag=direct conv=notrunc 2>/dev/null
 is_now "a write finds the dead link" degraded
 sleep 2
+before=$(written 1)
 for region in 10 20 21 60; do dd if=/dev/urandom of="$DEV" bs=512k count=1 seek=$region oflag=direct conv=notrunc 2>/dev/null; done
 mend_link 2
 connected() { [ "$(cat /sys/class/nvme/nvme*/state | sort -u)" = live ]; }
 runs "the connection comes back" await 30 connected
 is_now "the replica is brought in line" online
 heals "the bitmap"
-# The device was made when the replica was taken in.
 copied=$(written 1)
+# Unless the device was made anew when the replica was taken in.
+[ "$copied" -lt "$before" ] || copied=$((copied - before))
 note "$copied sectors were copied, of $((MIB * 2048))"
 is "five changed regions are copied" "$copied" $((5 * 1024))
 equal "the bitmap"

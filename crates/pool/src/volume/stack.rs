@@ -21,9 +21,9 @@ use crate::apply::Step;
 use crate::layer::HIDDEN;
 use crate::system::Inner;
 
-/// How long the kernel lets pass before it clears bits of its bitmap, in milliseconds: what a replica that fails afterwards
-/// must be given is as much less.
-const BITMAP_DELAY: &str = "1000";
+/// How long the kernel lets pass before it clears bits of its bitmap, in its own ticks, which is what dm-raid takes: a second with the
+/// usual 250 of these.  What a replica that fails afterwards must be given is as much less.
+const BITMAP_DELAY: &str = "250";
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
