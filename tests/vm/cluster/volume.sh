@@ -65,7 +65,10 @@ for node in 2 1; do
     equal "power of node $node"
 done
 
-# Only what changed is copied, once the kernel has cleared the bits of what was written before.
+# Only what changed is copied, once the kernel has cleared the bits of what was written before.  6.12 leaves one until something is
+# written again; that is in a region that changes anyway.
+sleep 5
+dd if=/dev/urandom of="$DEV" bs=4k count=1 seek=1024 oflag=direct conv=notrunc 2>/dev/null
 sleep 10
 cut_link 2
 dd if=/dev/urandom of="$DEV" bs=4k count=1 seek=1024 oflag=direct conv=notrunc 2>/dev/null
