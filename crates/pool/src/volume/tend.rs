@@ -67,8 +67,9 @@ impl System {
     /// lost, and it is filled.  Replicas that cannot be reached are no error: the answer tells.
     ///
     /// # Errors
-    /// [`VolumeError::NotPublished`]; [`VolumeError::Superseded`] when another host serves the volume: here it then fails all
-    /// I/O; [`Error::Dm`].
+    /// [`VolumeError::NotPublished`](super::VolumeError::NotPublished);
+    /// [`VolumeError::Superseded`](super::VolumeError::Superseded) when another host serves the volume: here all I/O fails
+    /// then, but for what waits (see [`System::abandon_volume`]); [`Error::Dm`].
     pub fn heal_volume(
         &self,
         volume: Uuid,
