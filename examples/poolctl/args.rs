@@ -382,7 +382,8 @@ pub(crate) enum VolumeCommand {
         #[arg(long, value_name = "REPLICA")]
         discard: Vec<String>,
     },
-    /// Look after a volume until killed, or for the seconds of --timeout; each change is a line.
+    /// Look after a volume until killed, or for the seconds of --timeout; each change is a line.  What a lost replica does not take
+    /// waits from then on until this or `heal` has noted it
     Monitor { uuid: String },
     /// End serving a volume on this host.
     Unpublish {

@@ -18,9 +18,9 @@ use crate::host::Paths;
 use crate::host::sysfs;
 use crate::nvmf::Nqn;
 
-/// A silent target is noticed after two keep-alives, one that ends its connection at once.  Then I/O waits for 4 seconds: so
-/// long a monitor has to note that the replica is lost, before the kernel acknowledges what it misses.  The controller goes on
-/// trying to connect, each second and for ever.
+/// A silent target is noticed after two keep-alives, one that ends its connection at once.  Then I/O waits for 4 seconds, and
+/// fails; while a monitor looks after the volume it waits above this, see [`leg`](super::leg).  The controller goes on trying to
+/// connect, each second and for ever.
 const OPTIONS: &str = "reconnect_delay=1,ctrl_loss_tmo=-1,fast_io_fail_tmo=4,keep_alive_tmo=2";
 /// The namespace of the ids that hosts have by their NQN.
 const HOST_IDS: Uuid = Uuid::from_u128(0x6c76_6d6e_7661_7469_7665_686f_7374_6964);

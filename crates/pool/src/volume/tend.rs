@@ -1,4 +1,4 @@
-//! Looking after a published volume: what failed is noted, what came back is taken in, what is in line again counts.
+//! Looking after a published volume, once or in a long-lived process.
 
 use std::path::PathBuf;
 use std::thread;
