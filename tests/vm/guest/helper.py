@@ -144,7 +144,8 @@ def leaks():
     found += [f"/dev/mapper/{name} has no device" for name in nodes - devices.keys()]
     for folder in os.scandir("/dev"):
         if folder.is_dir(follow_symlinks=False) and folder.name not in OTHER_FOLDERS:
-            links = (link.path for link in os.scandir(folder.path) if link.is_symlink())
+            # udevd replaces a link by one that it makes beside it, with this name.
+            links = (link.path for link in os.scandir(folder.path) if link.is_symlink() and not link.name.startswith(".#"))
             found += [f"{link} points nowhere" for link in links if not os.path.exists(link)]
     with open("/proc/sysvipc/sem") as file:
         keys = [int(line.split()[0]) & 0xFFFFFFFF for line in list(file)[1:]]

@@ -19,8 +19,7 @@ mod scenario;
 mod selection;
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -40,10 +39,12 @@ pub(crate) use programs::names as example_names;
 
 use crate::sh;
 
-/// Machines at once: two take one and a half times as long as one.
-const AT_ONCE: usize = 2;
+/// Machines at once for each core of this host: they wait for clocks about as long as they compute.
+const AT_ONCE_PER_CORE: usize = 2;
+/// Most machines at once, as each takes memory.
+const MOST_AT_ONCE: usize = 8;
 /// Most scenarios in one boot: more are split, so that the machines are about as long as each other.
-const MOST_TOGETHER: usize = 12;
+const MOST_TOGETHER: usize = 6;
 /// Longest run of a VM.
 const LIMIT: Duration = Duration::from_secs(2400);
 
@@ -61,11 +62,19 @@ impl Job<'_> {
         }
     }
 
-    /// Scenarios that are run; as most take about as long as each other, also how long it takes.
-    fn scenarios(&self) -> usize {
+    /// How many machines it counts for: three VMs that mostly wait for each other.
+    fn width(&self) -> usize {
+        match self {
+            Self::Machine(_) => 1,
+            Self::Cluster(_) => 2,
+        }
+    }
+
+    /// Scenarios that are run; as most take about as long as each other, also how long it takes.  A cluster's take longest.
+    fn length(&self) -> usize {
         match self {
             Self::Machine(machine) => machine.payload.scenarios.len(),
-            Self::Cluster(cluster) => cluster.payload.scenarios.len(),
+            Self::Cluster(_) => usize::MAX,
         }
     }
 
@@ -104,8 +113,8 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
         }
     }
     // The longest first, so that no core is idle while the last one runs.
-    jobs.sort_by_key(|job| Reverse(job.scenarios()));
-    run_all(jobs.into(), !words.is_empty())
+    jobs.sort_by_key(|job| Reverse(job.length()));
+    run_all(&jobs, !words.is_empty())
 }
 
 /// The scenarios of machines of one kind: most share a boot, the others have a machine of their own.
@@ -183,31 +192,40 @@ pub(crate) fn run_alone(name: &str, suite: &str, udev: bool, files: &[&str]) -> 
     }
 }
 
-/// Runs the jobs and prints their results; an error if a check failed.
-fn run_all(jobs: VecDeque<Job<'_>>, verbose: bool) -> Result<()> {
-    let queue = Mutex::new(jobs);
+/// Runs the jobs, as many at once as the host bears, and prints their results; an error if a check failed.
+fn run_all(jobs: &[Job<'_>], verbose: bool) -> Result<()> {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let free = Mutex::new((cores * AT_ONCE_PER_CORE).min(MOST_AT_ONCE));
+    let freed = Condvar::new();
     let totals = Mutex::new((0, 0));
-    let work = || {
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(job) = next else { return };
-            let result = job.run();
-            let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
-            match result {
-                Ok(report) => {
-                    print(&report, verbose);
-                    let (passed, failed) = report.counts();
-                    totals.0 += passed;
-                    totals.1 += failed;
-                }
-                Err(error) => {
-                    println!("not ok {}: {error:#}", job.name());
-                    totals.1 += 1;
-                }
+    let work = |job: &Job<'_>| {
+        let result = job.run();
+        let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(report) => {
+                print(&report, verbose);
+                let (passed, failed) = report.counts();
+                totals.0 += passed;
+                totals.1 += failed;
+            }
+            Err(error) => {
+                println!("not ok {}: {error:#}", job.name());
+                totals.1 += 1;
             }
         }
+        *free.lock().unwrap_or_else(PoisonError::into_inner) += job.width();
+        freed.notify_one();
     };
-    thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
+    thread::scope(|scope| {
+        for job in jobs {
+            let free = free.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut free = freed
+                .wait_while(free, |free| *free < job.width())
+                .unwrap_or_else(PoisonError::into_inner);
+            *free -= job.width();
+            scope.spawn(|| work(job));
+        }
+    });
     let (passed, failed) = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!("vm: {passed} passed, {failed} failed");
     if failed > 0 || passed == 0 {
