@@ -135,6 +135,12 @@ def mapped_devices():
                 yield file.read().strip(), suspended.read().strip() == "1"
 
 
+def dangling_links():
+    folders = (folder for folder in os.scandir("/dev") if folder.is_dir(follow_symlinks=False) and folder.name not in OTHER_FOLDERS)
+    links = (link.path for folder in folders for link in os.scandir(folder.path) if link.is_symlink())
+    return [link for link in links if not os.path.exists(link)]
+
+
 def leaks():
     found = []
     devices = dict(mapped_devices())
@@ -142,11 +148,12 @@ def leaks():
     found += [f"{name} is suspended" for name, suspended in devices.items() if suspended]
     found += [f"{name} has no node" for name in devices.keys() - nodes]
     found += [f"/dev/mapper/{name} has no device" for name in nodes - devices.keys()]
-    for folder in os.scandir("/dev"):
-        if folder.is_dir(follow_symlinks=False) and folder.name not in OTHER_FOLDERS:
-            # udevd replaces a link by one that it makes beside it, with this name.
-            links = (link.path for link in os.scandir(folder.path) if link.is_symlink() and not link.name.startswith(".#"))
-            found += [f"{link} points nowhere" for link in links if not os.path.exists(link)]
+    links = dangling_links()
+    if os.environ["UDEV"] == "udev" and any(os.path.basename(link).startswith(".#") for link in links):
+        # udevd replaces a link by one that it makes beside it, with such a name: what is there when it is done counts.
+        subprocess.run(["udevadm", "settle", "--timeout=30"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        links = dangling_links()
+    found += [f"{link} points nowhere" for link in links]
     with open("/proc/sysvipc/sem") as file:
         keys = [int(line.split()[0]) & 0xFFFFFFFF for line in list(file)[1:]]
     found += [f"cookie {key:#x}" for key in keys if key >> 16 == COOKIE_MAGIC]
