@@ -27,7 +27,7 @@ const OPERATIONS: [&str; 5] = ["create", "set-tag", "resize", "list", "destroy"]
 
 /// Runs the comparison, with udevd if `udev`, prints it as tables and draws it.
 pub(crate) fn run(udev: bool) -> Result<()> {
-    vm::run_alone("bench", "bookworm", udev, &["bench/ops.sh"])?;
+    vm::measure("bench", "bookworm", udev, &["bench/ops.sh"])?;
     print(udev)
 }
 

@@ -19,7 +19,7 @@ const OPERATIONS: [&str; 6] = [
 /// Runs the comparison, with udevd if `udev`, and prints it as tables.
 pub(crate) fn run(udev: bool) -> Result<()> {
     let name = "bench-thin";
-    vm::run_alone(name, "bookworm", udev, &["bench/thin.sh"])?;
+    vm::measure(name, "bookworm", udev, &["bench/thin.sh"])?;
     let mode = if udev { "udev" } else { "noudev" };
     let out = sh::target().join(format!("vm/bookworm-{mode}-{name}/out/boot-1/thin"));
     let times = Times::read(&out.join("times"))?;

@@ -106,6 +106,7 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
             let payload = |scenarios| Payload {
                 base,
                 udev,
+                is_measured: false,
                 programs: &programs,
                 scenarios,
             };
@@ -163,11 +164,11 @@ fn jobs_of<'a>(
     jobs
 }
 
-/// Runs scenarios, files below `tests/vm`, one after the other in a VM of their own, which `name` names.
+/// Runs scenarios, files below `tests/vm`, that measure, one after the other in a VM of their own, which `name` names.
 ///
 /// # Errors
 /// If the VM cannot be run, or one of the scenarios' checks fails.
-pub(crate) fn run_alone(name: &str, suite: &str, udev: bool, files: &[&str]) -> Result<Report> {
+pub(crate) fn measure(name: &str, suite: &str, udev: bool, files: &[&str]) -> Result<Report> {
     install(qemu::TOOLS)?;
     let read = |file: &&str| Scenario::read(&sh::workspace().join("tests/vm").join(file));
     let scenarios: Vec<Scenario> = files.iter().map(read).collect::<Result<_>>()?;
@@ -178,6 +179,7 @@ pub(crate) fn run_alone(name: &str, suite: &str, udev: bool, files: &[&str]) -> 
         payload: Payload {
             base: &base,
             udev,
+            is_measured: true,
             programs: &programs,
             scenarios: scenarios.iter().collect(),
         },

@@ -33,6 +33,8 @@ pub(crate) struct Payload<'a> {
     pub(crate) base: &'a Base,
     /// Does udevd run?
     pub(crate) udev: bool,
+    /// Are its times worth something?  Then the kernel is the stock one in all its settings.
+    pub(crate) is_measured: bool,
     /// Static programs, put on the guest's path under their file names.
     pub(crate) programs: &'a [PathBuf],
     /// What is run, in this order.
