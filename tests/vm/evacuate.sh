@@ -74,9 +74,8 @@ runs "every write is still where it belongs" python3 /opt/vm/stamp.py check "$L"
 held "after the kills"
 
 # The tools and we, in turn: while the kernel copies, slowly, the process is killed.
-slow() { echo "$1" >/sys/module/dm_mirror/parameters/raid1_resync_throttle; }
 midway() { # DISK: a move of ours that nobody looks after
-    slow 1
+    moves_take 1
     poolctl pool remove-disk p "$1" >>"$OUT/midway.log" 2>&1 & PC=$!
     for _ in {1..200}; do [ -n "$(dmsetup status 2>/dev/null | grep -E 'pvmove0.* mirror ')" ] && break; sleep 0.02; done
     kill -9 $PC; wait $PC 2>/dev/null
@@ -97,7 +96,7 @@ refuses "another disk waits" MoveUnderWay pool remove-disk p "$(pvs --noheadings
 good "others are made" replica create p "$(uuid 3)" 4M
 good "and go" replica destroy "$(uuid 3)"
 lvm_ok "LVM finds nothing wrong midway" p
-slow 100
+moves_take 100
 runs "the tools finish our move" pvmove -q -i 1
 is "nothing is on the disk" "$(field pvs pv_used "$src")" 0
 held "after the tools' end"
@@ -111,17 +110,17 @@ runs "the tools abort our move" pvmove -q --abort
 is "no move is left" "$(lvs -a p | grep pvmove)" ""
 held "after the abort"
 midway "$src"
-slow 100
+moves_take 100
 good "we go on" pool remove-disk p "$src"
 free_of "that disk is blank" "$src"
 held "after our end"
 
 good "that disk joins again" pool add-disk p "$src"
 src=$(disk_of "$(uuid 1)")
-slow 1
+moves_take 1
 quiet pvmove -q -b -i 600 "$src"
 refuses "theirs is left alone" MoveUnderWay pool remove-disk p "$src"
-slow 100
+moves_take 100
 runs "they finish it" pvmove -q -i 1
 held "at the end"
 runs "every write was kept" python3 /opt/vm/stamp.py check "$L" 2048 "$W/seq"

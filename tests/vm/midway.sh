@@ -29,7 +29,9 @@ quiet lvconvert -q -y --splitmirrors 1 --trackchanges p/split
 quiet lvcreate -q -y --type raid5 -i2 -n wide -L 48m p /dev/vdb /dev/vdc /dev/vdd
 for _ in {1..100}; do [ "$(field lvs sync_percent p/wide)" = 100.00 ] && break; sleep 0.1; done
 quiet lvconvert -q -y --stripes 3 p/wide /dev/vdb /dev/vdc /dev/vdd /dev/vde
-# A move that is not done when it is polled first is looked at in ten minutes again.
+# A move that is not done when it is polled first is looked at in ten minutes again; this one is slow.
+quiet modprobe dm-mirror
+moves_take 1
 quiet pvmove -q -b -i 600 -n moved /dev/vda /dev/vdf
 
 before=$(text) tools=$(said p)
@@ -44,6 +46,7 @@ runs "vgck finds nothing wrong" vgck p
 good "we resize beside them" replica resize "$A" 16M
 good "we create beside them" replica create p "$(uuid 0xb)" 8M
 
+moves_take 100
 runs "the tools finish the move" pvmove -q -i 1
 is "it is on the other disk" "$(field lvs devices p/moved)" "/dev/vdf(2)"
 is "with its data" "$(sum /dev/p/moved 200)" "$moved"

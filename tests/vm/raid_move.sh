@@ -91,10 +91,9 @@ is "it was killed each time" $cuts 2
 stop "killed"
 
 # The tools and we, in turn: while the kernel copies, slowly, the process is killed.
-slow() { echo "$1" >/sys/module/dm_mirror/parameters/raid1_resync_throttle; }
 midway() { # DISK: a move of ours that nobody looks after
     local i
-    slow 1
+    moves_take 1
     poolctl pool remove-disk p "$1" >>"$OUT/midway.log" 2>&1 & PC=$!
     for i in {1..200}; do [ -e /dev/mapper/p-pvmove0 ] && [ -n "$(dmsetup status 2>/dev/null | grep -E 'pvmove0.* mirror ')" ] && break; sleep 0.02; done
     kill -9 $PC; wait $PC 2>/dev/null
@@ -109,7 +108,7 @@ refuses "for good" Busy replica destroy "$FIVE"
 good "it is shown" replica show "$FIVE"
 that "as whole" "d['health']['state'] == 'online' and {i['state'] for i in d['health']['images']} == {'online'}"
 lvm_ok "LVM finds nothing wrong midway" p
-slow 100
+moves_take 100
 runs "the tools finish our move" pvmove -q -i 1
 is "nothing is on the disk" "$(field pvs pv_used "$src")" 0
 stop "finished by the tools"
@@ -120,7 +119,7 @@ src=$(disk_of "${TEN}_rimage_1")
 midway "$src"
 good "an array is deactivated midway" replica deactivate "$TEN"
 good "and activated" replica activate "$TEN"
-slow 100
+moves_take 100
 good "we go on" pool remove-disk p "$src"
 free_of "the disk is blank" "$src"
 stop "finished by us"

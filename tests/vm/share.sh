@@ -73,7 +73,7 @@ python3 -c "import socket, time; s = socket.create_server(('$OWN', 8420)); time.
 for _ in {1..100}; do ss -Hltn | grep -q "$OWN:8420" && break; sleep 0.1; done
 bad "an address where another program listens" AddressInUse/EADDRINUSE replica share "$A" --listen $OWN:8420
 kill $squatter; wait $squatter 2>/dev/null
-mkdir -p /mnt/a && quiet mkfs.ext4 -q "/dev/p/$A" && quiet mount "/dev/p/$A" /mnt/a
+mkdir -p /mnt/a && quiet mkfs.ext4 -q "/dev/p/$A" && quiet mount -o ro "/dev/p/$A" /mnt/a
 bad "a replica that is mounted" Busy/EBUSY replica share "$A"
 quiet umount /mnt/a
 settle

@@ -21,6 +21,7 @@
 #   face VG LV                   what the kernel and /dev hold of an LV
 #   fill DEV SEED [MIB]          writes recognisable data;  sum DEV [MIB]  its checksum; both past the page cache
 #   in_sync VG LV                waits until the images of an array are filled and it is idle
+#   moves_take PERCENT           of the time the kernel copies for a move (pvmove): 1 keeps one under way, 100 ends it
 #   frail N MIB                  as loops, below disks /dev/mapper/diskI in D, which break_disk I makes fail and mend_disk I heals
 #   uuid N, hex UUID, dmname VG LV, loops N MIB (sets LOOPS), settle, quiet CMD...
 W=$(mktemp -d /tmp/w.XXXXXX) || exit 1
@@ -105,6 +106,7 @@ in_sync() {
     done
     no "in sync" "$2: $(dmsetup status "$name")"
 }
+moves_take() { echo "$1" >/sys/module/dm_mirror/parameters/raid1_resync_throttle; }
 # The labels lie where nobody looks for one on the loop devices below.
 frail() {
     local i
