@@ -5,8 +5,6 @@
 A=$(uuid 0xa) B=$(uuid 0xb)
 # Slow enough that a reset comes before the end; the settings are there with the module.
 quiet modprobe dm-raid
-slow() { echo 100 >/proc/sys/dev/raid/speed_limit_min; echo 200 >/proc/sys/dev/raid/speed_limit_max; }
-fast() { echo 200000 >/proc/sys/dev/raid/speed_limit_max; echo 100000 >/proc/sys/dev/raid/speed_limit_min; }
 write() { python3 /opt/vm/stamp.py sync "/dev/p/$1" 1024 "$W/seq-$1" "$2"; }
 # The number of the last write is kept on a disk of its own.
 keep() { quiet dd if="$W/seq-$1" of=/dev/vdf bs=4k seek="$2" oflag=direct conv=sync; quiet sync; }
@@ -20,7 +18,7 @@ copies() { # NAME UUID COUNT
 syncing() { case $(dmsetup status "$(dmname p "$1")") in *" idle "*) no "$2" "$(dmsetup status "$(dmname p "$1")")" ;; *) ok "$2" ;; esac; }
 case $BOOT in
 1)
-    slow
+    arrays_fill slow
     good "a pool" pool create p /dev/vda /dev/vdb /dev/vdc /dev/vdd --extent-size 1M
     good "copies" replica create p "$A" 48M --layout raid1:2
     good "parity" replica create p "$B" 48M --layout raid5:2
@@ -33,21 +31,21 @@ case $BOOT in
     syncing "$A" "the copies are not in sync at the reset"
     ;;
 2)
-    slow
+    arrays_fill slow
     good "the pool comes back" pool import p /dev/vda /dev/vdb /dev/vdc /dev/vdd
     check "$A" 0 "the copies have all that was written before they were in sync"
     check "$B" 1 "so has parity"
     lvm_ok "LVM finds nothing wrong" p
-    fast
+    arrays_fill fast
     in_sync p "$A"; in_sync p "$B"
     copies "the copies are the same" "$A" 2
-    slow
+    arrays_fill slow
     good "another copy is added" replica convert "$A" --layout raid1:3
     syncing "$A" "it is not filled at the reset"
     write "$A" 300; keep "$A" 0
     ;;
 3)
-    fast
+    arrays_fill fast
     good "the pool comes back with it" pool import p /dev/vda /dev/vdb /dev/vdc /dev/vdd
     check "$A" 0 "all is there while it is filled"
     in_sync p "$A"
@@ -64,7 +62,7 @@ case $BOOT in
     sleep 1
     good "the pool misses the disk that was unplugged" pool show p
     that "and is degraded" "d['state'] == 'degraded'"
-    slow
+    arrays_fill slow
     good "the copies are repaired" replica repair "$A"
     good "parity is repaired" replica repair "$B"
     syncing "$A" "it is not filled at the reset"
@@ -74,7 +72,7 @@ case $BOOT in
     keep "$A" 0; keep "$B" 1
     ;;
 4)
-    fast
+    arrays_fill fast
     good "the pool comes back with the disk that was gone" pool import p /dev/vda /dev/vdb /dev/vdc /dev/vdd
     check "$A" 0 "the copies have all"
     check "$B" 1 "parity has all"

@@ -70,20 +70,26 @@ bad "it is not active" NotActive/EBUSY replica scrub "$A"
 good "it is activated" replica activate "$A"
 
 # The process dies, the kernel goes on, the next one waits for that.
-runs "LVM makes it slow" lvchange -q -y --maxrecoveryrate 6m "p/$A"
+soon() { sleep 1; arrays_fill fast; }
+arrays_fill slow
 damage "${A}_rimage_1"
 poolctl replica scrub "$A" >/dev/null 2>&1 & PC=$!
 until_is "it is being checked" check raid_sync_action "p/$A"
 kill -9 $PC; wait $PC 2>/dev/null
 is "the kernel goes on" "$(field lvs raid_sync_action "p/$A")" check
+soon &
 good "a second call waits for it" replica scrub "$A"
+wait $!
 that "and has what it found" "d['mismatches'] > 0 and d['health']['action'] == 'idle'"
+arrays_fill slow
 runs "LVM begins to check" lvchange -q --syncaction check "p/$A"
+soon &
 good "a repair waits for that" replica scrub "$A" --repair
+wait $!
 runs "LVM checks again" lvchange -q --syncaction check "p/$A"
 until_is "LVM's check ends" idle raid_sync_action "p/$A"
 is "and finds nothing" "$(field lvs raid_mismatch_count "p/$A")" 0
-runs "LVM makes it slower" lvchange -q -y --minrecoveryrate 1 --maxrecoveryrate 64 "p/$A"
+runs "LVM makes it slow" lvchange -q -y --minrecoveryrate 1 --maxrecoveryrate 64 "p/$A"
 poolctl --json replica scrub "$A" >"$W/scrub" 2>&1 & PC=$!
 until_is "it is being checked again" check raid_sync_action "p/$A"
 good "a change of the array" replica resize "$A" 28M
@@ -103,9 +109,11 @@ watch() { # FILE ARGS...
 began=$SECONDS
 runs "nothing happens" poolctl --timeout 1 replica events p
 is "until the time is over" "$((SECONDS - began < 10))" 1
-quiet lvcreate -q -y -Wn -Zn -n "$E" --addtag mayastor --addtag mayastor.lv.name=e --type raid1 -m 1 -L 16m --minrecoveryrate 1 --maxrecoveryrate 512 p
+arrays_fill slow
+quiet lvcreate -q -y -Wn -Zn -n "$E" --addtag mayastor --addtag mayastor.lv.name=e --type raid1 -m 1 -L 16m p
 refuses "what is not in sync is not scrubbed" ArrayState replica scrub "$E"
 watch "$W/sync" p --once --timeout 60
+arrays_fill fast
 wait $PC
 that "the end of a synchronisation" "d['uuid'] == '$E' and d['health']['state'] == 'online' and {i['state'] for i in d['health']['images']} == {'online'} and d['health']['sync'] == 1" "$W/sync"
 watch "$W/failed" --timeout 60

@@ -21,6 +21,7 @@
 #   face VG LV                   what the kernel and /dev hold of an LV
 #   fill DEV SEED [MIB]          writes recognisable data;  sum DEV [MIB]  its checksum; both past the page cache
 #   in_sync VG LV                waits until the images of an array are filled and it is idle
+#   arrays_fill slow|fast        how quickly the kernel fills and compares images: slow keeps it under way; wants dm-raid loaded
 #   moves_take PERCENT           of the time the kernel copies for a move (pvmove): 1 keeps one under way, 100 ends it
 #   frail N MIB                  as loops, below disks /dev/mapper/diskI in D, which break_disk I makes fail and mend_disk I heals
 #   uuid N, hex UUID, dmname VG LV, loops N MIB (sets LOOPS), settle, quiet CMD...
@@ -105,6 +106,13 @@ in_sync() {
         sleep 0.2
     done
     no "in sync" "$2: $(dmsetup status "$name")"
+}
+arrays_fill() {
+    local rate=/proc/sys/dev/raid/speed_limit_
+    case $1 in
+    slow) echo 100 >${rate}min; echo 200 >${rate}max ;;
+    fast) echo 200000 >${rate}max; echo 100000 >${rate}min ;;
+    esac
 }
 moves_take() { echo "$1" >/sys/module/dm_mirror/parameters/raid1_resync_throttle; }
 # The labels lie where nobody looks for one on the loop devices below.
