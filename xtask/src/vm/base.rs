@@ -5,10 +5,10 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -21,7 +21,6 @@ use crate::sh;
 const TOOLS: &Tools = &[
     ("dpkg-deb", "dpkg"),
     ("tar", "tar"),
-    ("zstd", "zstd"),
     ("xz", "xz-utils"),
     ("modprobe", "kmod"),
     ("depmod", "kmod"),
@@ -144,7 +143,8 @@ const USERS: &str = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobod
 pub(crate) struct Base {
     /// Kernel image.
     pub(crate) kernel: PathBuf,
-    /// Compressed initramfs, without `/init`: the payload brings it.
+    /// Initramfs without `/init`: the payload brings it.  Not compressed, as a kernel that is emulated takes longer to
+    /// unpack it than this machine to read it.
     pub(crate) initramfs: PathBuf,
 }
 
@@ -154,7 +154,7 @@ impl Base {
         let dir = cache()?.join(format!("{suite}-{:016x}", key()));
         let base = Self {
             kernel: dir.join("vmlinuz"),
-            initramfs: dir.join("base.cpio.zst"),
+            initramfs: dir.join("base.cpio"),
         };
         fs::create_dir_all(dir.parent().unwrap_or(&dir))?;
         let lock = File::create(dir.with_extension("lock"))?;
@@ -229,7 +229,7 @@ fn make(suite: &str, dir: &Path) -> Result<()> {
     )?;
     keep_modules(&root, &kernel)?;
     finish_root(&root)?;
-    compress(&root, &dir.join("base.cpio.zst"))?;
+    pack(&root, &dir.join("base.cpio"))?;
     fs::remove_dir_all(&root)?;
     Ok(())
 }
@@ -320,23 +320,10 @@ fn finish_root(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn compress(root: &Path, to: &Path) -> Result<()> {
-    let mut zstd = Command::new("zstd")
-        .args(["-q", "-6", "-T0", "-o"])
-        .arg(to)
-        .stdin(Stdio::piped())
-        .spawn()?;
-    let input = zstd.stdin.take().context("no input of zstd")?;
-    let mut archive = Archive::new(BufWriter::new(input));
+fn pack(root: &Path, to: &Path) -> Result<()> {
+    let mut archive = Archive::new(BufWriter::new(File::create(to)?));
     archive.tree(root, &is_kept)?;
-    archive
-        .finish()?
-        .into_inner()
-        .map_err(|error| error.into_error())?
-        .flush()?;
-    if !zstd.wait()?.success() {
-        bail!("zstd failed");
-    }
+    archive.finish()?;
     Ok(())
 }
 

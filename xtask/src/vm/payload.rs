@@ -42,7 +42,7 @@ pub(crate) struct Payload<'a> {
 }
 
 impl Payload<'_> {
-    /// Writes the initramfs: the payload first, uncompressed, then the base.
+    /// Writes the initramfs: the payload first, then the base.
     pub(crate) fn write_initramfs(&self, path: &Path) -> Result<()> {
         let mut archive = Archive::new(File::create(path)?);
         let guest = sh::workspace().join("tests/vm/guest");
