@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lvm_dm::RaidSuperblock;
+use lvm_dm::{DeviceNumber, RaidSuperblock};
 use lvm_meta::Disk;
 use uuid::Uuid;
 
 use super::error::VolumeError;
-use super::geometry::{META_SIZE, META_START};
+use super::geometry::{self, DATA_START, META_SIZE, META_START};
 use super::record::{self, Record, Slots};
 use super::rules::Found;
 use crate::host::{OpenMode, open_disk};
@@ -109,6 +109,20 @@ impl Member {
         self.with_disk(|disk| record::write(disk, own, &record))
     }
 
+    /// As [`Self::write`]; what is known of it is this record from then on.
+    pub(super) fn note(&mut self, record: &Record) -> Result<(), Error> {
+        self.write(record)?;
+        let own = self.uri.uuid;
+        if let Found::Known {
+            record: known,
+            superblock,
+        } = &mut self.found
+        {
+            **known = record.for_replica(own, Some(known), superblock.as_ref());
+        }
+        Ok(())
+    }
+
     /// Zeroes where the kernel keeps its part.  Durable when this returns.
     ///
     /// # Errors
@@ -136,6 +150,47 @@ impl Member {
             let uri = self.uri.to_string();
             VolumeError::Unreachable { uri, why }.into()
         })
+    }
+
+    /// Does it have room for a volume of `size` bytes?
+    ///
+    /// # Errors
+    /// [`VolumeError::Unreachable`], [`VolumeError::Replica`].
+    pub(super) fn check_size(&self, size: u64) -> Result<(), Error> {
+        let Some(reached) = &self.reached else {
+            return Err(VolumeError::Unreachable {
+                uri: self.uri.to_string(),
+                why: self.problem.clone().unwrap_or_default(),
+            }
+            .into());
+        };
+        let path = reached.path.clone();
+        let has = reached.disk.size().map_err(|source| Error::Io {
+            what: "measure",
+            path,
+            source,
+        })?;
+        let needed = geometry::replica_size(size);
+        match has >= needed {
+            true => Ok(()),
+            false => Err(VolumeError::Replica {
+                replica: self.uri.uuid,
+                why: format!(
+                    "is too small: it has {has} bytes, and a volume of {size} bytes, whose data begin at {DATA_START}, needs {needed}"
+                ),
+            }
+            .into()),
+        }
+    }
+
+    /// The device number of its disk.
+    ///
+    /// # Errors
+    /// [`Error::Dm`].
+    pub(super) fn backing(&self, inner: &Inner) -> Result<DeviceNumber, Error> {
+        let path = self.reached.as_ref().map(|reached| &reached.path);
+        let none = PathBuf::new();
+        inner.mapper.backing(path.unwrap_or(&none)).map_err(Error::Dm)
     }
 }
 

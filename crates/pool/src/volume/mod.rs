@@ -10,22 +10,28 @@
 //! | `record` | what each replica knows |
 //! | `rules` | who may serve: pure |
 //! | `initiator` | connections to targets |
-//! | `member` | one replica as it is found |
+//! | `member`, `members` | one replica as it is found; those of a volume |
 //! | `leg` | the mapped devices of one replica |
 //! | `stack` | the array over these |
-//! | `publish`, `status`, `tend` | the operations |
+//! | `create`, `publish`, `status`, `tend` | the operations |
+//! | `fence` | whether the last publisher is cut off |
 //! | `even` | replicas whose publisher died, made the same |
 //! | `look` | one look after a published volume |
+//! | `relay` | the array laid anew meanwhile |
 
+mod create;
 mod error;
 mod even;
+mod fence;
 mod geometry;
 pub(crate) mod initiator;
 mod leg;
 mod look;
 mod member;
+mod members;
 mod publish;
 mod record;
+mod relay;
 mod rules;
 mod stack;
 mod status;

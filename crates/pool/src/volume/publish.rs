@@ -1,21 +1,20 @@
-//! Making a volume, serving it, and ending that.
+//! Serving a volume, and ending that.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use lvm_dm::{DeviceNumber, RaidHealth};
-use lvm_meta::Disk as _;
+use lvm_dm::RaidHealth;
 use uuid::Uuid;
 
 use super::error::VolumeError;
 use super::even::make_even;
-use super::geometry::{self, DATA_START};
+use super::fence::check_fenced;
 use super::member::{self, Member};
-use super::record::{self, MOST_MEMBERS, Places, Record, places};
+use super::members::{Members, check_set, connect_all, disconnect_new, found, in_places, named};
+use super::record::{self, Places, Record, places};
 use super::rules::{Fate, Found, Refused, Verdict, judge};
 use super::stack::{self, Stack};
 use super::{VolumeInfo, status, volume_lock};
-use crate::nvmf::{Location, Nqn, ReplicaUri};
+use crate::nvmf::{Nqn, ReplicaUri};
 use crate::system::Inner;
 use crate::{Error, System};
 
@@ -23,34 +22,6 @@ use crate::{Error, System};
 const UDEV_LOOKS: Duration = Duration::from_secs(2);
 
 impl System {
-    /// Makes a volume of `size` bytes, rounded up to 4 KiB, over replicas that hold nothing that counts.  Durable on each of
-    /// them when this returns.
-    ///
-    /// A replica needs 5 MiB and 132 KiB more than the volume.  It is not published; when it first is, the kernel copies the
-    /// first replica over the others.
-    ///
-    /// # Errors
-    /// [`VolumeError::Unreachable`]; [`VolumeError::Replica`] for one that is too small, or holds another volume;
-    /// [`VolumeError::Exists`]; [`Error::InvalidArgument`].  When it stops on the way, the same call goes on.
-    pub fn create_volume(
-        &self,
-        volume: Uuid,
-        size: u64,
-        replicas: &[ReplicaUri],
-    ) -> Result<VolumeInfo, Error> {
-        let inner = &*self.inner;
-        let _lock = volume_lock(inner, volume)?;
-        let size = geometry::volume_size(size)?;
-        check_set(replicas)?;
-        if Stack::find(inner, volume)?.is_some() {
-            return Err(VolumeError::Exists(volume).into());
-        }
-        let members = connect_all(inner, replicas);
-        let made = create(volume, size, &members);
-        disconnect_new(inner, &members);
-        made.map(|record| status::of_record(&record, &members))
-    }
-
     /// Serves a volume on this host: its device is there when this returns.  Success if it is published here already; then
     /// connections that are gone are made again.
     ///
@@ -136,7 +107,7 @@ impl System {
         if open_count > 0 {
             return Err(VolumeError::Busy { volume, open_count }.into());
         }
-        let members = status::members(inner, &stack, None);
+        let members = Members::read(inner, &stack, None);
         let in_sync = stack.places(RaidHealth::InSync);
         // Nobody waits for an answer any more; the array does not wait for a replica that is lost.
         stack.let_go(inner, Places::MAX)?;
@@ -153,7 +124,7 @@ impl System {
 
 /// Tells the replicas that are in sync that nobody writes any more.  One that cannot be told counts as one that may have
 /// been written: that is found out when the volume is next published.
-fn close(inner: &Inner, stack: &Stack, record: &Record, members: &status::Members, in_sync: Places) {
+fn close(inner: &Inner, stack: &Stack, record: &Record, members: &Members, in_sync: Places) {
     // The kernel may have lost one at the last moment: what it noted at its end counts.
     let again: Vec<Member> = members
         .list
@@ -178,51 +149,6 @@ fn close(inner: &Inner, stack: &Stack, record: &Record, members: &status::Member
             let _ = member.write(&closed);
         }
     }
-}
-
-fn create(volume: Uuid, size: u64, members: &[Member]) -> Result<Record, Error> {
-    let list = members.iter().map(|member| {
-        let uri = record::check_uri(&member.uri)?;
-        Ok(record::Member {
-            uuid: member.uri.uuid,
-            uri,
-        })
-    });
-    let wanted = Record::created(volume, size, list.collect::<Result<_, Error>>()?);
-    let mut has_all = true;
-    for member in members {
-        let refuse = |why: String| -> Error {
-            VolumeError::Replica {
-                replica: member.uri.uuid,
-                why,
-            }
-            .into()
-        };
-        check_size(member, size)?;
-        match (&member.found, member.holds) {
-            (Found::Known { record, .. }, _) if record.is_of_one_volume(&wanted) => {
-                if record.now.number > 1 {
-                    return Err(VolumeError::Exists(volume).into());
-                }
-            }
-            (Found::Known { .. }, Some(other)) if other != volume => {
-                return Err(refuse(format!("holds volume {other}")));
-            }
-            (Found::Known { .. }, _) => return Err(VolumeError::Exists(volume).into()),
-            (_, Some(_)) => return Err(refuse("has something where a volume's record should be".into())),
-            _ => has_all = false,
-        }
-    }
-    if has_all {
-        return Err(VolumeError::Exists(volume).into());
-    }
-    for member in members {
-        member.zero_metadata()?;
-    }
-    for member in members {
-        member.write(&wanted)?;
-    }
-    Ok(wanted)
 }
 
 fn publish(inner: &Inner, volume: Uuid, members: &[Member], degraded: bool) -> Result<(), Error> {
@@ -253,7 +179,7 @@ fn publish(inner: &Inner, volume: Uuid, members: &[Member], degraded: bool) -> R
         .flatten()
         .filter(|member| member.reached.is_some())
     {
-        check_size(member, head.size)?;
+        member.check_size(head.size)?;
     }
     check_fenced(inner, head, members)?;
     let unlike = even_out(&verdict, &by_place)?;
@@ -273,7 +199,7 @@ fn publish(inner: &Inner, volume: Uuid, members: &[Member], degraded: bool) -> R
     }
     let backings = by_place.iter().enumerate().map(|(place, member)| {
         let member = member.filter(|_| record.now.counted() & 1 << place != 0);
-        member.map(|member| backing(inner, member)).transpose()
+        member.map(|member| member.backing(inner)).transpose()
     });
     let backings = backings.collect::<Result<Vec<_>, Error>>()?;
     stack::assemble(inner, &record, &backings, filling)
@@ -327,81 +253,8 @@ fn opened(
     Ok((record, filling))
 }
 
-/// Refuses a volume that another host published and could go on writing to.
-fn check_fenced(inner: &Inner, head: &Record, members: &[Member]) -> Result<(), Error> {
-    let Some(publisher) = head.publisher.as_ref().filter(|_| head.is_open) else {
-        return Ok(());
-    };
-    let own = inner.host_nqn()?;
-    for member in members.iter().filter(|member| member.reached.is_some()) {
-        let replica = member.uri.uuid;
-        // It may have connected under the name that the URI had then.
-        let then = head.members.iter().find(|known| known.uuid == replica);
-        let then = then.and_then(|known| known.uri.parse::<ReplicaUri>().ok());
-        let then = match then.map(|uri| uri.location) {
-            Some(Location::Nvmf { host: Some(host), .. }) => host,
-            _ => publisher.clone(),
-        };
-        let is_admitted = match &member.uri.location {
-            Location::Nvmf { host, .. } if then == *host.as_ref().unwrap_or(&own) => false,
-            Location::Nvmf { address, nqn, .. } => !inner.initiator()?.is_refused(*address, nqn, &then),
-            Location::Local { .. } => then != own && is_shared_with(inner, replica, &then)?,
-        };
-        if is_admitted {
-            return Err(VolumeError::NotFenced {
-                volume: head.volume,
-                publisher: publisher.to_string(),
-                uri: member.uri.to_string(),
-            }
-            .into());
-        }
-    }
-    Ok(())
-}
-
-/// Does this host's own target let a host in to a replica of this host?
-fn is_shared_with(inner: &Inner, replica: Uuid, host: &Nqn) -> Result<bool, Error> {
-    let served = match &inner.share {
-        Some(share) => share.served(Some(replica))?,
-        None => Vec::new(),
-    };
-    Ok(served.iter().any(|served| {
-        let hosts = &served.allowed_hosts;
-        served.listen.is_some() && (hosts.is_empty() || hosts.iter().any(|found| found == host.as_str()))
-    }))
-}
-
-/// The device number of a replica's disk.
-pub(super) fn backing(inner: &Inner, member: &Member) -> Result<DeviceNumber, Error> {
-    let path = member.reached.as_ref().map(|reached| &reached.path);
-    let none = PathBuf::new();
-    inner.mapper.backing(path.unwrap_or(&none)).map_err(Error::Dm)
-}
-
-/// What the rules are asked about.
-pub(super) fn found(members: &[Member]) -> Vec<(Uuid, Found)> {
-    let each = members.iter();
-    each.map(|member| (member.uri.uuid, member.found.clone()))
-        .collect()
-}
-
-/// The replicas by their places in the record.
-pub(super) fn in_places<'a>(record: &Record, members: &'a [Member]) -> Vec<Option<&'a Member>> {
-    let each = record.members.iter();
-    each.map(|wanted| members.iter().find(|member| member.uri.uuid == wanted.uuid))
-        .collect()
-}
-
-/// The replicas at these places.
-pub(super) fn named(record: &Record, places: Places) -> Vec<Uuid> {
-    let each = record.members.iter().enumerate();
-    each.filter(|(place, _)| places & 1 << place != 0)
-        .map(|(_, member)| member.uuid)
-        .collect()
-}
-
 /// The rules' refusal in this crate's words.
-pub(super) fn refusal(volume: Uuid, refused: Refused, members: &[Member]) -> Error {
+fn refusal(volume: Uuid, refused: Refused, members: &[Member]) -> Error {
     let why = members
         .iter()
         .filter_map(|member| member.problem.clone())
@@ -421,63 +274,6 @@ pub(super) fn refusal(volume: Uuid, refused: Refused, members: &[Member]) -> Err
         Refused::NoneInSync => VolumeError::NoneInSync { volume, why },
     };
     error.into()
-}
-
-fn check_set(replicas: &[ReplicaUri]) -> Result<(), Error> {
-    let refuse = |why: String| Error::InvalidArgument {
-        what: "set of replicas",
-        given: replicas.len().to_string(),
-        why,
-    };
-    if !(1..=MOST_MEMBERS).contains(&replicas.len()) {
-        return Err(refuse(format!("a volume has 1 to {MOST_MEMBERS} replicas")));
-    }
-    for (at, uri) in replicas.iter().enumerate() {
-        let same = |other: &&ReplicaUri| other.uuid == uri.uuid || other.location == uri.location;
-        if replicas.iter().skip(at + 1).any(|other| same(&other)) {
-            return Err(refuse(format!("replica {} is named twice", uri.uuid)));
-        }
-    }
-    Ok(())
-}
-
-fn check_size(member: &Member, size: u64) -> Result<(), Error> {
-    let Some(reached) = &member.reached else {
-        return Err(VolumeError::Unreachable {
-            uri: member.uri.to_string(),
-            why: member.problem.clone().unwrap_or_default(),
-        }
-        .into());
-    };
-    let path = reached.path.clone();
-    let has = reached.disk.size().map_err(|source| Error::Io {
-        what: "measure",
-        path,
-        source,
-    })?;
-    let needed = geometry::replica_size(size);
-    match has >= needed {
-        true => Ok(()),
-        false => Err(VolumeError::Replica {
-            replica: member.uri.uuid,
-            why: format!(
-                "is too small: it has {has} bytes, and a volume of {size} bytes, whose data begin at {DATA_START}, needs {needed}"
-            ),
-        }
-        .into()),
-    }
-}
-
-fn connect_all(inner: &Inner, replicas: &[ReplicaUri]) -> Vec<Member> {
-    let each = replicas.iter().cloned();
-    each.map(|uri| Member::connect(inner, uri)).collect()
-}
-
-/// Ends the connections that were not there before: others may be in use.
-fn disconnect_new(inner: &Inner, members: &[Member]) {
-    for member in members.iter().filter(|member| member.is_new) {
-        member::disconnect(inner, &member.uri);
-    }
 }
 
 /// Ends the connections to replicas of which no more is known.

@@ -151,6 +151,14 @@ impl Record {
         }
     }
 
+    /// The record in which these are in sync, and these are joining: this one if they are.
+    pub(super) fn with_only(&self, in_sync: Places, joining: Places) -> Self {
+        match (self.now.in_sync, self.now.joining) == (in_sync, joining) {
+            true => self.clone(),
+            false => self.next(in_sync, joining, self.filling, Uuid::new_v4()),
+        }
+    }
+
     /// The record as this replica gets it, which had `known` and `superblock`.
     pub(super) fn for_replica(
         &self,

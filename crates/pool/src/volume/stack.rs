@@ -131,6 +131,11 @@ impl Stack {
         self.places(RaidHealth::InSync) | self.places(RaidHealth::Behind)
     }
 
+    /// The places that the kernel counts on, and whose replicas answer.
+    pub(super) fn in_use(&self, inner: &Inner) -> Places {
+        self.used() & self.answering(inner)
+    }
+
     /// Does the array wait when it would lose a replica?
     pub(super) fn is_holding(&self) -> bool {
         self.legs.iter().any(|leg| leg.is_holding)

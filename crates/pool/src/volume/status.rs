@@ -1,99 +1,23 @@
 //! What is told of a volume.
 
 use lvm_dm::RaidHealth;
-use uuid::Uuid;
 
-use super::error::VolumeError;
-use super::look::fate;
-use super::member::{self, Member};
-use super::publish::in_places;
+use super::member::Member;
+use super::members::{Members, in_places};
 use super::record::Record;
-use super::rules::{Fate, Found};
+use super::rules::Fate;
 use super::stack::Stack;
 use super::{ReplicaState, VolumeInfo, VolumeReplica};
 use crate::Error;
 use crate::info::State;
-use crate::nvmf::ReplicaUri;
 use crate::system::Inner;
-
-/// The replicas of a published volume as they are found now, by their places, and the newest record.
-pub(super) struct Members {
-    pub(super) record: Record,
-    pub(super) list: Vec<Member>,
-}
-
-/// Reads the replicas of a published volume, without connecting to any; `None` when none of them can be read, and nothing is
-/// remembered of it.
-pub(super) fn members(inner: &Inner, stack: &Stack, remembered: Option<&Record>) -> Option<Members> {
-    // The record names all, and each of those that the array has knows it.
-    let told = || {
-        (0..stack.legs.len()).find_map(|place| {
-            let replica = stack.legs.get(place)?.replica?;
-            let path = stack
-                .path(inner, place)
-                .or_else(|| inner.initiator().ok()?.disk(replica))
-                .filter(|path| member::answers(inner, path))?;
-            let uri = local(replica, &path);
-            match Member::at(inner, uri, Ok(path)).found {
-                Found::Known { record, .. } if record.volume == stack.volume => Some(*record),
-                _ => None,
-            }
-        })
-    };
-    let record = told().or_else(|| remembered.cloned())?;
-    let list: Vec<Member> = record
-        .members
-        .iter()
-        .enumerate()
-        .map(|(place, known)| {
-            let uri: ReplicaUri = match known.uri.parse() {
-                Ok(uri) => uri,
-                Err(_) => local(known.uuid, std::path::Path::new("/nonexistent")),
-            };
-            let path = stack
-                .path(inner, place)
-                .or_else(|| member::present(inner, &uri))
-                // Whoever asks one that does not answer waits.
-                .filter(|path| member::answers(inner, path))
-                .ok_or_else(|| {
-                    VolumeError::Unreachable {
-                        uri: known.uri.clone(),
-                        why: "it is not there, or does not answer".into(),
-                    }
-                    .into()
-                });
-            Member::at(inner, uri, path)
-        })
-        .collect();
-    // The newest of this publication: others are of replicas that are not in use.
-    let read = list.iter().filter_map(|member| match &member.found {
-        Found::Known { record, .. } => Some(&**record),
-        _ => None,
-    });
-    let record = remembered
-        .into_iter()
-        .chain(read)
-        .filter(|record| record.publication == stack.publication)
-        .max_by_key(|record| record.now.number)
-        .cloned()
-        .unwrap_or(record);
-    Some(Members { record, list })
-}
-
-/// A URI for what is read by its path alone.
-fn local(uuid: Uuid, path: &std::path::Path) -> ReplicaUri {
-    ReplicaUri {
-        uuid,
-        location: crate::nvmf::Location::Local { device: path.into() },
-    }
-}
 
 /// What is told of a volume that is published here.
 ///
 /// # Errors
 /// [`Error::Dm`].
 pub(super) fn of_stack(inner: &Inner, stack: &Stack) -> Result<VolumeInfo, Error> {
-    let members = members(inner, stack, None);
+    let members = Members::read(inner, stack, None);
     Ok(told(inner, stack, members.as_ref()))
 }
 
@@ -122,8 +46,7 @@ pub(super) fn told(inner: &Inner, stack: &Stack, members: Option<&Members>) -> V
                 Some(RaidHealth::InSync) if is_used => ReplicaState::Online,
                 Some(RaidHealth::Behind) if is_used => ReplicaState::Syncing,
                 _ if is_there
-                    && members
-                        .is_some_and(|members| fate(inner, members, stack, place) == Fate::Diverged) =>
+                    && members.is_some_and(|members| members.fate(inner, stack, place) == Fate::Diverged) =>
                 {
                     ReplicaState::Diverged
                 }
