@@ -20,13 +20,22 @@ const TOOLS: &[(&str, &str)] = &[
 /// What the crate `devicemapper` is built with.
 const DEVICEMAPPER: &[&str] = &["libclang-dev", "libdevmapper-dev", "pkg-config"];
 
+/// Where files are in memory.
+const IN_MEMORY: &str = "/dev/shm";
+/// Far more than the tests take there.
+const ROOM_MIB: u64 = 512;
+
 /// The rules of the source tree, then all unit, integration and documentation tests, the examples, the
 /// instructions of the hot operations, and the oldest compiler.
 pub(crate) fn test() -> Result<()> {
     tidy::check()?;
     vm::install(TOOLS)?;
     let features = ["--features", "lvm-meta/testing,lvm-dm/testing,lvm-native/serde"];
-    sh::run(sh::cargo(&["test", "--quiet", "--workspace"]).args(features))?;
+    let mut tests = sh::cargo(&["test", "--quiet", "--workspace"]);
+    if has_memory_for_images() {
+        tests.env("TMPDIR", IN_MEMORY);
+    }
+    sh::run(tests.args(features))?;
     vm::install_libraries(DEVICEMAPPER)?;
     let stratis = [
         "test",
@@ -40,6 +49,20 @@ pub(crate) fn test() -> Result<()> {
     sh::run(&mut sh::cargo(&["run", "--quiet", "--example", "quickstart"]))?;
     count::check()?;
     oldest_compiler()
+}
+
+/// Can the tests, which sync their images some hundred thousand times, make these in memory?
+fn has_memory_for_images() -> bool {
+    if std::env::var_os("TMPDIR").is_some() {
+        return false;
+    }
+    let mut df = Command::new("df");
+    let told = sh::output(df.args(["--output=fstype,avail", "--block-size=1M", IN_MEMORY]));
+    let told = told.unwrap_or_default();
+    let mut words = told.lines().last().unwrap_or_default().split_whitespace();
+    let is_memory = words.next() == Some("tmpfs");
+    let room = words.next().and_then(|word| word.parse::<u64>().ok());
+    is_memory && room.is_some_and(|room| room >= ROOM_MIB)
 }
 
 /// Checks the workspace with the oldest compiler that it promises, if that is installed.

@@ -53,10 +53,12 @@ fn scene() -> Lab {
 }
 
 fn content(n: u128) -> Vec<u8> {
-    let n = u64::try_from(n).unwrap();
-    (0..8 * UNIT)
-        .map(|at| ((at / 512 * 31 + n * 7) % 251) as u8)
-        .collect()
+    let n = usize::try_from(n).unwrap();
+    let mut content = vec![0; usize::try_from(8 * UNIT).unwrap()];
+    for (sector, bytes) in content.chunks_mut(512).enumerate() {
+        bytes.fill(((sector * 31 + n * 7) % 251) as u8);
+    }
+    content
 }
 
 fn fill(pool: &StoragePool, n: u128) {
