@@ -17,9 +17,10 @@ mod qemu;
 mod report;
 mod scenario;
 mod selection;
+mod slots;
 
 use std::cmp::Reverse;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -33,16 +34,13 @@ use report::Line;
 pub(crate) use report::Report;
 use scenario::Scenario;
 use selection::Selection;
+use slots::Slots;
 
 pub(crate) use debian::{install, install_libraries};
 pub(crate) use programs::names as example_names;
 
 use crate::sh;
 
-/// Machines at once for each core of this host: they wait for clocks about as long as they compute.
-const AT_ONCE_PER_CORE: usize = 2;
-/// Most machines at once, as each takes memory.
-const MOST_AT_ONCE: usize = 8;
 /// Most scenarios in one boot: more are split, so that the machines are about as long as each other.
 const MOST_TOGETHER: usize = 6;
 /// Longest run of a VM.
@@ -196,9 +194,7 @@ pub(crate) fn measure(name: &str, suite: &str, udev: bool, files: &[&str]) -> Re
 
 /// Runs the jobs, as many at once as the host bears, and prints their results; an error if a check failed.
 fn run_all(jobs: &[Job<'_>], verbose: bool) -> Result<()> {
-    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
-    let free = Mutex::new((cores * AT_ONCE_PER_CORE).min(MOST_AT_ONCE));
-    let freed = Condvar::new();
+    let slots = Slots::of_host();
     let totals = Mutex::new((0, 0));
     let work = |job: &Job<'_>| {
         let result = job.run();
@@ -215,17 +211,14 @@ fn run_all(jobs: &[Job<'_>], verbose: bool) -> Result<()> {
                 totals.1 += 1;
             }
         }
-        *free.lock().unwrap_or_else(PoisonError::into_inner) += job.width();
-        freed.notify_one();
     };
     thread::scope(|scope| {
         for job in jobs {
-            let free = free.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut free = freed
-                .wait_while(free, |free| *free < job.width())
-                .unwrap_or_else(PoisonError::into_inner);
-            *free -= job.width();
-            scope.spawn(|| work(job));
+            let taken = slots.take(job.width());
+            scope.spawn(|| {
+                let _taken = taken;
+                work(job);
+            });
         }
     });
     let (passed, failed) = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
