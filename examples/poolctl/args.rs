@@ -388,7 +388,8 @@ pub(crate) enum VolumeCommand {
     /// End serving a volume on this host.
     Unpublish {
         uuid: String,
-        /// First let I/O fail that waits for replicas which are lost; of a write that waits nobody knows then whether it counts
+        /// First let I/O fail that waits for replicas which are lost, and those end who wait for it (see --timeout); of a write that
+        /// waits nobody knows then whether it counts
         #[arg(long)]
         abandon: bool,
     },

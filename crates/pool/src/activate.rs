@@ -235,12 +235,22 @@ const UDEV_LOOKS: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The device as soon as nobody else has it open, or after a bounded time: where udevd runs, it opens devices for moments.
-fn once_unused(inner: &Inner, device: &DeviceInfo, ours: u32) -> Result<DeviceInfo, Error> {
-    let mut device = device.clone();
-    if inner.mapper.node_mode() != NodeMode::Udev {
-        return Ok(device);
+pub(crate) fn once_unused(inner: &Inner, device: &DeviceInfo, ours: u32) -> Result<DeviceInfo, Error> {
+    match inner.mapper.node_mode() {
+        NodeMode::Udev => once_closed(inner, device, ours, UDEV_LOOKS.min(inner.timeout)),
+        _ => Ok(device.clone()),
     }
-    let end = Instant::now() + UDEV_LOOKS.min(inner.timeout);
+}
+
+/// The device as soon as nobody else has it open, or after `limit`.
+pub(crate) fn once_closed(
+    inner: &Inner,
+    device: &DeviceInfo,
+    ours: u32,
+    limit: Duration,
+) -> Result<DeviceInfo, Error> {
+    let mut device = device.clone();
+    let end = Instant::now() + limit;
     while device.open_count > ours && Instant::now() < end {
         thread::sleep(PAUSE);
         let now = inner

@@ -35,6 +35,7 @@ is "who publishes a replica of its own admits nobody else to it" "$(on 1 "poolct
 allow "$HOST1 $HOST3" 2
 runs "when it is admitted again its monitor learns that it is no more the publisher" await 60 grep -q '"kind":"Superseded"' "$OUT/monitor.log"
 runs "what its writer was not told of still waits" kill -0 $WRITER
+bad "and it is not published here by being asked to be" Superseded/ESTALE volume publish "$V" $(both)
 good "it lets go" volume unpublish "$V" --abandon
 wait $WRITER
 fails "its writer's writes fail" [ $? = 0 ]

@@ -1,25 +1,21 @@
 //! Serving a volume, and ending that.
 
-use std::time::Duration;
-
 use lvm_dm::RaidHealth;
 use uuid::Uuid;
 
 use super::error::VolumeError;
 use super::even::make_even;
-use super::fence::check_fenced;
+use super::fence::{check_fenced, check_ours};
 use super::member::{self, Member};
 use super::members::{Members, check_set, connect_all, disconnect_new, found, in_places, named};
 use super::record::{self, Places, Record, places};
 use super::rules::{Fate, Found, Refused, Verdict, judge};
 use super::stack::{self, Stack};
 use super::{VolumeInfo, status, volume_lock};
+use crate::activate::{once_closed, once_unused};
 use crate::nvmf::{Nqn, ReplicaUri};
 use crate::system::Inner;
 use crate::{Error, System};
-
-/// How long udevd may look at a device that somebody closed after writing.
-const UDEV_LOOKS: Duration = Duration::from_secs(2);
 
 impl System {
     /// Serves a volume on this host: its device is there when this returns.  Success if it is published here already; then
@@ -33,7 +29,8 @@ impl System {
     ///
     /// # Errors
     /// [`VolumeError::NeedsDegraded`], [`VolumeError::SplitBrain`], [`VolumeError::NoneInSync`], [`VolumeError::NotFound`];
-    /// [`VolumeError::NotFenced`] when the host that published it could still write; [`Error::Dm`].
+    /// [`VolumeError::NotFenced`] when the host that published it could still write; [`VolumeError::Superseded`] when it is
+    /// published here, and another host took it over; [`Error::Dm`].
     pub fn publish_volume(
         &self,
         volume: Uuid,
@@ -45,7 +42,11 @@ impl System {
         check_set(replicas)?;
         if let Some(stack) = Stack::find(inner, volume)? {
             stack.resume(inner)?;
-            let published = status::of_stack(inner, &stack)?;
+            let members = Members::read(inner, &stack, None);
+            if let Some(members) = &members {
+                check_ours(inner, &stack, members)?;
+            }
+            let published = status::told(inner, &stack, members.as_ref());
             let is_part =
                 |uri: &ReplicaUri| published.replicas.iter().any(|part| part.uuid == Some(uri.uuid));
             if !replicas.iter().all(is_part) {
@@ -73,7 +74,7 @@ impl System {
 
     /// Lets I/O of a volume fail that waits for replicas which are lost, as it does after a
     /// [`VolumeMonitor`](super::VolumeMonitor) looked after it: whoever waits can end, and the volume be unpublished.  End
-    /// the monitor first.
+    /// the monitor first.  Returns when nobody has the device open, or after the [timeout](crate::SystemBuilder::timeout).
     ///
     /// A write that waits may be called done by this though it is on one replica only, which another host need not take for the
     /// one that counts: so it is for a host that was cut off, whose users are to end.
@@ -84,7 +85,8 @@ impl System {
         // Without the lock: who has it may wait himself.
         let inner = &*self.inner;
         let stack = Stack::find(inner, volume)?.ok_or(VolumeError::NotPublished(volume))?;
-        stack.let_go(inner, Places::MAX)
+        stack.let_go(inner, Places::MAX)?;
+        once_closed(inner, &stack.array, 0, inner.timeout).map(drop)
     }
 
     /// Ends serving a volume on this host: the device is gone, and the replicas that were in sync know that they are, when
@@ -103,7 +105,7 @@ impl System {
             return Ok(());
         };
         stack.resume(inner)?;
-        let open_count = stack.open_count(inner, UDEV_LOOKS)?;
+        let open_count = once_unused(inner, &stack.array, 0)?.open_count;
         if open_count > 0 {
             return Err(VolumeError::Busy { volume, open_count }.into());
         }

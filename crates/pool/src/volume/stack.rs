@@ -3,8 +3,6 @@
 //! What users open is `volume-VOLUME`, with the uuid `LVMN-VOLUME-PUBLICATION`, in which UUIDs stand without dashes.
 
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use lvm_dm::{
     DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, Raid, RaidHealth, RaidImage, RaidStatus, Table,
@@ -24,8 +22,6 @@ use crate::system::Inner;
 /// How long the kernel lets pass before it clears bits of its bitmap, in its own ticks, which is what dm-raid takes: a second with the
 /// usual 250 of these.  What a replica that fails afterwards must be given is as much less.
 const BITMAP_DELAY: &str = "250";
-
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The devices of a volume, as the kernel has them.
 pub(super) struct Stack {
@@ -80,23 +76,6 @@ impl Stack {
             size: sectors.saturating_mul(SECTOR),
             legs,
         }))
-    }
-
-    /// How often the array is open, when it was given this long to be closed.
-    ///
-    /// # Errors
-    /// [`Error::Dm`].
-    pub(super) fn open_count(&self, inner: &Inner, limit: Duration) -> Result<u32, Error> {
-        let end = Instant::now() + limit;
-        loop {
-            let id = DeviceId::Number(self.array.number);
-            let info = inner.mapper.info(id).map_err(Error::Dm)?;
-            let open_count = info.map_or(0, |info| info.open_count);
-            if open_count == 0 || Instant::now() > end {
-                return Ok(open_count);
-            }
-            thread::sleep(LOOK_AGAIN);
-        }
     }
 
     /// The places whose image the kernel has in this state.

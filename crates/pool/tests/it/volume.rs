@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use lvm_dm::{BlockIo, DeviceId, DeviceMapper, DmName, Embedded, OpenMode};
 use lvm_pool::{Error, ReplicaState, ReplicaUri, State, System, VolumeInfo};
@@ -109,6 +111,38 @@ fn what_is_written_is_on_every_replica_from_five_mebibytes_on() {
         assert_eq!(&data_at(&path(&dir, number), 4096), b"data");
     }
     assert_eq!(kind(host.system.volume(VOLUME)), "NotPublished");
+}
+
+#[test]
+fn a_host_that_was_superseded_does_not_take_the_volume_for_published() {
+    let (dir, replicas) = made();
+    let (old, new) = (host(&dir), host(&dir));
+    old.publish(&replicas).unwrap();
+    new.publish(&replicas).unwrap();
+    assert_eq!(kind(old.publish(&replicas)), "Superseded");
+    assert!(old.open().write_at(0, b"data").is_err());
+    new.open().write_at(0, b"data").unwrap();
+    old.system.unpublish_volume(VOLUME).unwrap();
+    new.system.unpublish_volume(VOLUME).unwrap();
+    assert_eq!(&data_at(&path(&dir, 1), 0), b"data");
+}
+
+#[test]
+fn a_volume_in_use_is_not_unpublished_and_its_users_have_time_to_end_when_it_is_abandoned() {
+    let (dir, replicas) = made();
+    let host = host(&dir);
+    host.publish(&replicas).unwrap();
+    let device = host.open();
+    assert_eq!(kind(host.system.unpublish_volume(VOLUME)), "Busy");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(300));
+            drop(device);
+        });
+        host.system.abandon_volume(VOLUME).unwrap();
+        host.system.unpublish_volume(VOLUME).unwrap();
+    });
+    assert_eq!(host.devices(), 0);
 }
 
 #[test]
