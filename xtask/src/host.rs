@@ -53,7 +53,7 @@ pub(crate) fn test() -> Result<()> {
     oldest_compiler()
 }
 
-/// Can the tests, which sync their images some hundred thousand times, make these in memory?
+/// Can the tests, which sync their images at each step, make these in memory?
 fn has_memory_for_images() -> bool {
     if std::env::var_os("TMPDIR").is_some() {
         return false;
