@@ -26,6 +26,8 @@ quiet lvcreate -q -y --type thin-pool -n tp -L 16m p
 quiet lvcreate -q -y -Wn -V 32m --thinpool tp -n thin p
 for lv in plain raid origin thin "$A"; do fill "/dev/p/$lv" "seed-$lv" 4; done
 quiet lvcreate -q -y -s -n snap -L 4m p/origin
+# An array would write when it likes.
+quiet lvchange -q -an p/raid
 bad "while devices are there" ActiveLvs/EBUSY pool restore p $DIR/p --force
 quiet vgchange -q -an p
 data=$(sums)

@@ -183,7 +183,9 @@ attach "a host that follows" "$B" "$SECOND" $OWN
 is "finds the data" "$(sum "$DISK" 8)" "$(sum "/dev/p/$B" 8)"
 gone "$CTRL"
 good "a snapshot" snapshot create "$B" "$S" --name s --txn t --entity-id e
+good "the array rests: it would write when it likes" replica deactivate "$C"
 bad "a snapshot is not shared" ReplicaNotFound/ENOENT replica share "$S"
+good "it is up again" replica activate "$C"
 good "a clone" clone create "$S" "$(uuid 0xd)" --name d
 that "that is not shared" "d['share']['protocol'] == 'off'"
 good "it is" replica share "$(uuid 0xd)"

@@ -9,7 +9,7 @@ refused STATUS ERROR DISKS ARGS...  why that was not refused as it should; ERROR
 cut CALL N ARGS...                  kills a poolctl before its Nth system call of this name: `killed`, or `ended` if it makes fewer
 q FILE EXPR                         the value of a Python expression: d is the JSON in FILE (the rows of an LVM report)
 mark DEV...                         remembers how much was written to the devices
-written DEV...                      which of them were written to since, and how much; empty if none
+written DEV...                      which of them were written to since, and how much, or what writes on its own; empty if none
 leaks                               what a device-mapper client left in the kernel or /dev; empty if nothing
 fill DEV SEED MIB                   writes data that depends on SEED, past the page cache
 sum DEV MIB                         the checksum of the first MIB, past the page cache
@@ -123,8 +123,19 @@ def mark(devices):
 
 
 def written(devices):
+    if not devices:
+        return ""
     changed = ((device, written_so_far(device) - marks[device]) for device in devices.split())
-    return ", ".join(f"{sectors} sectors of {device} were written" for device, sectors in changed if sectors)
+    said = [f"{sectors} sectors of {device} were written" for device, sectors in changed if sectors]
+    return ", ".join(said + [f"{what} writes when it likes: nothing can be watched" for what in lazy_writers()])
+
+
+def lazy_writers():
+    """What writes to its disks some time after it was used: to watch them beside it would be a race, so it is said each time."""
+    yield from (name for name, _ in mapped_devices() if "_rmeta_" in name)
+    with open("/proc/mounts") as file:
+        mounts = (line.split() for line in file)
+        yield from (source for source, _, _, options, *_ in mounts if source.startswith("/dev/") and options.startswith("rw"))
 
 
 def mapped_devices():
