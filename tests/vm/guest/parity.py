@@ -15,7 +15,7 @@ DOUBLE = bytes((byte << 1 ^ (0x1D if byte & 0x80 else 0)) & 0xFF for byte in ran
 def read(path, size):
     fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
     buffer = mmap.mmap(-1, PIECE)
-    data = b""
+    data = bytearray()
     while len(data) < size:
         got = os.preadv(fd, [buffer], len(data))
         if got <= 0:
