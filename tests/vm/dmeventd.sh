@@ -92,10 +92,12 @@ quiet vgchange --monitor y p
 watched "after the import"
 good "it is destroyed" pool destroy p
 is "no device is left after all" "$(dmsetup ls | grep -c mayastor)" 0
-sleep 1
-# It refuses to end while it watches anything.
-kill -TERM "$(dmeventd_pid)"
-for ((i = 0; i < 50; i++)); do [ -n "$(running)" ] || break; sleep 0.1; done
+# It refuses to end while it watches anything, and takes its time to see that nothing is there any more.
+for ((i = 0; i < 50; i++)); do
+    kill -TERM "$(dmeventd_pid)" 2>/dev/null
+    sleep 0.3
+    [ -n "$(running)" ] || break
+done
 is "dmeventd holds nothing, so it ends when asked" "$(running)" ""
 [ -z "$(running)" ] || kill -KILL "$(running)"
 cp "$W/conf" $CONF
