@@ -149,21 +149,24 @@ def mapped_devices():
 def dangling_links():
     folders = (folder for folder in os.scandir("/dev") if folder.is_dir(follow_symlinks=False) and folder.name not in OTHER_FOLDERS)
     links = (link.path for folder in folders for link in os.scandir(folder.path) if link.is_symlink())
+def mapper_nodes():
+    return set(os.listdir("/dev/mapper") if os.path.isdir("/dev/mapper") else []) - {"control"}
+
+
     return [link for link in links if not os.path.exists(link)]
 
 
 def leaks():
     found = []
     devices = dict(mapped_devices())
-    nodes = set(os.listdir("/dev/mapper") if os.path.isdir("/dev/mapper") else []) - {"control"}
     found += [f"{name} is suspended" for name, suspended in devices.items() if suspended]
-    found += [f"{name} has no node" for name in devices.keys() - nodes]
-    found += [f"/dev/mapper/{name} has no device" for name in nodes - devices.keys()]
-    links = dangling_links()
-    if os.environ["UDEV"] == "udev" and any(os.path.basename(link).startswith(".#") for link in links):
+    nodes, links = mapper_nodes(), dangling_links()
+    if os.environ["UDEV"] == "udev" and any(os.path.basename(path).startswith(".#") for path in [*nodes, *links]):
         # udevd replaces a link by one that it makes beside it, with such a name: what is there when it is done counts.
         subprocess.run(["udevadm", "settle", "--timeout=30"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        links = dangling_links()
+        nodes, links = mapper_nodes(), dangling_links()
+    found += [f"{name} has no node" for name in devices.keys() - nodes]
+    found += [f"/dev/mapper/{name} has no device" for name in nodes - devices.keys()]
     found += [f"{link} points nowhere" for link in links]
     with open("/proc/sysvipc/sem") as file:
         keys = [int(line.split()[0]) & 0xFFFFFFFF for line in list(file)[1:]]
