@@ -8,13 +8,6 @@ N=$(uuid 0xee)
 declare -A U
 kinds="linear striped raid1 raid5 thin"
 number=10; for kind in $kinds; do U[$kind]=$(uuid $number); number=$((number + 1)); done
-WRITERS=()
-write() { python3 /opt/vm/stamp.py write "/dev/v/$1" 512 "$W/seq-$2" 2>"$W/writer-$2" & WRITERS+=($!); }
-stop() { # NAME
-    local writer
-    for writer in "${WRITERS[@]}"; do kill -TERM "$writer"; wait "$writer"; is "$1: a writer saw no error" $? 0; done
-    WRITERS=()
-}
 devices() { dmsetup ls | grep -c "^v-$1"; }
 
 quiet vgcreate -q -s 1m v "${LOOPS[@]}"
@@ -57,7 +50,7 @@ mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/v/pvc-linear && moun
 head -c 4M /dev/urandom >/mnt/before; sync
 files() { cat "$@" | sha256sum; }
 before=$(files /mnt/before)
-for kind in striped raid1 raid5 thin; do write "pvc-$kind" $kind; done
+for kind in striped raid1 raid5 thin; do stamps "/dev/v/pvc-$kind" 512 "$W/seq-$kind"; done
 for kind in $kinds; do
     u=${U[$kind]} old=pvc-$kind
     id=$(field lvs lv_uuid "v/$old") size=$(field lvs lv_size "v/$old") number=$(stat -Lc %t:%T "/dev/v/$old")
@@ -90,8 +83,8 @@ for kind in linear striped raid1 raid5 thin; do
     good "so do we" replica resize "$u" $((size + (8 << 20)))
     that "$kind has the size" "d['size'] == $size + (8 << 20)"
 done
-stop "adopted"
-for kind in striped raid1 raid5 thin; do runs "$kind: each write is there" python3 /opt/vm/stamp.py check "/dev/v/${U[$kind]}" 512 "$W/seq-$kind"; done
+stamps_end "adopted"
+for kind in striped raid1 raid5 thin; do stamps_held "$kind: each write is there" "/dev/v/${U[$kind]}" 512 "$W/seq-$kind"; done
 is "the files are there" "$(files /mnt/before) $(files /mnt/after)" "$before $after"
 umount /mnt
 for kind in $kinds; do
@@ -108,13 +101,13 @@ theirs=$(array)
 runs "and deactivates them" vgchange -q -an v
 good "it is imported" pool import v "${LOOPS[@]}"
 same_face "devices are as LVM makes them" "$(array)" "$theirs"
-for kind in striped raid1 raid5 thin; do runs "$kind: each write is still there" python3 /opt/vm/stamp.py check "/dev/v/${U[$kind]}" 512 "$W/seq-$kind"; done
+for kind in striped raid1 raid5 thin; do stamps_held "$kind: each write is still there" "/dev/v/${U[$kind]}" 512 "$W/seq-$kind"; done
 runs "the file system is whole" e2fsck -fn "/dev/v/${U[linear]}"
 
 # Killed on the way: opening the pool, or the same call, does the rest.
 runs "LVM renames one" lvrename -q v "${U[raid1]}" pvc-back
 quiet lvchange -q --deltag mayastor --deltag mayastor.lv.name=pvc-raid1 v/pvc-back
-write pvc-back raid1
+stamps /dev/v/pvc-back 512 "$W/seq-raid1"
 cuts=0
 for number in 20 24 28; do
     ask cut ioctl $number adopt apply v/pvc-back --uuid "${U[raid1]}"
@@ -130,8 +123,8 @@ for number in 20 24 28; do
 done
 note "killed $cuts times"
 is "it was killed often" "$((cuts > 1))" 1
-stop "killed"
-runs "each write is there" python3 /opt/vm/stamp.py check /dev/v/pvc-back 512 "$W/seq-raid1"
+stamps_end "killed"
+stamps_held "each write is there" /dev/v/pvc-back 512 "$W/seq-raid1"
 lvm_ok "LVM finds the VG sound at last" v
 quiet vgremove -q -ff -y v
 is "no device is left" "$(dmsetup ls | grep -c '^v-')" 0

@@ -49,10 +49,9 @@ is "the replica is plain again" "$(devices) $(field lvs lv_attr "p/$A")" "1 -wi-
 
 # Snapshots are clean cuts of a writer's stream, and never change.
 dd if=/dev/zero of="/dev/p/$A" bs=1M count=4 oflag=direct status=none
-python3 /opt/vm/stamp.py write "/dev/p/$A" 1024 "$W/seq" &
-writer=$!
-number() { od -An -N 8 -t u8 "$W/seq" | tr -d ' '; }
-for _ in {1..100}; do [ -s "$W/seq" ] && [ "$(number)" -gt 200 ] && break; sleep 0.1; done
+stamps "/dev/p/$A" 1024 "$W/seq"
+number() { acknowledged "$W/seq"; }
+for _ in {1..100}; do [ "$(number)" -le 200 ] || break; sleep 0.1; done
 declare -A low high held
 for snap in "$S" "$T" "$V"; do
     low[$snap]=$(number)
@@ -67,14 +66,12 @@ that "to whole extents" "d['store_size'] == 16 << 20 and d['valid']"
 good "more than it can use is cut" snapshot resize "$S" 1G
 that "to that" "d['store_size'] == 20 << 20"
 for snap in "$S" "$V"; do
-    runs "it is a clean cut" python3 /opt/vm/stamp.py cut "/dev/p/$snap" 1024 "${low[$snap]}" "${high[$snap]}"
+    stamps_cut "it is a clean cut" "/dev/p/$snap" 1024 "${low[$snap]}" "${high[$snap]}"
     is "and did not change" "$(sum "/dev/p/$snap" 16)" "${held[$snap]}"
 done
 good "the others go, too" snapshot destroy "$V"
-runs "the writer is alive" kill -TERM $writer
-wait $writer
-is "it had no error" $? 0
-runs "every acknowledged write is there" python3 /opt/vm/stamp.py check "/dev/p/$A" 1024 "$W/seq"
+stamps_end "snapshots"
+stamps_held "every acknowledged write is there" "/dev/p/$A" 1024 "$W/seq"
 is "of all devices one group is left" "$(devices)" 4
 lvm_ok "LVM finds the VG sound" p
 

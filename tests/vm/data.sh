@@ -56,15 +56,12 @@ umount /mnt
 for layout in linear striped:2; do
     U=$(uuid 0x1${#layout})
     good "$layout: a replica for the writer" replica create p "$U" 8M --layout $layout
-    python3 /opt/vm/stamp.py write "/dev/p/$U" 1024 "$W/seq-$layout" &
-    writer=$!
+    stamps "/dev/p/$U" 1024 "$W/seq-$layout"
     for size in 12 16 24 32 48; do good "$layout: resize to $size MiB under I/O" replica resize "$U" ${size}M; done
     quiet lvextend -q -L 64m "p/$U"
     good "$layout: shrink under I/O" replica resize "$U" 16M --allow-shrink
-    runs "$layout: the writer is alive" kill -TERM $writer
-    wait $writer
-    is "$layout: the writer had no error" $? 0
-    runs "$layout: every acknowledged write is there" python3 /opt/vm/stamp.py check "/dev/p/$U" 1024 "$W/seq-$layout"
+    stamps_end "$layout"
+    stamps_held "$layout: every acknowledged write is there" "/dev/p/$U" 1024 "$W/seq-$layout"
     good "$layout: the replica goes" replica destroy "$U"
 done
 good "the pool goes" pool destroy p

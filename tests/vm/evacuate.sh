@@ -33,23 +33,22 @@ held() { # NAME: all data is there
 free_of() { # NAME DISK
     is "$1" "$(pvs --noheadings -o vg_name "$2" 2>/dev/null | tr -d ' ')$(dmsetup ls | grep pvmove)$(blkid -p -o value -s TYPE "$2")" ""
 }
-stop() { kill -TERM "$WRITER"; wait "$WRITER"; }
 
 bad "stripes have no third disk" NoSpace/ENOSPC pool remove-disk p /dev/vda
 good "a third disk joins" pool add-disk p /dev/vdc
-python3 /opt/vm/stamp.py write "$L" 2048 "$W/seq" 2>"$W/writer" & WRITER=$!
+stamps "$L" 2048 "$W/seq"
 good "the disk leaves under I/O" pool remove-disk p /dev/vda
 that "the pool has the others" "d['disks'] == ['/dev/vdb', '/dev/vdc']"
 free_of "the disk is blank, and no move is left" /dev/vda
-stop
-runs "every write is where it belongs" python3 /opt/vm/stamp.py check "$L" 2048 "$W/seq"
+stamps_end "moved"
+stamps_held "every write is where it belongs" "$L" 2048 "$W/seq"
 held "after the first move"
 is "an inactive replica stays so" "$(field lvs lv_active "p/$(uuid 2)")" ""
 good "it is activated" replica activate "$(uuid 2)"
 is "it has its data" "$(sum "/dev/p/$(uuid 2)" 8)" "$second"
 
 # Killed at each call of a kind, in turn; opening the pool mends the kernel, the repeated call goes on.
-python3 /opt/vm/stamp.py write "$L" 2048 "$W/seq" 2>"$W/writer" & WRITER=$!
+stamps "$L" 2048 "$W/seq"
 from=/dev/vdb to=/dev/vda cuts=0
 swap() { local was=$from; from=$to to=$was; }
 calls="pwrite64 ioctl"; [ "$UDEV" = noudev ] || calls=ioctl
@@ -69,8 +68,8 @@ for call in $calls; do
 done
 runs "it was killed at many moments" test $cuts -ge 4
 note "replace-disk was killed $cuts times"
-stop
-runs "every write is still where it belongs" python3 /opt/vm/stamp.py check "$L" 2048 "$W/seq"
+stamps_end "killed"
+stamps_held "every write is still where it belongs" "$L" 2048 "$W/seq"
 held "after the kills"
 
 # The tools and we, in turn: while the kernel copies, slowly, the process is killed.
@@ -123,4 +122,4 @@ refuses "theirs is left alone" MoveUnderWay pool remove-disk p "$src"
 moves_take 100
 runs "they finish it" pvmove -q -i 1
 held "at the end"
-runs "every write was kept" python3 /opt/vm/stamp.py check "$L" 2048 "$W/seq"
+stamps_held "every write was kept" "$L" 2048 "$W/seq"

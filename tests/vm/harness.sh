@@ -27,7 +27,7 @@ ask leaks
 is "a suspended device is seen" "$REPLY" "vg0-lv0 is suspended"
 dmsetup resume vg0-lv0
 python3 /opt/vm/stamp.py write /dev/vg0/lv0 64 "$W/seq" 100
-runs "stamped writes are recognised" python3 /opt/vm/stamp.py check /dev/vg0/lv0 64 "$W/seq"
+stamps_held "stamped writes are recognised" /dev/vg0/lv0 64 "$W/seq"
 dd if=/dev/zero of=/dev/vg0/lv0 bs=4096 count=1 seek=5 oflag=direct status=none
 fails "a lost write is seen" python3 /opt/vm/stamp.py check /dev/vg0/lv0 64 "$W/seq"
 runs "the tools remove all" vgremove -q -ff -y vg0

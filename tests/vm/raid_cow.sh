@@ -11,24 +11,22 @@ devices() { dmsetup ls | grep -c '^p-'; }
 take() { good "$1" snapshot create "$2" "$3" --name "n/$3" --txn 1 --entity-id e --size "$4"; }
 # What the kernel has of an array with a snapshot, but for numbers of devices, names, ids, and words by size.
 form() { # ORIGIN SNAPSHOT
-    local layer origin snap
+    local layer origin snap tables infos
     origin=$(dmname p "$1") snap=$(dmname p "$2")
-    for layer in "$origin" "$origin-real" "${origin}"_r* "$snap" "$snap-cow"; do
-        for layer in $(dmsetup ls | cut -f1 | grep -xE "${layer//\*/.*}" | sort); do
-            dmsetup table "$layer" | sed -E 's/[0-9]+:[0-9]+/DEV/g; s/(linear DEV) [0-9]+/\1/'
-            dmsetup info -c --noheadings -o uuid,attr,segments "$layer" | sed -E 's/LVM-.{64}//'
-        done
+    tables=$(dmsetup table | sort)
+    infos=$(dmsetup info -c --noheadings --separator ' ' -o name,uuid,attr,segments | sort)
+    for layer in "$origin" "$origin-real" "${origin}_r[a-z]+_[0-9]" "$snap" "$snap-cow"; do
+        grep -E "^$layer: " <<<"$tables" | sed -E 's/^[^ ]* //; s/[0-9]+:[0-9]+/DEV/g; s/(linear DEV) [0-9]+/\1/'
+        grep -E "^$layer " <<<"$infos" | sed -E 's/^[^ ]* //; s/LVM-.{64}//'
+        grep -qE "^$layer " <<<"$infos" || echo "no $layer"
     done
 }
-WRITERS=()
-write() { python3 /opt/vm/stamp.py write "/dev/p/$1" 1024 "$W/seq-$1" 2>"$W/writer-$1" & WRITERS+=($!); }
-number() { od -An -N 8 -t u8 "$W/seq-$1" | tr -d ' '; }
-begun() { local i; for i in {1..100}; do [ -s "$W/seq-$1" ] && [ "$(number "$1")" -gt 100 ] && break; sleep 0.1; done; }
+number() { acknowledged "$W/seq-$1"; }
+begun() { local i; for i in {1..100}; do [ "$(number "$1")" -le 100 ] || break; sleep 0.1; done; }
 stop() { # NAME UUID...
     local name=$1 writer; shift
-    for writer in "${WRITERS[@]}"; do kill -TERM "$writer"; wait "$writer"; is "$name: a writer saw no error" $? 0; done
-    WRITERS=()
-    for writer in "$@"; do runs "$name: each of its writes is there" python3 /opt/vm/stamp.py check "/dev/p/$writer" 1024 "$W/seq-$writer"; done
+    stamps_end "$name"
+    for writer in "$@"; do stamps_held "$name: each of its writes is there" "/dev/p/$writer" 1024 "$W/seq-$writer"; done
 }
 
 good "a pool" pool create p "${D[@]}" --extent-size 1M
@@ -70,7 +68,7 @@ lvm_ok "LVM finds the VG sound" p
 
 # Under I/O.
 good "a replica of copies" replica create p "$B" 16M --layout raid1:2
-for u in "$A" "$B"; do dd if=/dev/zero of="/dev/p/$u" bs=1M count=4 oflag=direct status=none; write "$u"; begun "$u"; done
+for u in "$A" "$B"; do dd if=/dev/zero of="/dev/p/$u" bs=1M count=4 oflag=direct status=none; stamps "/dev/p/$u" 1024 "$W/seq-$u"; begun "$u"; done
 declare -A low high held
 for u in "$A" "$B"; do
     for round in 1 2; do
@@ -81,7 +79,7 @@ for u in "$A" "$B"; do
     done
 done
 low=$(number "$B"); take "a snapshot that stays" "$B" "$S" 16M; high=$(($(number "$B") + 1))
-runs "it is a clean cut" python3 /opt/vm/stamp.py cut "/dev/p/$S" 1024 "$low" "$high"
+stamps_cut "it is a clean cut" "/dev/p/$S" 1024 "$low" "$high"
 in_sync p "$A"; in_sync p "$B"
 lvm_ok "LVM finds it sound" p
 
@@ -98,7 +96,7 @@ in_sync p "$B"
 good "it is whole" replica show "$B"
 that "as is shown" "d['health']['state'] == 'online'"
 is "the snapshot is as it was, still" "$(sum "/dev/p/$S" 16)" "$s"
-runs "and a clean cut" python3 /opt/vm/stamp.py cut "/dev/p/$S" 1024 "$low" "$high"
+stamps_cut "and a clean cut" "/dev/p/$S" 1024 "$low" "$high"
 pc replica repair "$A"
 in_sync p "$A"
 stop "repaired" "$A" "$B"

@@ -9,7 +9,7 @@ write() { python3 /opt/vm/stamp.py sync "/dev/p/$1" 1024 "$W/seq-$1" "$2"; }
 # The number of the last write is kept on a disk of its own.
 keep() { quiet dd if="$W/seq-$1" of=/dev/vdf bs=4k seek="$2" oflag=direct conv=sync; quiet sync; }
 kept() { dd if=/dev/vdf of="$W/seq-$1" bs=8 count=1 skip=$(($2 * 512)) status=none; }
-check() { kept "$1" "$2"; runs "$3" python3 /opt/vm/stamp.py check "/dev/p/$1" 1024 "$W/seq-$1"; }
+check() { kept "$1" "$2"; stamps_held "$3" "/dev/p/$1" 1024 "$W/seq-$1"; }
 copies() { # NAME UUID COUNT
     local image sums=""
     for ((image = 0; image < $3; image++)); do sums+=$(sum "/dev/mapper/$(dmname p "$2")_rimage_$image" 48)$'\n'; done

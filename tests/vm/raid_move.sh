@@ -5,7 +5,7 @@ loops 6 80
 D=("${LOOPS[@]}")
 # The kernel notes the state of arrays when it likes: that a refusal writes nothing is tested on the host.
 WATCH=""
-declare -A WRITER
+WRITTEN=()
 ONE=$(uuid 1) FIVE=$(uuid 5) TEN=$(uuid 10)
 apart() { # NAME: no disk has two images of an array, and each image is with its metadata
     lvs -a --noheadings -o lv_name,devices p 2>/dev/null >"$W/places"
@@ -19,17 +19,15 @@ apart() { # NAME: no disk has two images of an array, and each image is with its
 }
 start() { # LV...: a writer for each
     local lv
-    for lv in "$@"; do
-        python3 /opt/vm/stamp.py write "/dev/p/$lv" 1024 "$W/seq-$lv" 2>"$W/writer-$lv" & WRITER[$lv]=$!
-    done
+    for lv in "$@"; do stamps "/dev/p/$lv" 1024 "$W/seq-$lv"; done
+    WRITTEN=("$@")
 }
 stop() { # NAME: what the writers wrote is there
     local lv
-    for lv in "${!WRITER[@]}"; do
-        kill -TERM "${WRITER[$lv]}"; wait "${WRITER[$lv]}"
-        runs "$1: every write to $lv is where it belongs" python3 /opt/vm/stamp.py check "/dev/p/$lv" 1024 "$W/seq-$lv"
+    stamps_end "$1"
+    for lv in "${WRITTEN[@]}"; do
+        stamps_held "$1: every write to $lv is where it belongs" "/dev/p/$lv" 1024 "$W/seq-$lv"
     done
-    WRITER=()
     lvm_ok "$1: LVM finds nothing wrong" p
     apart "$1"
 }
@@ -68,7 +66,7 @@ good "an array is deactivated" replica deactivate "$FIVE"
 good "and moved" pool replace-disk p "${D[0]}" "${D[1]}"
 good "and activated" replica activate "$FIVE"
 apart "moved inactive"
-runs "with its data" python3 /opt/vm/stamp.py check "/dev/p/$FIVE" 1024 "$W/seq-$FIVE"
+stamps_held "with its data" "/dev/p/$FIVE" 1024 "$W/seq-$FIVE"
 
 # Killed at each call of a kind, in turn; opening the pool mends the kernel, the repeated call goes on.
 start "$ONE" "$FIVE" "$TEN"
@@ -123,7 +121,7 @@ moves_take 100
 good "we go on" pool remove-disk p "$src"
 free_of "the disk is blank" "$src"
 stop "finished by us"
-runs "so is what the other had" python3 /opt/vm/stamp.py check "/dev/p/$TEN" 1024 "$W/seq-$TEN"
+stamps_held "so is what the other had" "/dev/p/$TEN" 1024 "$W/seq-$TEN"
 whole "finished by us"
 
 # Not in sync yet: moved all the same, as the tools do.

@@ -12,13 +12,11 @@ copies() { # NAME UUID COUNT
     is "$1" "$(sort -u <<<"${sums%$'\n'}" | wc -l)" 1
 }
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc)
-WRITERS=()
-write() { python3 /opt/vm/stamp.py write "/dev/p/$1" 2048 "$W/seq-$1" 2>"$W/writer-$1" & WRITERS+=($!); }
+write() { stamps "/dev/p/$1" 2048 "$W/seq-$1"; }
 stop() { # NAME UUID...
     local name=$1 writer; shift
-    for writer in "${WRITERS[@]}"; do kill -TERM "$writer"; wait "$writer"; is "$name: a writer saw no error" $? 0; done
-    WRITERS=()
-    for writer in "$@"; do runs "$name: each of its writes is there" python3 /opt/vm/stamp.py check "/dev/p/$writer" 2048 "$W/seq-$writer"; done
+    stamps_end "$name"
+    for writer in "$@"; do stamps_held "$name: each of its writes is there" "/dev/p/$writer" 2048 "$W/seq-$writer"; done
 }
 images() { dmsetup ls | grep -c "_r[im]"; }
 
@@ -57,7 +55,7 @@ that "in the layout" "d['layout'] == 'raid1:2'"
 runs "LVM takes the copies" lvconvert -q -y -m0 "p/$A"
 good "we see none" replica show "$A"
 that "in the layout" "d['layout'] == 'linear'"
-runs "each write is there" python3 /opt/vm/stamp.py check "/dev/p/$A" 2048 "$W/seq-$A"
+stamps_held "each write is there" "/dev/p/$A" 2048 "$W/seq-$A"
 
 # Killed at each call of a kind: opening the pool mends the rest.
 calls="pwrite64 ioctl"; [ "$UDEV" = noudev ] || calls=ioctl
@@ -178,4 +176,4 @@ good "what is lost is destroyed" replica destroy "$(uuid 1)"
 good "and the disk replaced" pool replace-disk p "$id" "${LOOPS[gone]}" --force
 that "the pool is whole" "d['state'] == 'online'"
 lvm_ok "LVM finds nothing wrong in the end" p
-for u in "$A" "$B" "$C"; do runs "$u: each write is there" python3 /opt/vm/stamp.py check "/dev/p/$u" 2048 "$W/seq-$u"; done
+for u in "$A" "$B" "$C"; do stamps_held "$u: each write is there" "/dev/p/$u" 2048 "$W/seq-$u"; done

@@ -2,13 +2,12 @@
 # Snapshots and clones under I/O hold exactly what they should; and what a killed poolctl leaves is finished or undone.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) POOL=mayastor-thinpool BLOCKS=512
-last() { python3 -c "import struct; print(struct.unpack('<Q', open('$W/seq', 'rb').read(8))[0])"; }
+last() { acknowledged "$W/seq"; }
 
 good "a pool with a thin pool" pool create p /dev/vda /dev/vdb --thin-pool 192M
 good "a thin replica" replica create p "$A" 256M --thin
-python3 /opt/vm/stamp.py write "/dev/p/$A" $BLOCKS "$W/seq" &
-writer=$!
-while [ ! -s "$W/seq" ] || [ "$(last)" -lt 50 ]; do sleep 0.2; done
+stamps "/dev/p/$A" $BLOCKS "$W/seq"
+while [ "$(last)" -lt 50 ]; do sleep 0.2; done
 declare -A low high
 for number in 1 2 3 4 5 6; do
     low[$number]=$(last)
@@ -19,15 +18,14 @@ for number in 1 2 3 4 5 6; do
 done
 for number in 1 4; do
     good "a clone of snapshot $number while the replica is written" clone create "$(uuid $((0x50 + number)))" "$(uuid $((0xc0 + number)))" --name "clone-$number"
-    runs "clone $number is a clean cut of the right moment" python3 /opt/vm/stamp.py cut "/dev/p/$(uuid $((0xc0 + number)))" $BLOCKS "${low[$number]}" "${high[$number]}"
+    stamps_cut "clone $number is a clean cut of the right moment" "/dev/p/$(uuid $((0xc0 + number)))" $BLOCKS "${low[$number]}" "${high[$number]}"
     fill "/dev/p/$(uuid $((0xc0 + number)))" mine 1
 done
-runs "the writer saw no error" kill -TERM $writer
-wait $writer; is "the writer ends well" $? 0
-runs "no acknowledged write is lost" python3 /opt/vm/stamp.py check "/dev/p/$A" $BLOCKS "$W/seq"
+stamps_end "snapshots"
+stamps_held "no acknowledged write is lost" "/dev/p/$A" $BLOCKS "$W/seq"
 for number in 2 3 4 5 6; do
     good "another clone of snapshot $number" clone create "$(uuid $((0x50 + number)))" "$(uuid $((0xd0 + number)))" --name "later-$number"
-    runs "it is a clean cut of the right moment" python3 /opt/vm/stamp.py cut "/dev/p/$(uuid $((0xd0 + number)))" $BLOCKS "${low[$number]}" "${high[$number]}"
+    stamps_cut "it is a clean cut of the right moment" "/dev/p/$(uuid $((0xd0 + number)))" $BLOCKS "${low[$number]}" "${high[$number]}"
 done
 lvm_ok "LVM finds the VG sound" p
 # A snapshot that LVM takes of ours, and ours of LVM's, hold the same.

@@ -83,16 +83,12 @@ all_in_sync
 good "it is deactivated" replica deactivate "$U"
 U=$(uuid 0xb)
 good "a thin replica for a writer" replica create p "$U" 8M --thin
-python3 /opt/vm/stamp.py write "/dev/p/$U" 512 "$W/seq" &
-writer=$!
-until [ -s "$W/seq" ]; do sleep 0.1; done
+stamps "/dev/p/$U" 512 "$W/seq"
 quiet dmsetup load frail --table "0 $sectors error"
 quiet dmsetup resume frail
 sleep 2
-runs "the writer is alive without a disk" kill -TERM $writer
-wait $writer
-is "it had no error" $? 0
-runs "every acknowledged write is there" python3 /opt/vm/stamp.py check "/dev/p/$U" 512 "$W/seq"
+stamps_end "without a disk"
+stamps_held "every acknowledged write is there" "/dev/p/$U" 512 "$W/seq"
 good "the pool" pool show p
 that "says what is degraded" "d['state'] == 'degraded' and any('$U is degraded' in r for r in d['reasons']) and any('$POOL' in r and 'degraded array' in r for r in d['reasons']) and d['thin_pool']['health']['state'] == 'degraded'"
 good "the replica" replica show "$U"
@@ -103,7 +99,7 @@ take_apart
 bad "it is not activated like that" MissingPv/EBUSY replica activate "$U"
 good "but when asked to" replica activate "$U" --degraded
 that "without an image" "d['active'] and d['health']['state'] == 'degraded'"
-runs "every acknowledged write is there still" python3 /opt/vm/stamp.py check "/dev/p/$U" 512 "$W/seq"
+stamps_held "every acknowledged write is there still" "/dev/p/$U" 512 "$W/seq"
 good "and goes again" replica deactivate "$U"
 take_apart
 quiet dmsetup load frail --table "0 $sectors linear ${LOOPS[5]} 2048"
@@ -116,7 +112,7 @@ quiet dmsetup resume frail
 good "the disk, which is lost for good, is taken out" pool remove-disk p /dev/mapper/frail
 good "the pool is whole" pool show p
 that "again" "d['state'] == 'online' and len(d['disks']) == 5 and {i['state'] for i in d['thin_pool']['health']['images']} == {'online'}"
-runs "every acknowledged write is there at the end" python3 /opt/vm/stamp.py check "/dev/p/$U" 512 "$W/seq"
+stamps_held "every acknowledged write is there at the end" "/dev/p/$U" 512 "$W/seq"
 lvm_ok "LVM finds it sound without the disk" p
 good "all goes" pool destroy p
 quiet dmsetup load frail --table "0 $sectors linear ${LOOPS[5]} 2048"

@@ -12,6 +12,7 @@ mark DEV...                         remembers how much was written to the device
 written DEV...                      which of them were written to since, and how much, or what writes on its own; empty if none
 leaks                               what a device-mapper client left in the kernel or /dev; empty if nothing
 fill DEV SEED MIB                   writes data that depends on SEED, past the page cache
+stamps VERB DEV BLOCKS WORDS...     why DEV does not hold what stamp.py's `check` or `cut` wants; empty if it does
 sum DEV MIB                         the checksum of the first MIB, past the page cache
 """
 import json
@@ -25,6 +26,8 @@ import subprocess
 import sys
 import time
 import zlib
+
+import stamp
 
 MIB = 1 << 20
 COOKIE_MAGIC = 0x0D4D
@@ -146,25 +149,25 @@ def mapped_devices():
                 yield file.read().strip(), suspended.read().strip() == "1"
 
 
-def dangling_links():
-    folders = (folder for folder in os.scandir("/dev") if folder.is_dir(follow_symlinks=False) and folder.name not in OTHER_FOLDERS)
-    links = (link.path for folder in folders for link in os.scandir(folder.path) if link.is_symlink())
 def mapper_nodes():
     return set(os.listdir("/dev/mapper") if os.path.isdir("/dev/mapper") else []) - {"control"}
 
 
+def dangling_links():
+    folders = (folder for folder in os.scandir("/dev") if folder.is_dir(follow_symlinks=False) and folder.name not in OTHER_FOLDERS)
+    links = (link.path for folder in folders for link in os.scandir(folder.path) if link.is_symlink())
     return [link for link in links if not os.path.exists(link)]
 
 
 def leaks():
     found = []
-    devices = dict(mapped_devices())
-    found += [f"{name} is suspended" for name, suspended in devices.items() if suspended]
     nodes, links = mapper_nodes(), dangling_links()
     if os.environ["UDEV"] == "udev" and any(os.path.basename(path).startswith(".#") for path in [*nodes, *links]):
         # udevd replaces a link by one that it makes beside it, with such a name: what is there when it is done counts.
         subprocess.run(["udevadm", "settle", "--timeout=30"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         nodes, links = mapper_nodes(), dangling_links()
+    devices = dict(mapped_devices())
+    found += [f"{name} is suspended" for name, suspended in devices.items() if suspended]
     found += [f"{name} has no node" for name in devices.keys() - nodes]
     found += [f"/dev/mapper/{name} has no device" for name in nodes - devices.keys()]
     found += [f"{link} points nowhere" for link in links]
@@ -199,8 +202,16 @@ def digest(device, mib):
     return f"{total:08x}"
 
 
+def stamps(*words):
+    try:
+        stamp.main(*words)
+    except SystemExit as why:
+        return str(why)
+    return ""
+
+
 VERBS = {"poolctl": poolctl, "good": good, "refused": refused, "q": evaluate, "mark": mark, "written": written}
-VERBS |= {"cut": cut, "leaks": leaks, "fill": fill, "sum": digest}
+VERBS |= {"cut": cut, "leaks": leaks, "fill": fill, "sum": digest, "stamps": stamps}
 for line in sys.stdin:
     verb, *words = line.rstrip("\n").replace("\x1e", "\n").split("\x1f")
     try:

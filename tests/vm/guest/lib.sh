@@ -12,6 +12,8 @@
 #   runs NAME CMD...             the command succeeds
 #   fails NAME CMD...            the command fails
 #   lvm_ok NAME VG               vgck, pvck and lvs find nothing wrong
+#   stamps_held NAME DEV BLOCKS FILE     what stamp.py's writer had acknowledged is there, and nothing else
+#   stamps_cut NAME DEV BLOCKS LOW HIGH  what is there is of one moment between these writes
 #   same_face NAME F1 F2         two faces are equal, and of active LVs
 #
 # Asking:
@@ -20,6 +22,10 @@
 #   field CMD FIELD ARGS...      the first row's field of an LVM report
 #   face VG LV                   what the kernel and /dev hold of an LV
 #   fill DEV SEED [MIB]          writes recognisable data;  sum DEV [MIB]  its checksum; both past the page cache
+#   stamps DEV BLOCKS FILE       a writer that goes on (stamp.py, by $STAMPS_AS such as `nice`); FILE has its last number.  Returns as
+#                                soon as it has written
+#   stamps_end NAME              ends all writers: none met an error
+#   acknowledged FILE            the number of the last write
 #   in_sync VG LV                waits until the images of an array are filled and it is idle
 #   arrays_fill slow|fast        how quickly the kernel fills and compares images: slow keeps it under way; wants dm-raid loaded
 #   moves_take PERCENT           of the time the kernel copies for a move (pvmove): 1 keeps one under way, 100 ends it
@@ -66,6 +72,7 @@ usage() { local name=$1; shift; ask refused 2 - "$WATCH" "$@"; verdict "$name"; 
 
 rep() { local cmd=$1; shift; "$cmd" --reportformat json --units b --nosuffix "$@" >"$R" 2>>"$OUT/report.log"; }
 field() { local cmd=$1 what=$2; shift 2; "$cmd" --noheadings --units b --nosuffix -o "$what" "$@" 2>>"$OUT/report.log" | sed 's/^ *//; s/ *$//; q'; }
+# The tools as one script, which ends at the first command that fails: to start each by itself takes most of the time.
 lvm_ok() {
     local name=$1 vg=$2 said
     { printf '#!/sbin/lvm\nvgck %s\nlvs --noheadings -o lv_size %s\n' "$vg" "$vg"
@@ -73,7 +80,6 @@ lvm_ok() {
     said=$(lvm "$W/check" 2>&1 || echo "it fails: $?"; cat "$W/checked")
     if grep -qiE 'warn|error|fail|corrupt|inconsist|mismatch|invalid' <<<"$said"; then no "$name" "$said"; else ok "$name"; fi
 }
-# The tools as one script, which ends at the first command that fails: to start each by itself takes most of the time.
 
 dmname() { echo "${1//-/--}-${2//-/--}"; }
 # Table, name, uuid and state of the device; type, owner, mode and target of both nodes.  Device numbers are left out.
@@ -88,6 +94,28 @@ same_face() { case $2 in *"both nodes are one device"*) is "$@" ;; *) no "$1" "n
 
 fill() { ask fill "$1" "$2" "${3:-4}"; [ "$REPLY" = filled ] || no "fill $*" "$REPLY"; }
 sum() { ask sum "$1" "${2:-4}"; printf '%s\n' "$REPLY"; }
+acknowledged() { od -An -N 8 -t u8 "$1" 2>/dev/null | tr -d ' '; }
+STAMPS=()
+stamps() {
+    local i before; before=$(acknowledged "$3")
+    ${STAMPS_AS:-} python3 /opt/vm/stamp.py write "$@" 2>"$3.error" & STAMPS+=($!)
+    for i in {1..300}; do
+        [ "$(acknowledged "$3")" = "$before" ] || return 0
+        sleep 0.1
+    done
+    no "a writer to $1 begins" "$(cat "$3.error")"
+}
+stamps_end() {
+    local writer
+    for writer in "${STAMPS[@]}"; do
+        kill -TERM "$writer"
+        wait "$writer"
+        is "$1: a writer met no error" $? 0
+    done
+    STAMPS=()
+}
+stamps_held() { local name=$1; shift; ask stamps check "$@"; verdict "$name"; }
+stamps_cut() { local name=$1; shift; ask stamps cut "$@"; verdict "$name"; }
 uuid() { printf '%08x-0000-4000-8000-%012x\n' "$1" "$1"; }
 hex() { echo "${1//-/}"; }
 loops() {

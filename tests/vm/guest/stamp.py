@@ -57,13 +57,16 @@ def sync(device, blocks, path, count=0):
 def newest(device, blocks):
     """The number of the newest write, if all blocks are of that moment."""
     fd = os.open(device, os.O_RDONLY | os.O_DIRECT)
-    buffer = mmap.mmap(-1, blocks * BLOCK)
-    at = 0
-    while at < blocks * BLOCK:
-        size = os.preadv(fd, [memoryview(buffer)[at:]], at)
-        if size == 0:
-            sys.exit("the device is shorter than the ring")
-        at += size
+    try:
+        buffer = mmap.mmap(-1, blocks * BLOCK)
+        at = 0
+        while at < blocks * BLOCK:
+            size = os.preadv(fd, [memoryview(buffer)[at:]], at)
+            if size == 0:
+                sys.exit("the device is shorter than the ring")
+            at += size
+    finally:
+        os.close(fd)
     held = [buffer[at:at + BLOCK] for at in range(0, blocks * BLOCK, BLOCK)]
     top = max(struct.unpack_from("<Q", block)[0] for block in held)
     for place, block in enumerate(held):
@@ -77,7 +80,6 @@ def cut(device, blocks, low, high):
     top = newest(device, blocks)
     if not int(low) <= top <= high:
         sys.exit(f"the newest write is {top}, not {low} to {high}")
-    print(top)
 
 
 def check(device, blocks, path):
@@ -95,4 +97,5 @@ def main(verb, *words):
     {"write": write, "sync": sync, "check": check, "cut": cut}[verb](device, int(blocks), path, *map(int, rest))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
