@@ -1,9 +1,11 @@
 //! From scanned disks to VGs: which copy of each VG's text counts, which disk is which PV, and what is wrong where.
 //!
-//! The highest sequence number wins, as in LVM.  Of copies with that number that differ the one on the first disk is taken, as
+//! Of one VG the highest sequence number wins, as in LVM.  Of copies with that number that differ the one on the first disk is taken, as
 //! LVM does; but LVM goes on writing then, and here the VG is not to be changed until a repair settles it.
 
-use std::collections::HashMap;
+mod copies;
+
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -37,6 +39,8 @@ pub struct FoundVg {
     pub problems: Vec<Problem>,
     /// Why the VG must not be changed although its text could be read.
     pub ambiguous: Option<Ambiguity>,
+    /// The disks that hold any text of it, of whatever age.
+    holders: HashSet<usize>,
 }
 
 /// Why nobody can tell which metadata is right, or which disk is whose.
@@ -51,6 +55,13 @@ pub enum Ambiguity {
     PvInTwoVgs(PvId),
     /// A PV is on more than one device.
     PvOnTwoDevices(PvId),
+    /// Other VGs have the same id: copies of its disks that were changed since.
+    IdOfTwoVgs {
+        /// The id.
+        id: VgId,
+        /// The names of the others, as far as a message has room.
+        others: Vec<String>,
+    },
     /// The extents of a PV are not where only they may be: how.
     Extents(String),
 }
@@ -74,6 +85,11 @@ impl fmt::Display for Ambiguity {
             Self::UnreadableCopy(what) | Self::Extents(what) => f.write_str(what),
             Self::PvInTwoVgs(id) => write!(f, "PV {id} is claimed by more than one volume group"),
             Self::PvOnTwoDevices(id) => write!(f, "PV {id} is on more than one device"),
+            Self::IdOfTwoVgs { id, others } => write!(
+                f,
+                "the id {id} is also that of the volume group {}: one is a copy of the other",
+                others.join(", ")
+            ),
         }
     }
 }
@@ -146,47 +162,12 @@ pub enum CopyState {
     Empty,
 }
 
-/// A text that stands in one or more areas, parsed once.
-struct Copy {
-    text: Arc<Vec<u8>>,
-    vg: Result<Vg, Error>,
-    /// Where it stands.
-    holders: Vec<Place>,
-}
-
 /// Puts scanned disks together.  Each disk comes with a number of the caller's.
 pub fn assemble(scans: Vec<(usize, PvScan)>) -> Assembly {
-    let mut copies: Vec<Copy> = Vec::new();
-    // Copies by what the headers say of their texts, which is quicker to look up than the texts.
-    let mut known: HashMap<(u64, u32), Vec<usize>> = HashMap::new();
-    for (disk, scan) in &scans {
-        for mda in &scan.mdas {
-            let (Ok(header), Some(Ok(text))) = (&mda.header, &mda.text) else {
-                continue;
-            };
-            let place = Place {
-                disk: Some(*disk),
-                at: mda.area.offset,
-            };
-            let alike = known
-                .entry((header.committed.size, header.committed.checksum))
-                .or_default();
-            let is_same = |at: &&usize| copies.get(**at).is_some_and(|copy| copy.text == *text);
-            match alike.iter().find(is_same).copied() {
-                Some(at) => copies.get_mut(at).map(|copy| copy.holders.push(place)),
-                None => {
-                    alike.push(copies.len());
-                    copies.push(Copy {
-                        text: text.clone(),
-                        vg: Vg::parse(text),
-                        holders: vec![place],
-                    });
-                    None
-                }
-            };
-        }
-    }
-    let mut assembly = group(copies);
+    let mut assembly = Assembly {
+        vgs: copies::group(&scans),
+        orphans: Vec::new(),
+    };
     for (disk, scan) in scans {
         assembly.add_disk(disk, scan);
     }
@@ -195,54 +176,6 @@ pub fn assemble(scans: Vec<(usize, PvScan)>) -> Assembly {
         vg.report_extents();
     }
     assembly
-}
-
-/// One VG for each id, with its newest text; texts that cannot be parsed become VGs of their own, by name.
-fn group(copies: Vec<Copy>) -> Assembly {
-    let mut vgs: Vec<FoundVg> = Vec::new();
-    let (good, broken): (Vec<Copy>, Vec<Copy>) = copies.into_iter().partition(|copy| copy.vg.is_ok());
-    for copy in good {
-        let Ok(vg) = copy.vg else { continue };
-        let Some(found) = vgs.iter_mut().find(|found| found.id == Some(vg.id())) else {
-            vgs.push(FoundVg::new(vg, copy.text));
-            continue;
-        };
-        let newest = found.seqno().unwrap_or(0);
-        if vg.seqno() > newest {
-            // What was wrong with an older generation is wrong no more.
-            *found = FoundVg::new(vg, copy.text);
-        } else if vg.seqno() == newest {
-            for place in copy.holders {
-                found.doubt(Ambiguity::CopiesDiffer(newest), place);
-            }
-        }
-    }
-    for copy in broken {
-        let Err(error) = copy.vg else { continue };
-        let name = Vg::peek_name(&copy.text).unwrap_or_default();
-        let place = place(&copy.holders);
-        let what = format!("the metadata text cannot be used: {error}");
-        match vgs.iter_mut().find(|found| found.name == name) {
-            // Its checksum is good, so somebody meant it: it may be the newer one.
-            Some(found) => found.doubt(Ambiguity::UnreadableCopy(what), place),
-            None => {
-                let problem = Problem {
-                    severity: Severity::Error,
-                    place,
-                    what,
-                };
-                vgs.push(FoundVg::unreadable(name, error, copy.text, problem));
-            }
-        }
-    }
-    Assembly {
-        vgs,
-        orphans: Vec::new(),
-    }
-}
-
-fn place(holders: &[Place]) -> Place {
-    holders.first().copied().unwrap_or(Place { disk: None, at: 0 })
 }
 
 impl Assembly {
@@ -257,7 +190,7 @@ impl Assembly {
         let own = claims
             .iter()
             .copied()
-            .find(|at| self.vgs.get(*at).is_some_and(|vg| holds_text_of(&scan, vg)));
+            .find(|at| self.vgs.get(*at).is_some_and(|vg| vg.holders.contains(&disk)));
         let Some(owner) = own.or(claims.first().copied()) else {
             self.add_unlisted(disk, scan);
             return;
@@ -298,7 +231,7 @@ impl Assembly {
         let owner = self
             .vgs
             .iter()
-            .position(|vg| vg.vg.is_err() && holds_text_of(&scan, vg));
+            .position(|vg| vg.vg.is_err() && vg.holders.contains(&disk));
         if owner.is_none() {
             self.outdated(disk, &scan);
         }
@@ -314,7 +247,7 @@ impl Assembly {
     /// A disk that holds a VG's text although the newest text does not list it.
     fn outdated(&mut self, disk: usize, scan: &PvScan) {
         for vg in &mut self.vgs {
-            if holds_text_of(scan, vg) {
+            if vg.holders.contains(&disk) {
                 let what = format!(
                     "PV {} holds old metadata of the volume group, which does not list it",
                     scan.header.id
@@ -337,14 +270,6 @@ fn is_same(text: &Arc<Vec<u8>>, other: &Arc<Vec<u8>>) -> bool {
     Arc::ptr_eq(text, other) || text == other
 }
 
-/// Does one of the disk's own areas hold a text of this VG, of whatever age?
-fn holds_text_of(scan: &PvScan, vg: &FoundVg) -> bool {
-    scan.mdas.iter().any(|mda| match &mda.text {
-        Some(Ok(text)) => is_same(text, &vg.text) || Vg::peek_name(text).is_ok_and(|name| name == vg.name),
-        _ => false,
-    })
-}
-
 impl FoundVg {
     fn new(vg: Vg, text: Arc<Vec<u8>>) -> Self {
         let pvs = vg
@@ -365,6 +290,7 @@ impl FoundVg {
             pvs,
             problems: Vec::new(),
             ambiguous: None,
+            holders: HashSet::new(),
         }
     }
 
@@ -377,6 +303,20 @@ impl FoundVg {
             pvs: Vec::new(),
             problems: vec![problem],
             ambiguous: None,
+            holders: HashSet::new(),
+        }
+    }
+
+    /// Notes that disks hold a text of it.
+    fn hold(&mut self, places: &[Place]) {
+        self.holders.extend(places.iter().filter_map(|place| place.disk));
+    }
+
+    /// The first disk that holds a text of it.
+    fn first_place(&self) -> Place {
+        Place {
+            disk: self.holders.iter().min().copied(),
+            at: 0,
         }
     }
 

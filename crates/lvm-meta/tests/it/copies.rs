@@ -332,3 +332,109 @@ fn what_a_newer_lvm_put_behind_the_pv_header_stays() {
     disks[0].read_at(512, &mut after).unwrap();
     assert_eq!(after, sector);
 }
+
+/// A VG of this name on one disk, with the id of all others here.
+fn vg_on(disk: &Arc<dyn Disk>, name: &str, pv: u8, seqno: u32) -> Vg {
+    make_pv(&**disk, pv_id(pv), &layout(1)).unwrap();
+    let mut vg = new_vg(name);
+    add_pv(&mut vg, pv, &layout(1));
+    while vg.seqno() < seqno {
+        vg.bump_seqno().unwrap();
+    }
+    commit_to(disk, &vg);
+    set_pv_used(&**disk, true).unwrap();
+    vg
+}
+
+fn names(assembly: &lvm_meta::Assembly) -> Vec<&str> {
+    assembly.vgs.iter().map(|found| found.name.as_str()).collect()
+}
+
+#[test]
+fn a_copied_disk_that_was_renamed_hides_no_vg_and_neither_is_to_be_changed() {
+    for (first, second) in [(2, 7), (7, 2), (3, 3)] {
+        // The same PV on both, and another one as after pvchange --uuid.
+        for pv in [0, 1] {
+            let disks = CrashDisks::new(blank(2)).disks();
+            vg_on(&disks[0], "vg0", 0, first);
+            vg_on(&disks[1], "copy", pv, second);
+            let found = read(&disks);
+            assert_eq!(
+                names(&found),
+                ["vg0", "copy"],
+                "seqno {first} and {second}, PV {pv}"
+            );
+            assert_eq!(found.orphans.len(), 0);
+            for (at, vg) in found.vgs.iter().enumerate() {
+                let is_told = matches!(vg.ambiguous, Some(Ambiguity::IdOfTwoVgs { .. }));
+                assert!(is_told, "{:?}", vg.ambiguous);
+                assert!(
+                    vg.problems
+                        .iter()
+                        .any(|problem| problem.severity == Severity::Error)
+                );
+                assert_eq!(vg.pvs[0].disk, Some(at), "each has its own disk");
+            }
+        }
+    }
+}
+
+#[test]
+fn two_whole_vgs_of_one_id_and_name_without_a_common_pv_are_two() {
+    let disks = CrashDisks::new(blank(2)).disks();
+    vg_on(&disks[0], "vg0", 0, 2);
+    vg_on(&disks[1], "vg0", 1, 5);
+    let found = read(&disks);
+    assert_eq!(names(&found), ["vg0", "vg0"]);
+    assert!(found.vgs.iter().all(|vg| vg.ambiguous.is_some()));
+}
+
+#[test]
+fn a_rename_that_did_not_reach_all_disks_is_one_vg() {
+    let (disks, old) = disks_with_vg(&[1, 1]);
+    let text = String::from_utf8(old.print_raw(&provenance())).unwrap();
+    let mut new = Vg::parse(text.replacen("vg0", "renamed", 1).as_bytes()).unwrap();
+    new.bump_seqno().unwrap();
+    commit_to(&disks[1], &new);
+    let found = read_vg(&disks).unwrap();
+    assert_eq!((found.name.as_str(), &found.ambiguous), ("renamed", &None));
+    assert_eq!(
+        states(&found),
+        [(CopyState::Old, Some(1)), (CopyState::Current, Some(2))]
+    );
+    // Nor are two when the disk with the old name is no longer the VG's.
+    let new = changed(&new, |vg| vg.remove_pv(pv_id(0)).unwrap());
+    commit_to(&disks[1], &new);
+    let found = read(&disks);
+    assert_eq!((names(&found), found.orphans.len()), (vec!["renamed"], 1));
+    assert_eq!(found.vgs[0].ambiguous, None);
+    assert!(found.vgs[0].problems[0].what.contains("holds old metadata"));
+}
+
+#[test]
+fn two_vgs_of_one_name_are_told_of_and_may_be_changed() {
+    let (mut disks, _) = disks_with_vg(&[1]);
+    let other = CrashDisks::new(blank(1)).disks().remove(0);
+    make_pv(&*other, pv_id(9), &layout(1)).unwrap();
+    let text = String::from_utf8(new_vg("vg0").print_raw(&provenance())).unwrap();
+    let mut vg = Vg::parse(text.replace("ababab", "bababa").as_bytes()).unwrap();
+    add_pv(&mut vg, 9, &layout(1));
+    vg.bump_seqno().unwrap();
+    commit_to(&other, &vg);
+    set_pv_used(&*other, true).unwrap();
+    disks.push(other);
+    let found = read(&disks);
+    assert_eq!(names(&found), ["vg0", "vg0"]);
+    for (vg, other) in found.vgs.iter().zip(found.vgs.iter().rev()) {
+        assert_eq!(vg.ambiguous, None);
+        let [problem] = &vg.problems[..] else {
+            panic!("{:?}", vg.problems)
+        };
+        assert_eq!(problem.severity, Severity::Warning);
+        assert!(
+            problem.what.contains(&other.id.unwrap().to_string()),
+            "{}",
+            problem.what
+        );
+    }
+}
