@@ -30,6 +30,7 @@ mod identity;
 mod info;
 mod layer;
 mod layout;
+mod misnamed;
 mod naming;
 mod new_disk;
 mod new_disks;
@@ -63,8 +64,8 @@ pub use info::{
 pub use layout::{Layout, RaidLevel, parse_size};
 pub use nvmf::{Location, Nqn, ReplicaUri};
 pub use request::{
-    CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, Discards, RestorePool,
-    SetReplica, ShareReplica, Shrink, Zeroing,
+    CreateClone, CreatePool, CreateReplica, CreateSnapshot, CreateThinPool, Discards, RestorePool, SetPool,
+    SetReplica, ShareReplica, Shrink, TagChange, Zeroing,
 };
 pub use share::{NvmetTarget, ServedReplica, Share, SharedDevice};
 pub use storage_pool::{

@@ -79,6 +79,21 @@ pub(crate) fn vg_of_device(device: &DmName) -> Option<String> {
     None
 }
 
+/// The name that a device of VG `from` has in VG `to`.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] when it is longer than the kernel's 127 bytes.
+pub(crate) fn moved_to_vg(device: &DmName, from: &str, to: &str) -> Result<DmName, Error> {
+    let prefix = |vg: &str| format!("{}-", vg.replace('-', "--"));
+    let rest = device.as_str().strip_prefix(&prefix(from));
+    let given = format!("{}{}", prefix(to), rest.unwrap_or(device.as_str()));
+    DmName::new(&given).map_err(|_| Error::InvalidArgument {
+        what: "device name",
+        given,
+        why: "device-mapper takes 127 bytes".into(),
+    })
+}
+
 /// The LV's name in a device's name, as far as it can be told.
 pub(crate) fn lv_of_device(device: &DmName, vg: &str) -> String {
     let prefix = format!("{}-", vg.replace('-', "--"));
@@ -109,6 +124,10 @@ mod tests {
             let device = dm_name(vg, lv).unwrap();
             assert_eq!(vg_of_device(&device).as_deref(), Some(vg), "{device}");
             assert_eq!(lv_of_device(&device, vg), lv);
+            assert_eq!(
+                moved_to_vg(&device, vg, "x-y").unwrap(),
+                dm_name("x-y", lv).unwrap()
+            );
         }
         assert_eq!(vg_of_device(&DmName::new("a--b").unwrap()), None);
     }

@@ -418,6 +418,7 @@ impl OpenVg {
         if self.poisoned {
             return Err(Error::Meta(lvm_meta::Error::Poisoned));
         }
+        let name_before = self.vg.name().to_owned();
         let mut change = Change {
             open: self,
             steps: Vec::new(),
@@ -449,7 +450,7 @@ impl OpenVg {
                 capacity,
             });
         }
-        let archived = inner.archive(self.vg.name(), &self.mdas, description);
+        let archived = inner.archive(&name_before, &self.mdas, description);
         let result = inner.kernel().apply_timed(
             Some(NewText {
                 mdas: &mut self.mdas,

@@ -22,7 +22,7 @@ use crate::raid::Array;
 use crate::system::Inner;
 use crate::tags::LvTags;
 use crate::thin::PoolLv;
-use crate::{Error, StoragePool, activate, adopt, evacuate, naming, raid, share, thin};
+use crate::{Error, StoragePool, activate, adopt, evacuate, misnamed, naming, raid, share, thin};
 
 /// A device that a cut change left, and what is to be done about it.
 struct Cut {
@@ -70,6 +70,7 @@ impl StoragePool {
                     || !open.mdas.agrees()
                     || open.disks.iter().any(|disk| !disk.is_marked)
                     || self.inner.has_stale_nodes(self.name(), &devices)
+                    || misnamed::is_any(&open, &devices)
             }
         };
         if !suspicious {
@@ -97,6 +98,16 @@ impl StoragePool {
 /// Finishes or undoes what a crash cut in a VG as it is on disk now.  The caller holds its lock.
 pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
     inner.sweep_nodes(open.vg.name())?;
+    // A renamed VG: all that follows looks for devices by names, too.
+    let devices = inner.mapper.list().map_err(Error::Dm)?;
+    let renames = misnamed::steps(open, &devices)?;
+    if !renames.is_empty() {
+        open.change(inner, "", |change| {
+            let steps = renames.into_iter().chain([Step::Settle]);
+            steps.for_each(|step| change.step(step));
+            Ok(())
+        })?;
+    }
     // What moves others lies below all of them.
     evacuate::mend::ensure_active(inner, open)?;
     let pools = thin_pools(open);

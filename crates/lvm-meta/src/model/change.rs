@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Area, ChangeError, Lv, LvFlags, LvStatus, Segment, SegmentKind, SegmentPlan, Striped, Tags, Vg};
-use crate::{Error, Extents, LvId, LvName, Tag};
+use crate::{Error, Extents, LvId, LvName, Tag, VgName};
 
 /// What a new LV is made of.
 #[derive(Clone, Debug)]
@@ -91,6 +91,17 @@ impl Vg {
         let tags = legal_tags(tags)?;
         let has_changed = tags != self.tags;
         self.tags = tags;
+        Ok(has_changed)
+    }
+
+    /// Gives the VG another name; `false` when it had this one before.
+    ///
+    /// # Errors
+    /// [`ChangeError::Refused`].
+    pub fn set_name(&mut self, name: &VgName) -> Result<bool, Error> {
+        self.changeable()?;
+        let has_changed = *self.name != *name.as_str();
+        self.name = name.as_str().into();
         Ok(has_changed)
     }
 

@@ -5,10 +5,12 @@ mod create_pool;
 mod host_files;
 mod lifecycle;
 mod pools;
+mod rename_pool;
 mod restore_pool;
 mod saved_metadata;
 mod snapshots;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -295,6 +297,11 @@ impl Inner {
     /// Takes the global lock and that of one VG, as LVM does when PVs or VG names change; between them that of the
     /// devices file, if one is in use.
     pub(crate) fn lock_global(&self, vg: &str) -> Result<HeldLocks, Error> {
+        self.lock_global_with(&[vg])
+    }
+
+    /// As [`Inner::lock_global`], with the locks of several VGs, in LVM's order.
+    pub(crate) fn lock_global_with(&self, vgs: &[&str]) -> Result<HeldLocks, Error> {
         let (mut locks, timeout) = (self.locks.hold(), self.lock_timeout());
         locks.global(LockMode::Exclusive, timeout).map_err(Error::Host)?;
         if self.has_devices_file() {
@@ -303,7 +310,9 @@ impl Inner {
                 .devices_file(file, LockMode::Exclusive, timeout)
                 .map_err(Error::Host)?;
         }
-        locks.vg(vg, LockMode::Exclusive, timeout).map_err(Error::Host)?;
+        for vg in vgs.iter().collect::<BTreeSet<_>>() {
+            locks.vg(vg, LockMode::Exclusive, timeout).map_err(Error::Host)?;
+        }
         Ok(locks)
     }
 

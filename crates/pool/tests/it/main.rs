@@ -13,6 +13,7 @@ mod lab;
 mod order;
 mod raid;
 mod refusals;
+mod rename;
 mod repair;
 mod restore;
 mod share;
