@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use lvm_native::pool::TagChange;
 
 /// Manage storage pools and replicas on LVM2 volume groups.
 #[derive(Parser)]
@@ -89,6 +90,26 @@ pub(crate) enum Command {
     Volume(VolumeCommand),
 }
 
+/// Tags of the caller's own.
+#[derive(ClapArgs)]
+pub(crate) struct TagArgs {
+    /// Add a tag; may be given several times.
+    #[arg(long = "add-tag", value_name = "TAG")]
+    add: Vec<String>,
+    /// Remove a tag; may be given several times.
+    #[arg(long = "remove-tag", value_name = "TAG")]
+    remove: Vec<String>,
+}
+
+impl TagArgs {
+    pub(crate) fn change(&self) -> TagChange {
+        TagChange {
+            add: self.add.clone(),
+            remove: self.remove.clone(),
+        }
+    }
+}
+
 #[derive(Subcommand)]
 pub(crate) enum PoolCommand {
     /// Make a pool of disks; success without a change if it exists on them.
@@ -125,6 +146,18 @@ pub(crate) enum PoolCommand {
     List,
     /// Show one pool.
     Show { pool: String },
+    /// Give the pool another name, online; the same name is success.
+    Rename {
+        /// The pool's name, or its UUID, which tells two pools of one name apart.
+        pool: String,
+        name: String,
+    },
+    /// Change properties; what is set already costs no commit.
+    Set {
+        pool: String,
+        #[command(flatten)]
+        tags: TagArgs,
+    },
     /// Use the space of disks that became larger.
     Grow { pool: String },
     /// Write the metadata anew to every disk that lost it.
@@ -225,6 +258,8 @@ pub(crate) enum ReplicaCommand {
         entity_id: Option<String>,
         #[arg(long)]
         name: Option<String>,
+        #[command(flatten)]
+        tags: TagArgs,
     },
     /// Make the device.
     Activate {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use lvm_native::pool::{
     CreatePool, CreateThinPool, Error, MoveProgress, PoolInfo, RestorePool, RestoredPool, SavedMetadata,
-    System, parse_size, parse_uuid,
+    SetPool, System, parse_size, parse_uuid,
 };
 use serde_json::{Value, json};
 
@@ -52,6 +52,11 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
             ));
         }
         PoolCommand::Show { pool } => system.pool_info(pool)?,
+        PoolCommand::Rename { pool, name } => system.rename_pool(pool, name)?.info()?,
+        PoolCommand::Set { pool, tags } => {
+            let tags = tags.change();
+            system.open_pool(pool)?.set_properties(&SetPool { tags })?
+        }
         PoolCommand::Grow { pool } => system.open_pool(pool)?.grow()?,
         PoolCommand::Repair { pool } => system.open_pool(pool)?.repair()?,
         PoolCommand::Restore {
@@ -147,6 +152,7 @@ fn to_json(pool: &PoolInfo) -> Value {
         "extent_size": pool.extent_size,
         "seqno": pool.seqno,
         "metadata": {"size": pool.metadata_size, "used": pool.metadata_used},
+        "tags": pool.tags,
         "thin_pool": pool.thin_pool.as_ref().map(thin::to_json),
         "foreign_lvs": pool.foreign_lvs,
     })

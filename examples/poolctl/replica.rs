@@ -96,11 +96,13 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
             uuid,
             entity_id,
             name,
+            tags,
         } => {
             let uuid = parse_uuid(uuid)?;
             let change = SetReplica {
                 name: name.clone(),
                 entity_id: entity_id.clone(),
+                tags: tags.change(),
             };
             system.pool_of_replica(uuid)?.set_replica(uuid, &change)?
         }
@@ -261,6 +263,7 @@ pub(crate) fn to_json(replica: &ReplicaInfo) -> Value {
         "snapshot_uuid": replica.snapshot_uuid,
         "share": {"protocol": replica.share_protocol(), "uri": replica.share_uri.as_ref().map(ToString::to_string), "allowed_hosts": replica.allowed_hosts},
         "health": health_json(replica.state, replica.array.as_ref()),
+        "tags": replica.tags,
     })
 }
 

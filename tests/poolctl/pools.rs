@@ -28,12 +28,55 @@ fn a_pool_on_64_mib_has_62914560_bytes() {
         "extent_size": 4_194_304,
         "seqno": 1,
         "metadata": {"size": 521_472, "used": used},
+        "tags": [],
         "thin_pool": null,
         "foreign_lvs": [],
     });
     assert_eq!(made, expected);
     assert_eq!(host.unchanged(&["pool", "show", "pool-1"]), expected);
     assert_eq!(host.unchanged(&["pool", "list"]), json!([expected]));
+}
+
+#[test]
+fn a_pool_gets_another_name_with_its_replicas() {
+    let host = Host::with_pool();
+    host.ok(&["replica", "create", "p", REPLICA, "9M"]);
+    let renamed = host.ok(&["pool", "rename", "p", "q-1"]);
+    assert_eq!((&renamed["name"], &renamed["seqno"]), (&json!("q-1"), &json!(3)));
+    assert_eq!(host.unchanged(&["pool", "rename", "q-1", "q-1"]), renamed);
+    assert_eq!(host.unchanged(&["replica", "show", REPLICA])["pool"], "q-1");
+    host.refused(&["pool", "show", "p"], "PoolNotFound", "ENOENT");
+}
+
+#[test]
+fn callers_have_tags_of_their_own_on_pools_and_replicas() {
+    let host = Host::with_pool();
+    host.ok(&["replica", "create", "p", REPLICA, "9M"]);
+    let pool = host.ok(&["pool", "set", "p", "--add-tag", "rack=7", "--add-tag", "ssd"]);
+    assert_eq!(pool["tags"], json!(["rack=7", "ssd"]));
+    let same = host.unchanged(&["pool", "set", "p", "--add-tag", "ssd", "--remove-tag", "hdd"]);
+    assert_eq!(same["tags"], json!(["rack=7", "ssd"]));
+    let set = ["replica", "set", REPLICA, "--add-tag", "gold", "--name", "db"];
+    let replica = host.ok(&set);
+    assert_eq!(
+        (&replica["tags"], &replica["name"]),
+        (&json!(["gold"]), &json!("db"))
+    );
+    let replica = host.ok(&["replica", "set", REPLICA, "--remove-tag", "gold"]);
+    assert_eq!((&replica["tags"], &replica["name"]), (&json!([]), &json!("db")));
+    for tag in ["mayastor", "mayastor.lv.share=nvmf"] {
+        host.refused(
+            &["replica", "set", REPLICA, "--add-tag", tag],
+            "InvalidArgument",
+            "EINVAL",
+        );
+        host.refused(
+            &["pool", "set", "p", "--remove-tag", tag],
+            "InvalidArgument",
+            "EINVAL",
+        );
+    }
+    host.refused(&["pool", "set", "p", "--add-tag", "a b"], "InvalidName", "EINVAL");
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn a_replica_has_exactly_these_fields() {
         "snapshot_uuid": null,
         "share": {"protocol": "off", "uri": null, "allowed_hosts": []},
         "health": {"state": "online", "images": [], "sync": null, "action": null, "mismatches": null},
+        "tags": [],
     });
     assert_eq!(made, expected);
     assert_eq!(host.unchanged(&["replica", "show", A]), expected);

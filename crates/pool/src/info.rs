@@ -64,6 +64,8 @@ pub struct PoolInfo {
     pub metadata_used: u64,
     /// Its thin pool, if it has one.
     pub thin_pool: Option<ThinPoolInfo>,
+    /// The tags that callers set, not the engine's own.
+    pub tags: Vec<String>,
     /// The visible LVs that are not replicas.
     pub foreign_lvs: Vec<String>,
 }
@@ -262,6 +264,8 @@ pub struct ReplicaInfo {
     pub share_uri: Option<ReplicaUri>,
     /// The hosts that may connect; none means any.
     pub allowed_hosts: Vec<String>,
+    /// The tags that callers set, not the engine's own.
+    pub tags: Vec<String>,
     /// Whether it serves.
     pub state: State,
     /// Its images, if it is an array; those of its thin pool if that is on arrays.

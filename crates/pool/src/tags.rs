@@ -60,6 +60,8 @@ pub(crate) struct LvTags<'a> {
     pub(crate) listen: Option<&'a str>,
     pub(crate) entity_id: Option<&'a str>,
     pub(crate) snapshot_uuid: Option<&'a str>,
+    /// Those that are not the engine's.
+    pub(crate) others: Vec<&'a str>,
 }
 
 impl<'a> SnapshotTags<'a> {
@@ -124,11 +126,18 @@ impl<'a> LvTags<'a> {
                 _ if key.starts_with(SNAPSHOT_PREFIX) => {
                     found.snapshot.get_or_insert_default().read(key, value);
                 }
+                _ if !is_reserved(tag) => found.others.push(tag),
                 _ => {}
             }
         }
         found
     }
+}
+
+/// Returns `true` for the engine's own tags, which no caller sets by name.
+pub(crate) fn is_reserved(tag: &str) -> bool {
+    let rest = tag.strip_prefix(OWNER);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '=']))
 }
 
 /// The tag `key=value`.
@@ -184,6 +193,18 @@ mod tests {
             LvTags::read(["mayastor.lv.name=a=b"].into_iter()).name,
             Some("a=b")
         );
+    }
+
+    #[test]
+    fn tags_of_callers_are_all_but_the_engines_own() {
+        let tags = [
+            "mayastor",
+            "zone=a",
+            "mayastor.lv.unknown=1",
+            "mayastors",
+            "mayastor.lv.name=x",
+        ];
+        assert_eq!(LvTags::read(tags.into_iter()).others, ["zone=a", "mayastors"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a caller asks for.
 
+mod tag_change;
 mod thin;
 
 use std::fs::File;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use crate::tags::{self, key};
 use crate::{Error, Layout, Nqn};
 
+pub use tag_change::TagChange;
 pub use thin::{CreateClone, CreateSnapshot, CreateThinPool, Discards};
 
 /// A pool to make.
@@ -218,6 +220,15 @@ pub struct SetReplica {
     pub name: Option<String>,
     /// The volume it belongs to.
     pub entity_id: Option<String>,
+    /// The caller's own tags.
+    pub tags: TagChange,
+}
+
+/// New values of a pool's properties.
+#[derive(Clone, Debug, Default)]
+pub struct SetPool {
+    /// The caller's own tags.
+    pub tags: TagChange,
 }
 
 /// Whether a resize may cut data off.

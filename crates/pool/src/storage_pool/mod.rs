@@ -25,9 +25,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lvm_meta::VgId;
 use uuid::Uuid;
 
+use crate::apply::Step;
 use crate::info::{PoolInfo, ReplicaInfo, State};
 use crate::open_vg::{Change, OpenVg};
 use crate::replica::{self, ActiveDevices, View};
+use crate::request::SetPool;
 use crate::system::Inner;
 use crate::tags::{self, LvTags};
 use crate::thin::usage::{self, Usage};
@@ -113,6 +115,24 @@ impl StoragePool {
     pub fn replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
         let open = self.fresh()?;
         self.describe(&open, uuid)
+    }
+
+    /// Sets properties in one commit; without a commit when all are set already.  Durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Name`] and [`Error::InvalidArgument`] for tags that are not the caller's to set; [`Error::Refused`].
+    pub fn set_properties(&self, new: &SetPool) -> Result<PoolInfo, Error> {
+        new.tags.check()?;
+        self.change("set properties of the pool", |change| {
+            let before: Vec<String> = change.open().vg.tags().iter().map(Into::into).collect();
+            let after = new.tags.apply(before.clone());
+            if after != before {
+                change.edit().set_tags(&after).map_err(Error::Meta)?;
+                change.step(Step::Commit);
+            }
+            Ok(())
+        })?;
+        self.info()
     }
 
     /// The open VG with the metadata as it is on disk now.
@@ -350,6 +370,12 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
         metadata_size: open.mdas.capacity(),
         metadata_used: open.mdas.used(),
         thin_pool,
+        tags: vg
+            .tags()
+            .iter()
+            .filter(|tag| !tags::is_reserved(tag))
+            .map(Into::into)
+            .collect(),
         foreign_lvs: foreign_lvs(open),
     }
 }

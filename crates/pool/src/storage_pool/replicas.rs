@@ -25,6 +25,7 @@ impl StoragePool {
     /// [`Error::ReplicaNotFound`], [`Error::Name`] for values that LVM would refuse in a tag, [`Error::Exists`] for a
     /// name that another replica has.
     pub fn set_replica(&self, uuid: Uuid, new: &SetReplica) -> Result<ReplicaInfo, Error> {
+        new.tags.check()?;
         let mut values = Vec::new();
         if let Some(name) = &new.name {
             values.push((
@@ -50,6 +51,7 @@ impl StoragePool {
                 let replaced = tags::replace(after.iter().map(String::as_str), key, vec![tag])?;
                 after = replaced.iter().map(ToString::to_string).collect();
             }
+            let after = new.tags.apply(after);
             if after != before {
                 change.edit().set_lv_tags(&lv_name, &after).map_err(Error::Meta)?;
                 change.step(Step::Commit);
