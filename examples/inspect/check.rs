@@ -55,15 +55,21 @@ pub(crate) fn vg_problems(devices: &Devices, found: &FoundVg, vg: &Vg) -> Vec<Pr
             Problem::at(problem.severity, path, byte, problem.what.clone())
         })
         .collect();
-    problems.extend(meta::check(vg).into_iter().map(|finding| Problem {
-        place: finding.location(),
-        ..Problem::at(
-            Severity::Error,
-            None,
-            None,
-            format!("{} ({})", finding.what, finding.rule),
-        )
-    }));
+    let by_rules = [
+        (Severity::Error, meta::check(vg)),
+        (Severity::Warning, meta::warnings(vg)),
+    ];
+    for (severity, findings) in by_rules {
+        problems.extend(findings.into_iter().map(|finding| Problem {
+            place: finding.location(),
+            ..Problem::at(
+                severity,
+                None,
+                None,
+                format!("{} ({})", finding.what, finding.rule),
+            )
+        }));
+    }
     for pv in &found.pvs {
         let (Some(path), Some(scan)) = (devices.path(pv.disk), &pv.scan) else {
             continue;

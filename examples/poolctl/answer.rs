@@ -77,6 +77,7 @@ fn plain(name: &str, value: &Value) -> String {
             Some(bytes) if SIZES.contains(&name) => size(bytes),
             _ => number.to_string(),
         },
+        Value::Array(values) if values.is_empty() && name == "done" => "nothing to do".into(),
         Value::Array(values) if values.is_empty() => "-".into(),
         Value::Array(values) => values
             .iter()

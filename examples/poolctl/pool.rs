@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use lvm_native::pool::{
     CreatePool, CreateThinPool, Error, MoveProgress, PoolInfo, RestorePool, RestoredPool, SavedMetadata,
-    SetPool, System, parse_size, parse_uuid,
+    SetPool, System, TendedPool, parse_size, parse_uuid,
 };
 use serde_json::{Value, json};
 
@@ -57,8 +57,8 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
             let tags = tags.change();
             system.open_pool(pool)?.set_properties(&SetPool { tags })?
         }
-        PoolCommand::Grow { pool } => system.open_pool(pool)?.grow()?,
-        PoolCommand::Repair { pool } => system.open_pool(pool)?.repair()?,
+        PoolCommand::Grow { pool } => return Ok(Answer::One(tended(&system.open_pool(pool)?.grow()?))),
+        PoolCommand::Repair { pool } => return Ok(Answer::One(tended(&system.open_pool(pool)?.repair()?))),
         PoolCommand::Restore {
             name,
             file,
@@ -119,6 +119,13 @@ fn restored(done: &RestoredPool) -> Value {
         "relabelled": paths(&done.relabelled),
         "left": paths(&done.left),
     });
+    object
+}
+
+/// The pool, and what was put right.
+fn tended(tended: &TendedPool) -> Value {
+    let mut object = to_json(&tended.pool);
+    object["done"] = json!(tended.done);
     object
 }
 

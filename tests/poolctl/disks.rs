@@ -1,16 +1,104 @@
 //! A pool's disks: growing, adding, removing, and disks that must not be taken.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::host::{Host, MIB, copy};
+use crate::host::{Host, MIB, copy, inspect};
 
 const REPLICA: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+
+/// What `grow` and `repair` answer: the pool, and what was done.
+fn tended(mut answer: Value) -> (Value, Value) {
+    let done = answer.as_object_mut().and_then(|fields| fields.remove("done"));
+    (answer, done.expect("what was done"))
+}
+
+/// The size of the first disk's device in sectors, as the metadata says.
+fn stated_size(host: &Host) -> u64 {
+    let text = inspect(host, &["--text"]).stdout;
+    let text = String::from_utf8_lossy(&text);
+    let (_, rest) = text.split_once("dev_size = ").expect("a size");
+    rest.split('\n').next().unwrap().parse().unwrap()
+}
+
+/// Makes the text say another size of the first disk's device.
+fn state_size(host: &Host, size: Option<u64>) {
+    host.rewrite("p", |text| {
+        let line = format!("dev_size = {}\n", 64 * MIB / 512);
+        assert!(text.contains(&line), "{text}");
+        let new = size.map_or_else(String::new, |size| format!("dev_size = {size}\n"));
+        text.replacen(&line, &new, 1)
+    });
+}
+
+/// Sizes that the text may have besides the device's own: what `pvresize` leaves, far too small, too large, none.
+const OTHER_SIZES: [Option<u64>; 5] = [
+    Some(60 * MIB / 512),
+    Some(1),
+    Some(64 * MIB / 512 + 1),
+    Some(1 << 40),
+    None,
+];
+
+#[test]
+fn what_the_text_says_of_a_device_blocks_no_change() {
+    for size in OTHER_SIZES {
+        let host = Host::with_pool();
+        state_size(&host, size);
+        let checked = inspect(&host, &["--json", "--check"]);
+        assert!(checked.status.success(), "{size:?}");
+        host.ok(&["replica", "create", "p", REPLICA, "60M"]);
+        host.refused(&["replica", "resize", REPLICA, "61M"], "NoSpace", "ENOSPC");
+        host.ok(&["replica", "destroy", REPLICA]);
+    }
+}
+
+#[test]
+fn grow_and_repair_put_right_what_the_text_says_of_a_device() {
+    for command in ["grow", "repair"] {
+        for size in OTHER_SIZES {
+            let host = Host::with_pool();
+            let before = host.ok(&["pool", "show", "p"]);
+            state_size(&host, size);
+            let shown = inspect(&host, &["--json", "--check"]).stdout;
+            let (mut pool, done) = tended(host.ok(&["pool", command, "p"]));
+            assert_eq!(done.as_array().map(Vec::len), Some(1), "{size:?}: {done}");
+            assert_eq!(stated_size(&host), 64 * MIB / 512, "{size:?}");
+            let (again, done) = tended(host.unchanged(&["pool", command, "p"]));
+            assert_eq!((&again, done), (&pool, json!([])), "{size:?}");
+            for field in ["seqno", "metadata"] {
+                pool[field] = before[field].clone();
+            }
+            assert_eq!(pool, before, "{size:?}");
+            let told = String::from_utf8_lossy(&shown).contains("warning");
+            assert_eq!(
+                told,
+                size.is_some(),
+                "{size:?}: a size that is not there is no wrong one"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_pv_that_was_made_smaller_than_its_device_grows_to_it() {
+    let host = Host::with_pool();
+    state_size(&host, Some(40 * MIB / 512));
+    host.rewrite("p", |text| text.replacen("pe_count = 15\n", "pe_count = 10\n", 1));
+    assert_eq!(host.ok(&["pool", "show", "p"])["capacity"], json!(40 * MIB));
+    host.ok(&["replica", "create", "p", REPLICA, "40M"]);
+    let (repaired, _) = tended(host.ok(&["pool", "repair", "p"]));
+    assert_eq!(repaired["capacity"], json!(40 * MIB), "a repair takes no space");
+    let (grown, done) = tended(host.ok(&["pool", "grow", "p"]));
+    assert_eq!(grown["capacity"], json!(60 * MIB), "{done}");
+    assert_eq!(stated_size(&host), 64 * MIB / 512);
+}
 
 #[test]
 fn a_pool_grows_with_its_disks_in_one_commit() {
     let host = Host::new(&[64, 64]);
     let before = host.ok(&["pool", "create", "p", "disk0", "disk1"]);
-    assert_eq!(host.unchanged(&["pool", "grow", "p"]), before);
+    let (pool, done) = tended(host.unchanged(&["pool", "grow", "p"]));
+    assert_eq!((pool, done), (before, json!([])), "nothing to do");
     host.resize_image("disk0", 129 * MIB);
     host.resize_image("disk1", 100 * MIB);
     let shown = host.ok(&["pool", "show", "p"]);
@@ -18,12 +106,14 @@ fn a_pool_grows_with_its_disks_in_one_commit() {
         (&shown["capacity"], &shown["disk_capacity"]),
         (&json!(120 * MIB), &json!(229 * MIB))
     );
-    let grown = host.ok(&["pool", "grow", "p"]);
+    let (grown, done) = tended(host.ok(&["pool", "grow", "p"]));
+    assert_eq!(done.as_array().map(Vec::len), Some(2), "{done}");
     assert_eq!(
         (&grown["capacity"], &grown["seqno"]),
         (&json!((128 + 96) * MIB), &json!(2))
     );
-    assert_eq!(host.unchanged(&["pool", "grow", "p"]), grown);
+    let again = tended(host.unchanged(&["pool", "grow", "p"]));
+    assert_eq!(again, (grown, json!([])));
     host.ok(&["replica", "create", "p", REPLICA, "224M"]);
     host.refused(&["replica", "resize", REPLICA, "225M"], "NoSpace", "ENOSPC");
 }

@@ -75,7 +75,7 @@ pub use alloc::{
 };
 pub use assemble::{Ambiguity, Assembly, CopyState, FoundPv, FoundVg, Place, Problem, Severity, assemble};
 pub use backup::backup_text;
-pub use check::{Finding, LastCheck, check};
+pub use check::{Finding, LastCheck, check, warnings};
 pub use disk::{Disk, FileDisk, MemDisk};
 pub use error::{CorruptKind, Error, IoOp, Part};
 pub use format::{DiskArea, MakePv, MdaHeader, PvHeader, PvLayout, RawLocation};

@@ -70,6 +70,16 @@ pub struct PoolInfo {
     pub foreign_lvs: Vec<String>,
 }
 
+/// A pool, and what was put right in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TendedPool {
+    /// The pool as it is now.
+    pub pool: PoolInfo,
+    /// What was done, for people; empty when there was nothing to do.
+    pub done: Vec<String>,
+}
+
 /// The properties of a storage pool's thin pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -59,7 +59,7 @@ pub use error::{Class, DiskProblem, Error, Refusal};
 pub use host::IoStats;
 pub use identity::{parse_uuid, pool_uuid};
 pub use info::{
-    ArrayInfo, ImageState, PoolInfo, ReplicaInfo, SnapshotInfo, SnapshotKind, State, ThinPoolInfo,
+    ArrayInfo, ImageState, PoolInfo, ReplicaInfo, SnapshotInfo, SnapshotKind, State, TendedPool, ThinPoolInfo,
 };
 pub use layout::{Layout, RaidLevel, parse_size};
 pub use nvmf::{Location, Nqn, ReplicaUri};

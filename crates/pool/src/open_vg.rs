@@ -390,6 +390,23 @@ impl OpenVg {
         Ok(())
     }
 
+    /// Writes the sizes of devices that the metadata says into their labels, where those say others.  Durable when this returns.
+    ///
+    /// In a VG its text counts, not the label: the label may follow the commit, and that of an earlier call too.
+    pub(crate) fn note_sizes(&self) -> Result<(), Error> {
+        for disk in &self.disks {
+            // Old texts have none.
+            if let Some(pv) = self
+                .vg
+                .pv(disk.pv)
+                .filter(|pv| pv.dev_size() != lvm_meta::Sectors::default())
+            {
+                lvm_meta::set_pv_size(&*disk.disk, pv.dev_size()).map_err(Error::Meta)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lets `plan` change the parsed VG and name the kernel's steps, then makes both real in one commit.
     ///
     /// The caller holds the VG's lock.  Nothing is written when `plan` changes nothing; durable when this returns.

@@ -118,6 +118,17 @@ const RULES: [Rule; 48] = [
     rule("history-links", Look::Vg(history::links)),
 ];
 
+/// What is odd in a VG, and no reason to leave it as it is: LVM's tools write it, or did.
+const WARNINGS: [Rule; 1] = [rule("pv-dev-size", Look::Pv(sizes::stated_size))];
+
+/// Looks for what is odd in the VG, and blocks no change; empty for most VGs.
+pub fn warnings(vg: &Vg) -> Vec<Finding> {
+    let mut context = Context::new(vg);
+    vg.lvs().for_each(|lv| context.gather(lv));
+    context.finish(vg.lvs().collect());
+    all_findings(&WARNINGS, &context)
+}
+
 /// Looks for what would make LVM refuse the VG, or must not be written; empty for a good VG.
 ///
 /// Takes time by the number of segments, not more: no LV is looked for among all others.
@@ -130,14 +141,14 @@ fn look_at(vg: &Vg, lvs: Vec<&Lv>) -> Vec<Finding> {
     let mut context = Context::new(vg);
     let is_good = are_good(&mut context, lvs);
     debug_assert!(
-        !is_good || all_findings(&context).is_empty(),
+        !is_good || all_findings(&RULES, &context).is_empty(),
         "the quick look missed something"
     );
     // What is wrong is told in the order of the rules, which takes a look at all LVs for some of them.
     if is_good {
         Vec::new()
     } else {
-        all_findings(&context)
+        all_findings(&RULES, &context)
     }
 }
 
@@ -212,10 +223,10 @@ fn each_segment(lvs: &[&Lv], mut each: impl FnMut(&Lv, &Segment)) {
 }
 
 /// All that is wrong: by rules, but for those of LVs and segments, which come last and by LVs.
-fn all_findings(context: &Context<'_>) -> Vec<Finding> {
+fn all_findings(rules: &[Rule], context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Findings::default();
     let (mut of_lv, mut of_segment) = (Vec::new(), Vec::new());
-    for rule in &RULES {
+    for rule in rules {
         findings.rule = rule.name;
         rule.look(context, &mut findings);
         match rule.look {

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::finding::Findings;
-use crate::{Area, Extents, Lv, Pv, Segment, SegmentKind};
+use crate::{Area, Extents, Lv, Pv, Sectors, Segment, SegmentKind};
 
 /// The smallest stripe that the kernel takes, in sectors: a page.
 const LEAST_STRIPE: u64 = 8;
@@ -24,17 +24,42 @@ pub(super) fn pv_count(context: &Context<'_>, findings: &mut Findings) {
     }
 }
 
-/// The extents of a PV fit its device; LVM looks at that only when it sets the size.
+/// The byte behind the last extent of a PV has a number: a device's size is one below 2^63.
 pub(super) fn pv_size(context: &Context<'_>, pv: &Pv, findings: &mut Findings) {
+    let end = end_of(context, pv).and_then(Sectors::to_bytes);
+    if end.is_none_or(|end| i64::try_from(end).is_err()) {
+        findings.pv(
+            pv,
+            format!("{} from {} on fit no device", pv.pe_count(), pv.pe_start()),
+        );
+    }
+}
+
+/// The text says of a device that the extents fit it.
+///
+/// `pvresize` writes the device's size less the place of the first extent, and `--setphysicalvolumesize` what it is given
+/// less that.  LVM asks the device when it reads; so does who changes the VG.
+pub(super) fn stated_size(context: &Context<'_>, pv: &Pv, findings: &mut Findings) {
     // An old text does not say how large the device is.
-    if pv.dev_size().get() == 0 {
+    if pv.dev_size() == Sectors::default() {
         return;
     }
-    let length = context.vg.extent_size().to_sectors(pv.pe_count());
-    let end = pv.pe_start().checked_add(length);
-    if end.is_none_or(|end| end > pv.dev_size()) {
-        findings.pv(pv, format!("{} do not fit {}", pv.pe_count(), pv.dev_size()));
+    if end_of(context, pv).is_none_or(|end| end > pv.dev_size()) {
+        findings.pv(
+            pv,
+            format!(
+                "{} do not fit the stated size of the device, {}",
+                pv.pe_count(),
+                pv.dev_size()
+            ),
+        );
     }
+}
+
+/// The sector behind the last extent of a PV.
+fn end_of(context: &Context<'_>, pv: &Pv) -> Option<Sectors> {
+    pv.pe_start()
+        .checked_add(context.vg.extent_size().to_sectors(pv.pe_count()))
 }
 
 /// Areas lie on extents that their PV has.

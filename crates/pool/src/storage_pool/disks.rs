@@ -2,61 +2,49 @@
 
 use std::path::{Path, PathBuf};
 
-use lvm_meta::{Disk, Extents, Pv, Sectors, Vg};
+use lvm_meta::Disk;
 
 use super::StoragePool;
+use super::disk_sizes::{self, NewSize};
 use crate::apply::Step;
 use crate::error::DiskProblem;
 use crate::host::HeldLocks;
-use crate::info::PoolInfo;
+use crate::info::{PoolInfo, TendedPool};
 use crate::new_disks::{NewDisks, NewDisksRequest, check_given_once};
 use crate::scan::ScannedDisk;
 use crate::system::Inner;
 use crate::{Error, host};
 
 impl StoragePool {
-    /// Takes the space of disks that became larger, in one commit; success without one when none did.
+    /// Takes the space of disks that have more of it than the metadata says, in one commit, and puts right what the metadata
+    /// says of a device's size.  Success without a commit when there is nothing to do.
+    ///
+    /// What counts is the device as found, as for `pvresize`: a PV that was made smaller than its device grows, too.
     ///
     /// # Errors
-    /// [`Error::Refused`], [`Error::Meta`].
-    pub fn grow(&self) -> Result<PoolInfo, Error> {
+    /// [`Error::Refused`], [`Error::Meta`]; [`Error::Io`] when a disk cannot be measured.
+    pub fn grow(&self) -> Result<TendedPool, Error> {
         let inner = &*self.inner;
         let _lock = inner.lock_vg(self.name())?;
         let mut open = self.changeable()?;
-        open.change(inner, "grow pool", |change| {
+        let done = open.change(inner, "grow pool", |change| {
             let open = change.open();
-            let mut grown = Vec::new();
-            for disk in &open.disks {
-                let fail = |source| Error::Io {
-                    what: "measure",
-                    path: disk.path.clone(),
-                    source,
-                };
-                let dev_size = Sectors::from_bytes_floor(disk.disk.size().map_err(fail)?);
-                let Some(pv) = open.vg.pv(disk.pv) else { continue };
-                let pe_count = pe_count(&open.vg, pv, dev_size);
-                if !disk.has_end_area && dev_size > pv.dev_size() && pe_count > pv.pe_count() {
-                    grown.push((disk.pv, dev_size, pe_count));
-                }
-            }
-            if !grown.is_empty() {
+            let mut sizes = disk_sizes::grown(open)?;
+            let grows = |size: &NewSize, sizes: &[NewSize]| sizes.iter().any(|other| other.pv == size.pv);
+            let wrong = disk_sizes::misstated(open)?.into_iter();
+            let wrong: Vec<_> = wrong.filter(|size| !grows(size, &sizes)).collect();
+            sizes.extend(wrong);
+            if !sizes.is_empty() {
                 change.step(Step::Commit);
             }
-            for (pv, dev_size, pe_count) in grown {
-                change
-                    .edit()
-                    .resize_pv(pv, dev_size, pe_count)
-                    .map_err(Error::Meta)?;
-            }
-            Ok(())
+            sizes.iter().try_for_each(|size| size.put(change.edit()))?;
+            Ok(sizes.into_iter().map(|size| size.what).collect())
         })?;
-        // In a VG its text counts, not the label: the label may follow the commit, and that of an earlier call too.
-        for disk in &open.disks {
-            if let Some(pv) = open.vg.pv(disk.pv) {
-                lvm_meta::set_pv_size(&*disk.disk, pv.dev_size()).map_err(Error::Meta)?;
-            }
-        }
-        Ok(super::info(inner, &open))
+        open.note_sizes()?;
+        Ok(TendedPool {
+            pool: super::info(inner, &open),
+            done,
+        })
     }
 
     /// Adds disks in one commit, though others may be missing.  Durable when this returns.
@@ -164,11 +152,4 @@ impl StoragePool {
 fn take_label_off(inner: &Inner, locks: &mut HeldLocks, path: &Path, disk: &dyn Disk) -> Result<(), Error> {
     inner.leave_devices_file(locks, std::iter::once(path))?;
     lvm_meta::erase_pv(disk).map_err(Error::Meta)
-}
-
-/// Whole extents that fit a device of this size.
-fn pe_count(vg: &Vg, pv: &Pv, dev_size: Sectors) -> Extents {
-    let room = dev_size.checked_sub(pv.pe_start()).unwrap_or_default().get();
-    let count = room / u64::from(vg.extent_size().sectors());
-    Extents::new(u32::try_from(count).unwrap_or(u32::MAX))
 }

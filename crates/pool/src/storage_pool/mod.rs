@@ -4,6 +4,7 @@ mod array_monitor;
 mod convert;
 mod cow_snapshots;
 mod create_replica;
+mod disk_sizes;
 mod disks;
 mod evacuate;
 mod grow_thin_pool;

@@ -2,11 +2,11 @@
 
 use lvm_meta::{CopyState, DiskArea};
 
-use super::StoragePool;
+use super::{StoragePool, disk_sizes};
 use crate::Error;
 use crate::apply::Step;
 use crate::error::Refusal;
-use crate::info::PoolInfo;
+use crate::info::TendedPool;
 use crate::open_vg::{OpenVg, VgDisk};
 use crate::scan::Scan;
 use crate::system::Inner;
@@ -16,8 +16,8 @@ const WHY: &str = "repair pool";
 
 impl StoragePool {
     /// Writes the metadata anew to every area that lost it, marks the labels of all disks, and takes the old metadata off
-    /// disks that left the pool, as `vgck --updatemetadata` does.  Durable when this returns; a pool with nothing wrong
-    /// is left as it is.
+    /// disks that left the pool, as `vgck --updatemetadata` does; and puts right what the metadata says of a device's size.
+    /// Durable when this returns; a pool with nothing wrong is left as it is.
     ///
     /// What the copies say is taken from the newest good one.  Of newest copies that differ, which nobody can choose
     /// from but whoever asks for a repair, it is the one that all questions are answered from: that of the first disk.
@@ -29,29 +29,47 @@ impl StoragePool {
     /// [`Error::Refused`] for a pool that must not be changed: one with a missing disk, or with a PV that is on two
     /// devices or in two VGs, or one of whose differing copies cannot be read; [`Error::Host`] when what the repair
     /// drops cannot be archived.
-    pub fn repair(&self) -> Result<PoolInfo, Error> {
+    pub fn repair(&self) -> Result<TendedPool, Error> {
         let inner = &*self.inner;
         let _locks = inner.lock_global(self.name())?;
         let scan = inner.scan()?;
         let mut open = self.fresh()?;
+        let mut done = Vec::new();
         if open.ambiguous.is_none() {
             self.check_ours(&open)?;
+            let back = open.returned().len();
             open.take_back(inner)?;
+            if back > 0 {
+                done.push(format!("{back} disks that were missing are back"));
+            }
         }
         let chosen = self.settle(&mut open)?.then(|| open.vg.clone());
         let mut is_hurt = chosen.is_some() || !open.problems.is_empty() || !open.mdas.agrees();
         if chosen.is_some() {
             archive_others(inner, &scan, &open)?;
+            done.push("of copies of one age that differ, that of the first disk was chosen".into());
         }
         for (disk, area) in broken_areas(&scan, &open.disks) {
             let Some(pv) = open.vg.pv(disk.pv) else { continue };
             let start = pv.pe_start().to_bytes().unwrap_or(0);
             let length = open.vg.extent_size().to_bytes(pv.pe_count()).unwrap_or(u64::MAX);
-            is_hurt |= lvm_meta::blank_area(&*disk.disk, area, start..start.saturating_add(length))
-                .map_err(Error::Meta)?;
+            if lvm_meta::blank_area(&*disk.disk, area, start..start.saturating_add(length))
+                .map_err(Error::Meta)?
+            {
+                is_hurt = true;
+                done.push(format!(
+                    "{}, byte {}: a broken header was made anew",
+                    disk.path.display(),
+                    area.offset
+                ));
+            }
         }
-        if !is_hurt {
-            return Ok(super::info(inner, &open));
+        let sizes = disk_sizes::misstated(&open)?;
+        if !is_hurt && sizes.is_empty() {
+            return Ok(TendedPool {
+                pool: super::info(inner, &open),
+                done,
+            });
         }
         open.forget();
         open.refresh(inner)?;
@@ -59,18 +77,32 @@ impl StoragePool {
         if chosen.is_some_and(|chosen| chosen != open.vg) {
             return Err(unsure(&open));
         }
+        if is_hurt {
+            done.push("the metadata was written to every area".into());
+        }
+        let sizes = disk_sizes::misstated(&open)?;
         open.change(inner, WHY, |change| {
+            sizes.iter().try_for_each(|size| size.put(change.edit()))?;
             change.edit();
             change.step(Step::Commit);
             Ok(())
         })?;
+        done.extend(sizes.into_iter().map(|size| size.what));
         open.mark_disks()?;
+        open.note_sizes()?;
         for left in scan.left_behind(&open.vg) {
             lvm_meta::orphan_pv(&*left.disk).map_err(Error::Meta)?;
+            done.push(format!(
+                "{}: metadata of a disk that left was taken off",
+                left.path.display()
+            ));
         }
         open.forget();
         open.refresh(inner)?;
-        Ok(super::info(inner, &open))
+        Ok(TendedPool {
+            pool: super::info(inner, &open),
+            done,
+        })
     }
 
     /// Takes the copy that is read as the right one where copies differ; tells whether they do.

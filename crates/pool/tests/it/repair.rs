@@ -40,7 +40,7 @@ fn reasons(lab: &Lab) -> Vec<String> {
 fn a_pool_with_nothing_wrong_is_left_as_it_is() {
     let lab = prepared();
     let before = lab.bytes();
-    assert!(lab.pool().repair().unwrap().reasons.is_empty());
+    assert!(lab.pool().repair().unwrap().pool.reasons.is_empty());
     assert!(lab.bytes() == before);
 }
 
@@ -57,7 +57,7 @@ fn areas_with_a_broken_header_or_text_are_written_anew() {
                     .any(|why| why.starts_with(&*image.to_string_lossy()));
                 assert_eq!(is_blamed, disks.contains(&disk), "{at}: {reasons_before:?}");
             }
-            let info = lab.pool().repair().unwrap();
+            let info = lab.pool().repair().unwrap().pool;
             assert!(info.reasons.is_empty(), "{at}: {:?}", info.reasons);
             assert!(reasons(&lab).is_empty());
             assert_eq!(lab.pool().replicas().unwrap().len(), 1);
@@ -80,7 +80,7 @@ fn a_disk_that_left_the_pool_is_a_free_one_again() {
     fs::write(&lab.images[2], &before[2]).unwrap();
     assert!(!reasons(&lab).is_empty());
     let others = lab.bytes();
-    assert!(lab.pool().repair().unwrap().reasons.is_empty());
+    assert!(lab.pool().repair().unwrap().pool.reasons.is_empty());
     assert!(lab.bytes()[..2] != others[..2]);
     let free = lab.system().create_pool(&request("other", &lab.images[2..]));
     assert_eq!(free.unwrap().info().unwrap().disks.len(), 1);
@@ -122,7 +122,7 @@ fn copies_of_one_age_that_differ_become_what_the_first_disk_holds() {
         let refused = lab.pool().create_replica(&CreateReplica::new(uuid(4), UNIT));
         assert_eq!(refused.unwrap_err().kind(), "DuplicatePv");
         assert!(lab.bytes() == before);
-        let info = lab.pool().repair().unwrap();
+        let info = lab.pool().repair().unwrap().pool;
         assert!(info.reasons.is_empty(), "{:?}", info.reasons);
         assert_eq!(replicas(&lab), [uuid(1), uuid(kept)]);
         lab.pool()
@@ -178,7 +178,7 @@ fn death_at_any_write_of_a_repair_and_any_fault_is_made_good_by_the_next() {
                 let context = format!("{name}, {at}: {result:?}");
                 assert_eq!(replicas(&lab), kept, "{context}");
                 let info = lab.pool().repair();
-                let info = info.unwrap_or_else(|error| panic!("{context}: {error}"));
+                let info = info.unwrap_or_else(|error| panic!("{context}: {error}")).pool;
                 assert!(info.reasons.is_empty(), "{context}: {:?}", info.reasons);
                 assert_eq!(replicas(&lab), kept, "{context}");
                 if !struck {

@@ -116,9 +116,8 @@ fn sizes(table: &mut Table) {
         &plain,
         "
         extent-size | VG | extent_size = 8192 => extent_size = 100
-        pv-size | pv0 | pe_count = 1000 => pe_count = 1001
         pv-size | pv0 | pe_start = 2048 => pe_start = 9223372036854775807
-        pv-size | pv0 | dev_size = 8194048 => dev_size = 8194047
+        pv-size | pv0 | pe_start = 2048 => pe_start = 18014398501289984
         ",
     );
     let empty = vg(&[]);

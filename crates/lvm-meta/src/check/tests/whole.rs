@@ -299,3 +299,30 @@ fn old_and_odd() -> Vec<(&'static str, String)> {
         ),
     ]
 }
+
+#[test]
+fn a_stated_size_that_extents_do_not_fit_is_a_warning() {
+    let good = vg(&[shown("data", 8, &linear(0, 0))]);
+    for (from, to, is_odd) in [
+        ("pe_count = 1000", "pe_count = 1001", true),
+        ("dev_size = 8194048", "dev_size = 8194047", true),
+        ("dev_size = 8194048", "dev_size = 1", true),
+        ("dev_size = 8194048", "dev_size = 0", false),
+        ("dev_size = 8194048\n", "", false),
+        ("dev_size = 8194048", "dev_size = 8194048", false),
+        ("dev_size = 8194048", "dev_size = 9194048", false),
+    ] {
+        let vg = parse(&good.replacen(from, to, 1));
+        assert_eq!(check(&vg), [], "{to}");
+        let found: Vec<_> = warnings(&vg)
+            .iter()
+            .map(|it| (it.rule, it.place.clone()))
+            .collect();
+        let expected: &[_] = if is_odd {
+            &[("pv-dev-size", "pv0".into())]
+        } else {
+            &[]
+        };
+        assert_eq!(found, expected, "{to}");
+    }
+}
