@@ -446,3 +446,51 @@ fn a_disk_that_may_not_be_written_is_refused() {
         (&json!("PermissionDenied"), &json!("EACCES"))
     );
 }
+
+#[test]
+fn a_link_planted_at_the_default_lock_folder_is_not_followed() {
+    let host = Host::with_pool();
+    let temporary = host.path("temporary");
+    let folder = temporary.join(format!("lvm-native-{}", nix::unistd::getuid()));
+    let victim = host.path("victim");
+    for dir in [&temporary, &victim] {
+        std::fs::create_dir(dir).unwrap();
+    }
+    std::os::unix::fs::symlink(&victim, &folder).unwrap();
+    let create = |uuid| {
+        let mut command = std::process::Command::new(common::example("poolctl"));
+        command
+            .args(["--json", "--mapper", "embedded", "--device", &host.name("disk0")])
+            .args(["replica", "create", "p", uuid, "4M"])
+            .env("TMPDIR", &temporary);
+        let output = command.output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), told)
+    };
+    let (code, told) = create(A);
+    assert_eq!(
+        (code, &told["error"]["kind"], &told["error"]["errno"]),
+        (Some(1), &json!("UnsafeFolder"), &json!("EACCES")),
+        "{told}"
+    );
+    assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 0);
+    std::fs::remove_file(&folder).unwrap();
+    assert_eq!(create(A).0, Some(0));
+    let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(&folder, Some(12_345), None).unwrap();
+        assert_eq!(create(B).1["error"]["kind"], "UnsafeFolder");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_no_backup_and_is_not_waited_for() {
+    let host = Host::with_pool();
+    let fifo = host.path("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    for file in [fifo.to_str().unwrap(), "/dev/zero", "/"] {
+        let told = host.refused(&["pool", "restore", "p", file], "BadBackup", "EILSEQ");
+        assert!(told.contains("not a file"), "{told}");
+    }
+}

@@ -260,6 +260,10 @@ fn host_kind(error: &host::Error) -> (&'static str, Class, i32) {
         E::Suspended { .. } | E::Claimed { .. } | E::InUse { .. } => {
             ("DiskInUse", Class::Precondition, libc::EBUSY)
         }
+        E::NotAFile { .. } => ("NotAFile", Class::Precondition, libc::EINVAL),
+        E::FileTooLarge { .. } => ("FileTooLarge", Class::Precondition, libc::EFBIG),
+        E::UnsafeFolder { .. } => ("UnsafeFolder", Class::Permission, libc::EACCES),
+        E::PartialSector { .. } => ("InvalidDisk", Class::InvalidArgument, libc::EINVAL),
         E::NotADisk { .. } => ("InvalidDisk", Class::InvalidArgument, libc::ENOTBLK),
         _ => ("Host", Class::Internal, libc::EIO),
     }

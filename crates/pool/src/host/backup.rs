@@ -4,13 +4,13 @@
 //! after its last; a second writer must too, or an administrator restores what is no longer true.
 //! Reference: LVM2 `lib/format_text/archiver.c`, `archive.c`.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::config::BackupConfig;
+use super::folder::{self, Links};
 use super::{Error, Result, durable_file, sysfs};
 
 /// Ends the name of a file that is being written: no VG's name holds a tilde.
@@ -67,7 +67,7 @@ impl MetadataBackups {
     /// Adds a text and gives those that were there before, by number.
     fn add(&self, vg: &str, text: &str) -> Result<Vec<Archive>> {
         let dir = &self.config.archive_dir;
-        make_dir(dir)?;
+        folder::make(dir, Links::Trusted)?;
         let archives = archives(dir, vg);
         let number = archives.last().map_or(0, |last| last.number.saturating_add(1));
         // As in the tools' names: two hosts that share the folder may draw the same number.
@@ -103,7 +103,7 @@ impl MetadataBackups {
     /// # Errors
     /// [`Error::Io`]; the backup is the old one then.
     pub fn backup(&self, vg: &str, text: &str) -> Result<()> {
-        make_dir(&self.config.backup_dir)?;
+        folder::make(&self.config.backup_dir, Links::Trusted)?;
         durable_file::replace(&self.config.backup_dir.join(vg), NEW, text)
     }
 
@@ -128,17 +128,6 @@ impl MetadataBackups {
             _ => Ok(()),
         }
     }
-}
-
-fn make_dir(dir: &Path) -> Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(Error::io("create", dir))
 }
 
 /// The archives of a VG, by number.

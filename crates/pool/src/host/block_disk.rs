@@ -106,6 +106,23 @@ impl BlockDisk {
         &self.device
     }
 
+    /// Refuses a device whose last sector is not whole: the kernel answers a request for it with a bare `EINVAL`.
+    ///
+    /// # Errors
+    /// [`Error::PartialSector`], [`Error::Io`].
+    pub(crate) fn check_sectors(&self) -> Result<()> {
+        let size = self.size().map_err(Error::io("measure", &self.device.node))?;
+        let sector = u64::from(self.device.logical_block_size());
+        if sector == 0 || size.is_multiple_of(sector) {
+            return Ok(());
+        }
+        Err(Error::PartialSector {
+            path: self.device.preferred_name().to_owned(),
+            size,
+            sector,
+        })
+    }
+
     /// The open file.
     pub fn file(&self) -> &File {
         &self.blocks.raw

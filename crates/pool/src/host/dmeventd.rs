@@ -4,7 +4,7 @@ use std::fs::File;
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-use super::Paths;
+use super::{Paths, regular};
 
 /// A running dmeventd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Dmeventd {
     ///
     /// Its FIFOs tell nothing: where systemd makes them they are there before it is.
     pub fn find(paths: &Paths) -> Option<Self> {
-        let file = File::open(paths.run.join("dmeventd.pid")).ok()?;
+        let file = regular::open(&paths.run.join("dmeventd.pid"), File::options().read(true)).ok()??;
         let mut lock = libc::flock {
             l_type: libc::F_WRLCK as _,
             l_whence: libc::SEEK_SET as _,

@@ -153,6 +153,40 @@ pub enum Error {
         /// Every reason that was found.
         reasons: Vec<InUse>,
     },
+    /// Something else is in the place of a file: a folder, a FIFO, a device.  It was not read.
+    #[error("{} is {found}, not a file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is, with its article.
+        found: &'static str,
+    },
+    /// A file is longer than any of its kind.
+    #[error("{} is larger than {limit} bytes", path.display())]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// A folder that another user can change, or whose place another user chose, is no place for locks.
+    #[error("the folder {} is not used: {why}", path.display())]
+    UnsafeFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The last sector of a disk is not whole: what lies there can be neither read nor written.
+    #[error("{} of {size} bytes ends within a sector: its sectors have {sector} bytes", path.display())]
+    PartialSector {
+        /// The disk.
+        path: PathBuf,
+        /// Its size.
+        size: u64,
+        /// The size of its logical sectors.
+        sector: u64,
+    },
     /// A file of the kernel has an unknown form.
     #[error("{} says {text:?}", path.display())]
     Attribute {

@@ -10,22 +10,20 @@
 //!
 //! Reference: LVM2 `lib/label/hints.c`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::fcntl::Flock;
-
-use super::file_lock::lock_exclusive;
-use super::{Error, LockName, Paths, Result};
+use super::file_lock::{FileLock, lock_exclusive};
+use super::{Error, LockName, Paths, Result, regular};
 
 /// LVM's hints, out of use until this is dropped.
 #[derive(Debug)]
 #[must_use = "LVM may use hints again when this is dropped"]
 pub struct InvalidHints {
-    _lock: Option<Flock<File>>,
+    _lock: Option<FileLock>,
 }
 
 /// Makes LVM forget which devices hold PVs, and keeps it from using hints until the result is dropped.
@@ -45,19 +43,22 @@ pub fn invalidate_hints(paths: &Paths, timeout: Duration) -> Result<InvalidHints
     // Whatever became of the lock: left in place, it would keep hints out of use for ever.
     remove(&no_hints)?;
     let lock = lock?;
-    if let Some(file) = &lock {
-        file.set_len(0).map_err(Error::io("empty", &dir.join("hints")))?;
+    if let Some(lock) = &lock {
+        lock.file()
+            .set_len(0)
+            .map_err(Error::io("empty", &dir.join("hints")))?;
     }
     touch(&dir.join("newhints"))?;
     Ok(InvalidHints { _lock: lock })
 }
 
 /// The exclusive lock on the hints, or `None` when there are none.
-fn lock(paths: &Paths, path: &Path, timeout: Duration) -> Result<Option<Flock<File>>> {
+fn lock(paths: &Paths, path: &Path, timeout: Duration) -> Result<Option<FileLock>> {
+    regular::check_name(path)?;
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
-        .custom_flags(libc::O_NOFOLLOW)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path);
     match opened {
         Ok(file) => lock_exclusive(file, path, LockName::Hints, &paths.proc, timeout).map(Some),
@@ -67,13 +68,14 @@ fn lock(paths: &Paths, path: &Path, timeout: Duration) -> Result<Option<Flock<Fi
 }
 
 fn touch(path: &Path) -> Result<()> {
+    regular::check_name(path)?;
     let mut options = OpenOptions::new();
     options
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW);
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     options.open(path).map(drop).map_err(Error::io("create", path))
 }
 
@@ -86,7 +88,9 @@ fn remove(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use nix::fcntl::FlockArg;
+    use std::fs::File;
+
+    use nix::fcntl::{Flock, FlockArg};
 
     use super::*;
     use crate::host::testing::FakeHost;

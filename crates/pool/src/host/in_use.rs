@@ -124,6 +124,7 @@ pub fn claim_disk(
     }
     // Opened for reading first: closing a writable descriptor makes udev probe the disk, even for a refusal.
     let probe = BlockDisk::open(device, OpenMode::ReadOnly)?;
+    probe.check_sectors()?;
     reasons.extend(find_signatures(&probe)?.into_iter().map(InUse::Signature));
     drop(probe);
     if reasons

@@ -17,17 +17,16 @@
 //! Waiting is polling with `LOCK_NB`: a blocking flock could be ended at a deadline only by a signal, which a
 //! library must not send itself.  Reference: LVM2 `lib/misc/lvm-flock.c`, `lib/locking/file_locking.c`.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-
-use super::{Error, LockName, Paths, Result, lock_holder};
+use super::file_lock::{FileLock, Tried};
+use super::folder::{self, Links};
+use super::{Error, LockName, Paths, Result, lock_holder, regular};
 
 /// Shortest pause between two tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -51,6 +50,7 @@ pub struct Locks {
     dir: PathBuf,
     proc: PathBuf,
     write_priority: bool,
+    links: Links,
 }
 
 impl Locks {
@@ -60,7 +60,15 @@ impl Locks {
             dir: paths.locking_dir.clone(),
             proc: paths.proc.clone(),
             write_priority: true,
+            links: Links::Trusted,
         }
+    }
+
+    /// Does not use a folder whose place is a symbolic link, whoever made it: for a folder where all users may make some.
+    #[must_use]
+    pub fn without_links(mut self) -> Self {
+        self.links = Links::Never;
+        self
     }
 
     /// Follows `global/prioritise_write_locks`.  All users of a host must agree on it.
@@ -95,9 +103,9 @@ impl Locks {
         Ok(self.dir.join(format!("{prefix}{rest}")))
     }
 
-    fn acquire(&self, name: &LockName, mode: LockMode, timeout: Duration) -> Result<Flock<File>> {
+    fn acquire(&self, name: &LockName, mode: LockMode, timeout: Duration) -> Result<FileLock> {
         let path = self.path(name)?;
-        self.make_dir()?;
+        folder::make(&self.dir, self.links)?;
         let wait = Wait {
             name,
             main: &path,
@@ -122,14 +130,6 @@ impl Locks {
             }
         }
     }
-
-    fn make_dir(&self) -> Result<()> {
-        if self.dir.is_dir() {
-            return Ok(());
-        }
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
-        made.map_err(|source| open_error("create", &self.dir, source))
-    }
 }
 
 /// A set of locks, released together (last taken first) when this is dropped.
@@ -140,7 +140,7 @@ impl Locks {
 #[must_use = "the locks are released when this is dropped"]
 pub struct HeldLocks {
     locks: Locks,
-    held: Vec<(LockName, LockMode, Flock<File>)>,
+    held: Vec<(LockName, LockMode, FileLock)>,
 }
 
 impl HeldLocks {
@@ -166,7 +166,8 @@ impl HeldLocks {
     ///
     /// # Errors
     /// [`Error::LockTimeout`] with the holder when it is not free in time, [`Error::LockOrder`] when a lock that
-    /// comes later is held already, [`Error::LockAccess`] without permission, [`Error::Io`] for the rest.  Locks
+    /// comes later is held already, [`Error::LockAccess`] without permission, [`Error::UnsafeFolder`] for a folder
+    /// of another user's, [`Error::NotAFile`] for what is no lock file, [`Error::Io`] for the rest.  Locks
     /// taken before stay held.
     pub fn vg(&mut self, name: &str, mode: LockMode, timeout: Duration) -> Result<()> {
         self.take(LockName::Vg(name.to_owned()), mode, timeout)
@@ -220,17 +221,13 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    fn flock(&self, path: &Path, mode: LockMode) -> Result<Flock<File>> {
-        let arg = match mode {
-            LockMode::Shared => FlockArg::LockSharedNonblock,
-            LockMode::Exclusive => FlockArg::LockExclusiveNonblock,
-        };
+    fn flock(&self, path: &Path, mode: LockMode) -> Result<FileLock> {
         let mut file = open(path)?;
         let mut pause = FIRST_PAUSE;
         loop {
-            match Flock::lock(file, arg) {
-                Ok(lock) => {
-                    if same_inode(path, &lock)? {
+            match FileLock::try_lock(file, mode).map_err(Error::io("lock", path))? {
+                Tried::Locked(lock) => {
+                    if same_inode(path, lock.file())? {
                         return Ok(lock);
                     }
                     // The last holder unlinked the file that we waited for.
@@ -238,7 +235,7 @@ impl Wait<'_> {
                     file = open(path)?;
                     self.pause(&mut pause, path)?;
                 }
-                Err((back, Errno::EWOULDBLOCK)) => {
+                Tried::Busy(back) => {
                     file = back;
                     self.pause(&mut pause, path)?;
                     // A holder that unlinked its file leaves waiters on an inode nobody else looks at.
@@ -246,8 +243,6 @@ impl Wait<'_> {
                         file = open(path)?;
                     }
                 }
-                Err((back, Errno::EINTR)) => file = back,
-                Err((_, errno)) => return Err(Error::io("lock", path)(errno.into())),
             }
         }
     }
@@ -274,6 +269,7 @@ impl Wait<'_> {
 }
 
 fn open(path: &Path) -> Result<File> {
+    regular::check_name(path)?;
     // No symbolic link is followed: on some hosts everybody may write to the folder above.
     let mut options = OpenOptions::new();
     options
@@ -281,10 +277,12 @@ fn open(path: &Path) -> Result<File> {
         .append(true)
         .create(true)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW);
-    options
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options
         .open(path)
-        .map_err(|source| open_error("open", path, source))
+        .map_err(|source| open_error("open", path, source))?;
+    regular::check_open(path, &file)?;
+    Ok(file)
 }
 
 fn open_error(op: &'static str, path: &Path, source: io::Error) -> Error {

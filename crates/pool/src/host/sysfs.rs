@@ -1,17 +1,15 @@
 //! Bounded reads of the small files that the kernel publishes.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
-use super::{Error, Result};
+use super::{Result, regular};
 
 /// Longest attribute that is read: sysfs itself ends them at a page, but for a few binary ones.
 const ATTRIBUTE_LIMIT: u64 = 64 << 10;
 /// Sysfs gives an attribute in one read; less than this is all of it.
 const PAGE: usize = 4096;
-/// Room for a text file before its length is known.
-const TEXT_START: usize = 16 << 10;
 /// Longest text file that is read whole.
 const TEXT_LIMIT: u64 = 64 << 20;
 
@@ -55,11 +53,9 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
 }
 
 /// A whole text file, or `None` when there is none.
+///
+/// # Errors
+/// As [`regular::read`].
 pub(crate) fn optional_file(path: &Path) -> Result<Option<Vec<u8>>> {
-    let mut raw = Vec::with_capacity(TEXT_START);
-    match File::open(path).and_then(|file| file.take(TEXT_LIMIT).read_to_end(&mut raw)) {
-        Ok(_) => Ok(Some(raw)),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(err) => Err(Error::io("read", path)(err)),
-    }
+    regular::read(path, TEXT_LIMIT)
 }

@@ -95,6 +95,17 @@ fn again_number(node: &Path) -> DeviceNumber {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
+fn a_device_that_ends_within_a_sector_is_named() {
+    let device = Loop::new((64 << 20) + 512);
+    let error = claim(&device.node, OnSignature::Refuse).unwrap_err();
+    let Error::PartialSector { path, size, sector } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!((&**path, *size, *sector), (&*device.node, (64 << 20) + 512, 4096));
+}
+
+#[test]
 #[ignore = "needs root, loop devices and mkfs.ext4"]
 fn a_file_system_is_refused_while_mounted_and_erased_only_on_demand() {
     let device = Loop::new(64 << 20);

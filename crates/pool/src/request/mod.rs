@@ -3,8 +3,7 @@
 mod tag_change;
 mod thin;
 
-use std::fs::File;
-use std::io::Read;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use lvm_meta::{LvName, Sectors, Tag, VgName};
 use uuid::Uuid;
 
 use crate::tags::{self, key};
-use crate::{Error, Layout, Nqn};
+use crate::{Error, Layout, Nqn, host};
 
 pub use tag_change::TagChange;
 pub use thin::{CreateClone, CreateSnapshot, CreateThinPool, Discards};
@@ -92,21 +91,22 @@ impl RestorePool {
     /// As [`RestorePool::new`], with the text of a file.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::BadBackup`] for a file that is larger than any text.
+    /// [`Error::Io`]; [`Error::BadBackup`] for a file that is larger than any text, and for what is no file.
     pub fn from_file(name: &str, path: &Path) -> Result<Self, Error> {
-        let mut text = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(BACKUP_LIMIT).read_to_end(&mut text));
-        let length = read.map_err(|source| Error::Io {
+        let fail = |source| Error::Io {
             what: "read",
             path: path.into(),
             source,
-        })?;
-        if u64::try_from(length).is_ok_and(|length| length >= BACKUP_LIMIT) {
-            return Err(Error::BadBackup {
-                vg: name.into(),
-                why: format!("{path:?} is larger than any metadata"),
-            });
-        }
+        };
+        let text = match host::regular::read(path, BACKUP_LIMIT) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Err(fail(io::Error::from_raw_os_error(libc::ENOENT))),
+            Err(host::Error::Io { source, .. }) => return Err(fail(source)),
+            Err(error) => {
+                let (vg, why) = (name.into(), error.to_string());
+                return Err(Error::BadBackup { vg, why });
+            }
+        };
         Ok(Self::new(name, text))
     }
 }

@@ -6,7 +6,6 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::fcntl::Flock;
 use nix::sys::statfs::{FsType, statfs};
 
 use crate::{Error, host};
@@ -36,7 +35,7 @@ pub(super) trait ConfigFs: Send + Sync {
     /// # Errors
     /// [`Error::NoConfigfs`] and [`Error::NoNvmeTarget`] for a host without a target; [`Error::Host`] when the lock is not
     /// free in time.
-    fn lock(&self, timeout: Duration) -> Result<Option<Flock<File>>, Error>;
+    fn lock(&self, timeout: Duration) -> Result<Option<host::FileLock>, Error>;
 }
 
 /// A mounted configfs.
@@ -107,7 +106,7 @@ impl ConfigFs for Mounted {
         fs::symlink_metadata(self.at(path)).is_ok()
     }
 
-    fn lock(&self, timeout: Duration) -> Result<Option<Flock<File>>, Error> {
+    fn lock(&self, timeout: Duration) -> Result<Option<host::FileLock>, Error> {
         if !self.folder.is_dir() {
             return Err(no_target(&self.mount));
         }

@@ -1,16 +1,13 @@
 //! The kernel's NVMe target without a kernel: what its files take and refuse, and a process that dies at any of its calls.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nix::fcntl::Flock;
-
 use super::configfs::ConfigFs;
-use crate::Error;
+use crate::{Error, host};
 
 #[derive(Clone, Debug)]
 enum Node {
@@ -331,7 +328,7 @@ impl ConfigFs for FakeTarget {
     fn has(&self, path: &str) -> bool {
         self.with(|tree| tree.nodes.contains_key(path))
     }
-    fn lock(&self, _: Duration) -> Result<Option<Flock<File>>, Error> {
+    fn lock(&self, _: Duration) -> Result<Option<host::FileLock>, Error> {
         Ok(None)
     }
 }

@@ -72,7 +72,11 @@ impl SystemBuilder {
         self
     }
 
-    /// Keeps lock files in this folder.  By default: where `lvm.conf` says, so that the LVM tools take part.
+    /// Keeps lock files in this folder.  By default: where `lvm.conf` says, so that the LVM tools take part; of image
+    /// files a folder of this user's in that of temporary files.
+    ///
+    /// One of another user than this one and root is refused with the first lock that is taken, and so is a link
+    /// that another user made.
     pub fn lock_dir(mut self, dir: PathBuf) -> Self {
         self.lock_dir = Some(dir);
         self
@@ -132,8 +136,11 @@ impl SystemBuilder {
         let paths = self.paths;
         let host_name = host_name();
         let mut config = Config::read(&paths, &host_name).map_err(Error::Host)?;
+        let has_lock_dir = self.lock_dir.is_some();
         if let Some(dir) = self.lock_dir {
             config.global.locking_dir = Some(dir);
+        } else if self.images {
+            config.global.locking_dir = Some(image_lock_dir());
         }
         let by_udev = config.activation.udev_sync && config.activation.udev_rules;
         let mapper: Arc<dyn DeviceMapper> = match self.mapper {
@@ -143,7 +150,11 @@ impl SystemBuilder {
             None => Arc::new(Kernel::with_nodes(NodeMode::Own)),
         };
         let nodes = Nodes::new(paths.dev.clone(), mapper.node_mode());
-        let locks = config.locks(&paths);
+        let mut locks = config.locks(&paths);
+        if self.images && !has_lock_dir {
+            // Any user may make something of this name.
+            locks = locks.without_links();
+        }
         let system_id = SystemId::read(&config, &paths, &host_name).map_err(Error::Host)?;
         let scope = match self.devices {
             Some(devices) => Scope::Only(devices),
@@ -201,7 +212,6 @@ impl System {
     ///
     /// Its devices live as long as it does, so opening a pool activates its replicas.
     pub fn embedded() -> SystemBuilder {
-        let lock_dir = std::env::temp_dir().join(format!("lvm-native-{}", nix::unistd::getuid()));
         // Image files are nobody's business but the caller's: the host's LVM configuration does not count.
         let nowhere = Paths {
             lvm_system_dir: "/nonexistent".into(),
@@ -209,7 +219,6 @@ impl System {
         };
         SystemBuilder {
             images: true,
-            lock_dir: Some(lock_dir),
             paths: nowhere,
             ..Self::kernel()
         }
@@ -366,6 +375,11 @@ impl Inner {
             system_id: self.system_id.as_str().map(Into::into),
         }
     }
+}
+
+/// Where users of image files agree by default: one user's processes.
+fn image_lock_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("lvm-native-{}", nix::unistd::getuid()))
 }
 
 fn host_name() -> String {

@@ -166,3 +166,21 @@ fn the_devices_file_and_the_locking_folder_are_those_of_the_configuration() {
         .unwrap();
     assert!(dir.join("V_vg").exists());
 }
+
+#[test]
+fn what_is_no_file_in_the_place_of_a_configuration_or_devices_file_is_named() {
+    use nix::sys::stat::Mode;
+    for name in ["lvm.conf", "lvmlocal.conf", "devices/system.devices"] {
+        let host = host("devices { use_devicesfile = 1 }", "");
+        let path = host.paths.lvm_system_dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = std::fs::remove_file(&path);
+        nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let rules = Config::read(&host.paths, "node1").and_then(|config| config.device_rules(&host.paths));
+        let error = rules.map(drop).unwrap_err();
+        let Error::NotAFile { path: told, found } = &error else {
+            panic!("{name}: {error}")
+        };
+        assert_eq!((told, *found), (&path, "a FIFO"), "{name}");
+    }
+}

@@ -1,11 +1,11 @@
 //! Writes the devices file by LVM's protocol: under its lock, against the version that was read, by rename.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::{DevicesFile, Hash, MAJOR, Version, crc, folder};
+use crate::host::folder::{Links, make as make_folder};
 use crate::host::{CivilTime, Error, HeldLocks, LockMode, LockName, Result, durable_file, sysfs};
 
 /// The file that LVM keeps copies of.
@@ -95,11 +95,7 @@ impl DevicesFile {
 
 /// Keeps a copy of what is about to be written, as LVM does, and drops the oldest.
 fn back_up(dir: &Path, text: &str, version: Version, now: CivilTime, keep: u32) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(Error::io("create", dir))?;
+    make_folder(dir, Links::Trusted)?;
     let copy = dir.join(format!("{SYSTEM_FILE}-{}.{:04}", now.compact(), version.count));
     match durable_file::create(&copy, text) {
         // The same version within the same second: an earlier try that failed after its copy.

@@ -98,7 +98,9 @@ fn a_lock_file_unlinked_by_its_holder_does_not_let_two_writers_in() {
     let file = host.file("V_vg0");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     // As the LVM tools do: lock, unlink, release.
-    let old = Flock::lock(open(&file).unwrap(), FlockArg::LockExclusive).unwrap();
+    let Tried::Locked(old) = FileLock::try_lock(open(&file).unwrap(), LockMode::Exclusive).unwrap() else {
+        panic!("a fresh file is locked");
+    };
     thread::scope(|scope| {
         let waiter = scope.spawn(|| host.vg(LockMode::Exclusive, LONG));
         while !host.file("V_vg0:aux").exists() {
@@ -209,6 +211,54 @@ fn a_symbolic_link_in_place_of_a_lock_file_is_not_followed() {
     fs::create_dir_all(host.file("")).unwrap();
     let target = host.dir.path().join("victim");
     std::os::unix::fs::symlink(&target, host.file("V_vg0")).unwrap();
-    assert!(matches!(host.vg(LockMode::Exclusive, NOW), Err(Error::Io { .. })));
+    assert!(matches!(
+        host.vg(LockMode::Exclusive, NOW),
+        Err(Error::NotAFile { .. })
+    ));
     assert!(!target.exists());
+}
+
+#[test]
+fn what_is_in_the_place_of_a_lock_file_is_named() {
+    for (make, kind) in [
+        (
+            (|path: &Path| fs::create_dir(path).unwrap()) as fn(&Path),
+            "a folder",
+        ),
+        (
+            |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).unwrap(),
+            "a FIFO",
+        ),
+        (
+            |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+            "a socket",
+        ),
+    ] {
+        let host = host();
+        fs::create_dir_all(host.file("")).unwrap();
+        make(&host.file("V_vg0"));
+        let error = host.vg(LockMode::Exclusive, LONG).unwrap_err();
+        assert!(
+            matches!(&error, Error::NotAFile { found, .. } if *found == kind),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_planted_link_is_no_locking_folder_where_all_users_may_make_them() {
+    let host = host();
+    let (dir, victim) = (host.file(""), host.dir.path().join("victim"));
+    fs::create_dir_all(dir.parent().unwrap()).unwrap();
+    fs::create_dir(&victim).unwrap();
+    std::os::unix::fs::symlink(&victim, dir.to_str().unwrap().trim_end_matches('/')).unwrap();
+    let mut strict = host.locks.clone().without_links().hold();
+    assert!(matches!(
+        strict.vg("vg0", LockMode::Exclusive, NOW),
+        Err(Error::UnsafeFolder { .. })
+    ));
+    assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
+    // An administrator's own is followed.
+    drop(host.vg(LockMode::Exclusive, NOW).unwrap());
+    assert_ne!(fs::read_dir(&victim).unwrap().count(), 0);
 }
