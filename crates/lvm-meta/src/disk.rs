@@ -30,6 +30,11 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// The device's.
     fn size(&self) -> io::Result<u64>;
+
+    /// The logical block size in bytes, the least that the device reads and writes: 512 for an image.
+    fn block_size(&self) -> u32 {
+        512
+    }
 }
 
 impl<D: Disk + ?Sized> Disk for std::sync::Arc<D> {
@@ -45,6 +50,9 @@ impl<D: Disk + ?Sized> Disk for std::sync::Arc<D> {
     fn size(&self) -> io::Result<u64> {
         (**self).size()
     }
+    fn block_size(&self) -> u32 {
+        (**self).block_size()
+    }
 }
 
 impl<D: Disk + ?Sized> Disk for Box<D> {
@@ -59,6 +67,9 @@ impl<D: Disk + ?Sized> Disk for Box<D> {
     }
     fn size(&self) -> io::Result<u64> {
         (**self).size()
+    }
+    fn block_size(&self) -> u32 {
+        (**self).block_size()
     }
 }
 

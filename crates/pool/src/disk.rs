@@ -76,6 +76,9 @@ impl Disk for LazyDisk {
     fn size(&self) -> io::Result<u64> {
         self.read.size()
     }
+    fn block_size(&self) -> u32 {
+        self.read.block_size()
+    }
 }
 
 /// A disk that remembers what each write replaced, until it is told that all went well.
@@ -127,6 +130,9 @@ impl Disk for UndoDisk {
     }
     fn size(&self) -> io::Result<u64> {
         self.disk.size()
+    }
+    fn block_size(&self) -> u32 {
+        self.disk.block_size()
     }
 }
 

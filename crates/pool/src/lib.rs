@@ -19,6 +19,7 @@ mod activate;
 mod adopt;
 mod apply;
 mod backups;
+mod block_sizes;
 mod cow;
 mod disk;
 mod display_names;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use lvm_meta::{Disk, DiskArea, MakePv, MdaSet, NewPv, Pv, PvId, PvLayout, Sectors, Vg};
 
+use crate::block_sizes::{BlockSize, block_size};
 use crate::disk::UndoDisk;
 use crate::error::DiskProblem;
 use crate::host::{
@@ -162,6 +163,11 @@ impl NewDisk {
             device_id,
             disk: Arc::new(UndoDisk::new(inner.wrap(path, Arc::from(disk)))),
         })
+    }
+
+    /// Its block size.
+    pub(crate) fn block_size(&self) -> BlockSize {
+        block_size(&self.path, &*self.disk)
     }
 
     /// The metadata areas that it will have.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lvm_meta::{ExtentSize, MdaSet, Vg};
 
 use crate::Error;
+use crate::block_sizes::{self, BlockSize};
 use crate::error::DiskProblem;
 use crate::host::{self, DevicesFile, HeldLocks};
 use crate::new_disk::NewDisk;
@@ -27,32 +28,51 @@ pub(crate) struct NewDisksRequest<'a> {
     pub(crate) metadata_size: Option<u64>,
     /// Take disks that carry a signature.
     pub(crate) force: bool,
+    /// The disks that are in the pool, with their block sizes.
+    pub(crate) beside: &'a [BlockSize],
 }
 
 impl<'a> NewDisks<'a> {
     /// Checks that all may be taken, and holds them open for nobody else.  Nothing is written.
     ///
     /// # Errors
-    /// As [`NewDisk::check`].
+    /// As [`NewDisk::check`] and [`block_sizes::check`].
     pub(crate) fn check(inner: &'a Inner, scan: &Scan, request: &NewDisksRequest<'_>) -> Result<Self, Error> {
         let disks = request
             .paths
             .iter()
             .map(|path| NewDisk::check(inner, scan, path, request));
-        Ok(Self {
-            inner,
-            disks: disks.collect::<Result<_, _>>()?,
-            before: None,
-        })
+        let disks = disks.collect::<Result<_, _>>()?;
+        Self::alike(inner, disks, request.beside, request.extent_size)
     }
 
     /// Disks that are given back their labels, checked one by one.
-    pub(crate) fn relabel(inner: &'a Inner, disks: Vec<NewDisk>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// As [`block_sizes::check`].
+    pub(crate) fn relabel(
+        inner: &'a Inner,
+        disks: Vec<NewDisk>,
+        beside: &[BlockSize],
+        extent_size: ExtentSize,
+    ) -> Result<Self, Error> {
+        Self::alike(inner, disks, beside, extent_size)
+    }
+
+    fn alike(
+        inner: &'a Inner,
+        disks: Vec<NewDisk>,
+        beside: &[BlockSize],
+        extent_size: ExtentSize,
+    ) -> Result<Self, Error> {
+        let new: Vec<_> = disks.iter().map(NewDisk::block_size).collect();
+        let allow_mixed = inner.config.devices.allow_mixed_block_sizes;
+        block_sizes::check(beside, &new, extent_size, allow_mixed)?;
+        Ok(Self {
             inner,
             disks,
             before: None,
-        }
+        })
     }
 
     /// The disks.

@@ -1,5 +1,7 @@
 //! Why a VG must not be changed, and what is wrong with a disk.
 
+use std::path::PathBuf;
+
 /// Why a VG must not be changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -70,6 +72,27 @@ pub enum DiskProblem {
     /// A VG needs one PV.
     #[error("is the last disk of the pool")]
     Last,
+    /// Its logical blocks are of another size than those of a disk that it is to share the pool with.
+    #[error(
+        "has logical blocks of {own} bytes, and {other:?} of {others}: data moved between them may become unreadable; \
+         allow_mixed_block_sizes in lvm.conf allows that"
+    )]
+    BlockSize {
+        /// Its own.
+        own: u32,
+        /// A disk with others.
+        other: PathBuf,
+        /// Those of the other disk.
+        others: u32,
+    },
+    /// Its logical blocks are larger than the extents of the pool.
+    #[error("has logical blocks of {own} bytes, larger than the extents of {extent} bytes")]
+    BlockAboveExtent {
+        /// Its own.
+        own: u32,
+        /// An extent's.
+        extent: u64,
+    },
     /// LVM's devices file or filters exclude it.
     #[error("is excluded by LVM's configuration: {0}")]
     Excluded(String),
@@ -110,6 +133,8 @@ impl DiskProblem {
             Self::InVg(_) | Self::InUse(_) => "DiskInUse",
             Self::TooSmall { .. } => "DiskTooSmall",
             Self::Used(_) | Self::Lost(_) | Self::Last => "DiskNotEmpty",
+            Self::BlockSize { .. } => "MixedBlockSizes",
+            Self::BlockAboveExtent { .. } => "InvalidDisk",
             Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",
         }
     }

@@ -142,6 +142,9 @@ impl Disk for BlockDisk {
     fn size(&self) -> io::Result<u64> {
         self.file().seek(io::SeekFrom::End(0))
     }
+    fn block_size(&self) -> u32 {
+        self.device.logical_block_size()
+    }
 }
 
 /// Opens whatever `path` is: a block device past the page cache, or an image file.

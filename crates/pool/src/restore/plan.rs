@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use lvm_meta::{Disk, DiskArea, FoundVg, MdaScan, Pv, PvId, PvScan, TextHead, Vg};
 
+use crate::block_sizes::block_size;
 use crate::error::{DiskProblem, Refusal};
 use crate::new_disk::NewDisk;
 use crate::new_disks::NewDisks;
@@ -77,11 +78,16 @@ impl<'a> Wanted<'a> {
             }));
         }
         let leaving = self.leaving(scan, current)?;
+        let beside: Vec<_> = members
+            .iter()
+            .map(|member| block_size(&member.disk.path, &*member.disk.disk))
+            .collect();
+        let new = NewDisks::relabel(inner, new, &beside, self.vg.extent_size())?;
         let mut plan = Plan {
             inner,
             vg: self.vg,
             members,
-            new: NewDisks::relabel(inner, new),
+            new,
             leaving,
             current: current.map(|found| found.text.clone()),
         };

@@ -7,6 +7,7 @@ use lvm_meta::Disk;
 use super::StoragePool;
 use super::disk_sizes::{self, NewSize};
 use crate::apply::Step;
+use crate::block_sizes::block_size;
 use crate::error::DiskProblem;
 use crate::host::HeldLocks;
 use crate::info::{PoolInfo, TendedPool};
@@ -60,11 +61,17 @@ impl StoragePool {
         let scan = inner.scan_also(disks)?;
         // New areas are as large as the pool's: the text must fit them all.
         let metadata_size = open.mdas.area_size();
+        let beside: Vec<_> = open
+            .disks
+            .iter()
+            .map(|disk| block_size(&disk.path, &*disk.disk))
+            .collect();
         let request = NewDisksRequest {
             paths: disks,
             extent_size: open.vg.extent_size(),
             metadata_size,
             force,
+            beside: &beside,
         };
         let mut new = NewDisks::check(inner, &scan, &request)?;
         let _hints = inner.invalidate_hints()?;

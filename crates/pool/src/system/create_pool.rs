@@ -125,6 +125,7 @@ impl System {
             extent_size,
             metadata_size: request.metadata_size,
             force: request.force,
+            beside: &[],
         };
         let mut disks = NewDisks::check(inner, scan, &wanted)?;
         // A host without device-mapper shall not end up with a pool that nobody can use.

@@ -59,6 +59,7 @@ pub struct SystemBuilder {
     devices: Option<Vec<PathBuf>>,
     paths: Paths,
     lock_dir: Option<PathBuf>,
+    config_dir: Option<PathBuf>,
     timeout: Duration,
     backups: bool,
     host_nqn: Option<Nqn>,
@@ -79,6 +80,13 @@ impl SystemBuilder {
     /// that another user made.
     pub fn lock_dir(mut self, dir: PathBuf) -> Self {
         self.lock_dir = Some(dir);
+        self
+    }
+
+    /// Obeys the `lvm.conf` in this folder, and uses the devices file there.  By default: `LVM_SYSTEM_DIR`, else `/etc/lvm`;
+    /// a system on image files obeys none.
+    pub fn config_dir(mut self, dir: PathBuf) -> Self {
+        self.config_dir = Some(dir);
         self
     }
 
@@ -133,7 +141,10 @@ impl SystemBuilder {
     /// # Errors
     /// [`Error::Host`] for a configuration that cannot be read.
     pub fn build(self) -> Result<System, Error> {
-        let paths = self.paths;
+        let mut paths = self.paths;
+        if let Some(dir) = self.config_dir {
+            paths.lvm_system_dir = dir;
+        }
         let host_name = host_name();
         let mut config = Config::read(&paths, &host_name).map_err(Error::Host)?;
         let has_lock_dir = self.lock_dir.is_some();
@@ -201,6 +212,7 @@ impl System {
             devices: None,
             paths: Paths::from_env(),
             lock_dir: None,
+            config_dir: None,
             timeout: Duration::from_secs(30),
             backups: false,
             host_nqn: None,

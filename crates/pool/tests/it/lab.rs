@@ -154,11 +154,14 @@ impl Disk for Switched {
     fn size(&self) -> io::Result<u64> {
         self.disk.size()
     }
+    fn block_size(&self) -> u32 {
+        self.disk.block_size()
+    }
 }
 
 /// The host.
 pub(crate) struct Lab {
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     pub(crate) images: Vec<PathBuf>,
     pub(crate) fake: FakeMapper,
     pub(crate) switch: Arc<Switch>,

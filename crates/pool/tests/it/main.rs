@@ -10,6 +10,7 @@ mod crash;
 mod evacuate;
 mod fault;
 mod lab;
+mod obeyed;
 mod order;
 mod raid;
 mod refusals;
