@@ -1,7 +1,7 @@
 //! Allocation for arrays: a disk for each leg, so that one that fails takes one leg with it.
 
 use super::space::{Run, Space};
-use super::{AllocError, AllocRequest, PvFilter};
+use super::{AllocError, AllocPolicy, AllocRequest, PvFilter};
 use crate::{Area, Extents, PvId, Refusal, SegmentKind, SegmentPlan, Vg};
 
 /// Legs of an array to be allocated.
@@ -17,6 +17,8 @@ pub struct LegsRequest<'a> {
     pub extend: &'a [&'a str],
     /// Which PVs may be used.
     pub pvs: PvFilter<'a>,
+    /// How they may be chosen; what it inherits is the VG's, so name that of the array: [`AllocPolicy::of`].
+    pub policy: AllocPolicy,
 }
 
 /// What one leg is given.
@@ -31,8 +33,9 @@ pub struct LegPlan {
 /// Finds free extents for the legs of an array; gives what each is to be given.
 ///
 /// Each new leg lies on one PV, and no two on the same, its metadata before its data.  A leg that grows does so on its own
-/// PVs, behind its last extents if it can, and where they are full on PVs that no other leg has.  As
-/// [`allocate`](super::allocate), it takes nothing.
+/// PVs, behind its last extents if it can, and where they are full on PVs that no other leg has.  Contiguous legs are one run
+/// each, and grow right behind it; those that cling grow on their own PVs alone.  Anywhere, legs share a PV where there are
+/// too few.  As [`allocate`](super::allocate), it takes nothing.
 ///
 /// # Errors
 /// [`AllocError`]
@@ -51,35 +54,45 @@ pub fn allocate_legs(vg: &Vg, request: &LegsRequest<'_>) -> Result<Vec<LegPlan>,
         ..AllocRequest::new(each)
     };
     let mut space = Space::new(vg, &filter);
-    match request.extend {
-        [] => new_legs(&mut space, request, each),
-        images => grown_legs(vg, &mut space, request, images),
-    }
+    let policy = request.policy.resolved(vg, None);
+    let plans = match request.extend {
+        [] => new_legs(&mut space, request, each, policy),
+        images => grown_legs(vg, &mut space, request, images, policy),
+    };
+    plans.map_err(|error| error.under(policy))
 }
 
 fn new_legs(
     space: &mut Space<'_>,
     request: &LegsRequest<'_>,
     each: Extents,
+    policy: AllocPolicy,
 ) -> Result<Vec<LegPlan>, AllocError> {
-    let longest = |pv: usize| space.largest_of(pv).map_or(0, |run| run.length);
-    let has_room = |pv: &usize| {
-        let free = space.runs_of(*pv).map(|run| u64::from(run.length)).sum::<u64>();
-        free >= u64::from(each.get())
+    let longest = |space: &Space<'_>, pv: usize| space.largest_of(pv).map_or(0, |run| run.length);
+    let has_room = |space: &Space<'_>, pv: usize| match policy {
+        AllocPolicy::Contiguous => longest(space, pv) >= each.get(),
+        _ => space.room_of(pv) >= u64::from(each.get()),
     };
-    let mut pvs: Vec<usize> = (0..space.pv_count()).filter(has_room).collect();
+    let mut pvs: Vec<usize> = (0..space.pv_count()).filter(|pv| has_room(space, *pv)).collect();
     // In one piece rather than in several; among equal ones the order of the VG stays.
-    pvs.sort_by_key(|pv| std::cmp::Reverse(longest(*pv)));
-    if pvs.len() < request.legs {
-        return Err(AllocError::TooFewLegs {
-            legs: request.legs,
-            extents: each,
-            pvs: pvs.len(),
-        });
+    pvs.sort_by_key(|pv| std::cmp::Reverse(longest(space, *pv)));
+    let too_few = AllocError::TooFewLegs {
+        legs: request.legs,
+        extents: each,
+        pvs: pvs.len(),
+    };
+    if pvs.len() < request.legs && (policy != AllocPolicy::Anywhere || pvs.is_empty()) {
+        return Err(too_few);
     }
     let no_space = Space::no_space(space, each);
     let mut plans = Vec::with_capacity(request.legs);
-    for pv in pvs.into_iter().take(request.legs) {
+    for leg in 0..request.legs {
+        // One after the other, and in turns where legs share PVs.
+        let turns = (0..pvs.len()).map(|more| (leg.saturating_add(more)).checked_rem(pvs.len()).unwrap_or(0));
+        let mut turns = turns.filter_map(|at| pvs.get(at).copied());
+        let pv = turns
+            .find(|pv| has_room(space, *pv))
+            .ok_or_else(|| too_few.clone())?;
         let mut take = |extents: Extents| {
             let mut segments = Vec::new();
             let left = take_on(space, pv, extents.get(), None, &mut segments);
@@ -98,6 +111,7 @@ fn grown_legs(
     space: &mut Space<'_>,
     request: &LegsRequest<'_>,
     images: &[&str],
+    policy: AllocPolicy,
 ) -> Result<Vec<LegPlan>, AllocError> {
     let no_space = Space::no_space(space, request.image);
     let own = images
@@ -114,7 +128,16 @@ fn grown_legs(
             let Some(pv) = space.find(*id) else { continue };
             let behind = own.end.filter(|(last, _)| last == id);
             let first = behind.and_then(|(_, end)| space.runs_of(pv).find(|run| run.start == end));
+            if policy == AllocPolicy::Contiguous {
+                let first = first.filter(|run| run.length >= left);
+                let run = first.ok_or_else(|| no_space.clone())?;
+                left = take_on(space, pv, left, Some(run), &mut plan.image);
+                break;
+            }
             left = take_on(space, pv, left, first, &mut plan.image);
+        }
+        if left > 0 && matches!(policy, AllocPolicy::Contiguous | AllocPolicy::Cling) {
+            return Err(no_space);
         }
         lacking.push(left);
         plans.push(plan);
@@ -123,10 +146,18 @@ fn grown_legs(
     for (plan, mut left) in plans.iter_mut().zip(lacking) {
         while left > 0 {
             let is_free = |pv: &usize| space.pv_id(*pv).is_some_and(|id| !taken.contains(&id));
-            let runs = (0..space.pv_count())
-                .filter(is_free)
-                .filter_map(|pv| space.largest_of(pv));
-            let run = super::space::largest(runs).ok_or_else(|| no_space.clone())?;
+            let largest_of = |pvs: &dyn Fn(&usize) -> bool| {
+                let pvs = (0..space.pv_count()).filter(|pv| pvs(pv));
+                super::space::largest(pvs.filter_map(|pv| space.largest_of(pv)))
+            };
+            let shared = || {
+                (policy == AllocPolicy::Anywhere)
+                    .then(|| largest_of(&|_| true))
+                    .flatten()
+            };
+            let run = largest_of(&is_free)
+                .or_else(shared)
+                .ok_or_else(|| no_space.clone())?;
             taken.extend(space.pv_id(run.pv));
             left = take_on(space, run.pv, left, None, &mut plan.image);
         }

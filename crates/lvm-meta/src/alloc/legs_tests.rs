@@ -13,6 +13,7 @@ fn request(legs: usize, image: u32, meta: u32) -> LegsRequest<'static> {
         meta: Extents::new(meta),
         extend: &[],
         pvs: PvFilter::All,
+        policy: AllocPolicy::Inherit,
     }
 }
 

@@ -37,35 +37,49 @@ pub(super) fn allocate(
     if let Some(run) = behind {
         take(space, run, &mut left);
     }
-    // PVs that may be used, those that the LV lies on first when it must cling to them.
-    let cling = tail.filter(|_| request.policy == AllocPolicy::Cling);
-    let clung: Option<Vec<usize>> =
-        cling.map(|tail| tail.pvs.iter().filter_map(|id| space.find(*id)).collect());
-    let runs = |space: &Space<'_>| -> Vec<Run> {
-        match &clung {
-            Some(pvs) => pvs.iter().flat_map(|pv| space.runs_of(*pv)).collect(),
-            None => space.runs().collect(),
-        }
-    };
-    if left > 0 && clung.is_none() {
+    if left > 0 && tail.is_none() {
         // The usual case, without a list of all runs.
         if let Some(run) = largest(space.runs()).filter(|run| run.length >= left) {
             take(space, run, &mut left);
         }
     }
     if left > 0 {
-        let mut all = runs(space);
-        all.sort_by_key(|run| std::cmp::Reverse(run.length));
-        for run in all {
-            if left == 0 {
-                break;
-            }
-            // A limit on the PV may have shortened the run since.
-            let now = space.runs_of(run.pv).find(|own| own.start == run.start);
-            if let Some(run) = now {
-                take(space, run, &mut left);
+        for pv in order(space, request.policy, tail, left) {
+            let mut runs: Vec<Run> = space.runs_of(pv).collect();
+            runs.sort_by_key(|run| std::cmp::Reverse(run.length));
+            for run in runs {
+                // A limit on the PV may have shortened the run since.
+                let now = space.runs_of(pv).find(|own| own.start == run.start);
+                if let Some(run) = now.filter(|_| left > 0) {
+                    take(space, run, &mut left);
+                }
             }
         }
     }
     if left > 0 { Err(no_space) } else { Ok(plans) }
+}
+
+/// The PVs to fill, one after the other: those of the LV, then those with longer runs.  What must cling uses no others, and a
+/// new LV that must has one PV.
+fn order(space: &Space<'_>, policy: AllocPolicy, tail: Option<&Tail>, left: u32) -> Vec<usize> {
+    let own = tail.map_or(&[][..], |tail| &tail.pvs);
+    let mut order: Vec<usize> = own.iter().filter_map(|id| space.find(*id)).collect();
+    if policy == AllocPolicy::Cling && tail.is_some() {
+        return order;
+    }
+    let longest = |pv: usize| space.largest_of(pv).map_or(0, |run| run.length);
+    let mut others: Vec<(u32, usize)> = (0..space.pv_count())
+        .filter(|pv| !order.contains(pv))
+        .map(|pv| (longest(pv), pv))
+        .collect();
+    others.sort_by_key(|(longest, _)| std::cmp::Reverse(*longest));
+    let mut others = others.into_iter().map(|(_, pv)| pv);
+    if policy == AllocPolicy::Cling {
+        return others
+            .find(|pv| space.room_of(*pv) >= u64::from(left))
+            .into_iter()
+            .collect();
+    }
+    order.extend(others);
+    order
 }

@@ -5,6 +5,8 @@ mod legs;
 mod legs_tests;
 mod linear;
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
 mod properties;
 mod relocate;
 mod space;
@@ -16,22 +18,75 @@ pub use legs::{LegPlan, LegsRequest, allocate_legs};
 pub use relocate::{MoveError, MovePiece, MoveRequest, plan_move};
 use space::Space;
 
-use crate::{Area, Extents, PvId, Refusal, Sectors, SegmentKind, SegmentPlan, Striped, Vg};
+use std::fmt;
+
+use crate::{Area, Extents, Lv, PvId, Refusal, Sectors, SegmentKind, SegmentPlan, Striped, Vg};
 
 /// How free extents may be chosen.
+///
+/// As LVM, each policy tries the stricter ones first: what grows under the normal policy goes behind its last extents if
+/// it can, then to its own PVs, then to others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum AllocPolicy {
     /// One run for each stripe; when an LV grows, right behind its last extents.
     Contiguous,
-    /// When an LV grows, on the PVs that hold its last extents, stripe by stripe.
+    /// One PV for each stripe; when an LV grows, those that hold its extents, stripe by stripe.
     Cling,
     /// Any runs, but never two stripes of a segment on one PV.
-    #[default]
     Normal,
     /// Any runs; stripes may share a PV.
     Anywhere,
+    /// That of the LV that grows or moves, else that of the VG.
+    #[default]
+    Inherit,
+}
+
+impl AllocPolicy {
+    /// The policy that an LV's own word or else the VG's stands for; never [`AllocPolicy::Inherit`].
+    ///
+    /// A word that is not known counts as LVM counts it: an LV's as none, a VG's as the normal policy.
+    pub fn of(vg: &Vg, lv: Option<&str>) -> Self {
+        let own = lv.and_then(|name| vg.lv(name)).and_then(Lv::allocation_policy);
+        let own = own.and_then(Self::parse);
+        own.or_else(|| Self::parse(vg.allocation_policy()))
+            .unwrap_or(Self::Normal)
+    }
+
+    /// LVM's word; `None` for `inherit` and what is not known.
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "contiguous" => Some(Self::Contiguous),
+            // The second with the tags that lvm.conf lists, which it does for the first, too.
+            "cling" | "cling_by_tags" => Some(Self::Cling),
+            // The second is what early versions wrote.
+            "normal" | "next free" => Some(Self::Normal),
+            "anywhere" => Some(Self::Anywhere),
+            _ => None,
+        }
+    }
+
+    /// Itself, or what it inherits.
+    fn resolved(self, vg: &Vg, lv: Option<&str>) -> Self {
+        match self {
+            Self::Inherit => Self::of(vg, lv),
+            own => own,
+        }
+    }
+}
+
+/// LVM's word.
+impl fmt::Display for AllocPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Contiguous => "contiguous",
+            Self::Cling => "cling",
+            Self::Normal => "normal",
+            Self::Anywhere => "anywhere",
+            Self::Inherit => "inherit",
+        })
+    }
 }
 
 /// How an LV's extents are spread.
@@ -78,12 +133,12 @@ pub struct AllocRequest<'a> {
 }
 
 impl<'a> AllocRequest<'a> {
-    /// A request for a new linear LV under the normal policy on any PV.
+    /// A request for a new linear LV under the VG's policy on any PV.
     pub fn new(extents: Extents) -> Self {
         Self {
             extents,
             layout: Layout::Linear,
-            policy: AllocPolicy::Normal,
+            policy: AllocPolicy::Inherit,
             extend: None,
             pvs: PvFilter::All,
             max_per_pv: None,
@@ -98,6 +153,21 @@ pub enum AllocError {
     /// Too few free extents, or none that the policy allows.
     #[error("not enough room: {needed} needed, {free} free on usable PVs, {largest} in the largest run")]
     NoSpace {
+        /// Extents asked for, in whole stripes.
+        needed: Extents,
+        /// Free extents on the PVs that may be used.
+        free: u64,
+        /// The longest run of free extents there.
+        largest: Extents,
+    },
+    /// Enough free extents, but none that a policy other than the normal one allows.
+    #[error(
+        "no room under the allocation policy {policy}: {needed} needed, {free} free on usable PVs, {largest} in the \
+         largest run"
+    )]
+    Policy {
+        /// The policy of the LV or of the VG.
+        policy: AllocPolicy,
         /// Extents asked for, in whole stripes.
         needed: Extents,
         /// Free extents on the PVs that may be used.
@@ -134,11 +204,31 @@ pub enum AllocError {
     Refused(#[from] Refusal),
 }
 
+impl AllocError {
+    /// Names the policy, where it and not the number of free extents is in the way.
+    fn under(self, policy: AllocPolicy) -> Self {
+        let is_strict = matches!(policy, AllocPolicy::Contiguous | AllocPolicy::Cling);
+        match self {
+            Self::NoSpace {
+                needed,
+                free,
+                largest,
+            } if is_strict && free >= u64::from(needed.get()) => Self::Policy {
+                policy,
+                needed,
+                free,
+                largest,
+            },
+            other => other,
+        }
+    }
+}
+
 /// Finds free extents for a request; gives the segments to add.
 ///
 /// Nothing is taken: hand the segments to [`Vg::add_lv`] or [`Vg::extend_lv`].  The same VG and request give the
-/// same segments.  Areas that continue the LV come first, then larger ones, then those on earlier PVs.  Missing
-/// PVs and those that are not allocatable are never used.
+/// same segments.  Areas that continue the LV come first, then those on PVs that it has, then larger ones, then those on
+/// earlier PVs.  Missing PVs and those that are not allocatable are never used.
 ///
 /// # Errors
 /// [`AllocError`]
@@ -153,10 +243,17 @@ pub fn allocate(vg: &Vg, request: &AllocRequest<'_>) -> Result<Vec<SegmentPlan>,
         Some(name) => Some(Tail::of(vg, name)?),
         None => None,
     };
+    let request = &AllocRequest {
+        policy: request.policy.resolved(vg, request.extend),
+        ..*request
+    };
+    spread(vg, request, tail.as_ref()).map_err(|error| error.under(request.policy))
+}
+
+fn spread(vg: &Vg, request: &AllocRequest<'_>, tail: Option<&Tail>) -> Result<Vec<SegmentPlan>, AllocError> {
     let mut space = Space::new(vg, request);
     match request.layout {
-        Layout::Linear => linear::allocate(&mut space, request, tail.as_ref()),
-        Layout::Striped { stripes: 1, .. } => linear::allocate(&mut space, request, tail.as_ref()),
+        Layout::Linear | Layout::Striped { stripes: 1, .. } => linear::allocate(&mut space, request, tail),
         Layout::Striped { stripes, stripe_size } => {
             let limit = u32::try_from(Striped::AREA_LIMIT).unwrap_or(u32::MAX);
             if stripes == 0 || stripes > limit {
@@ -165,7 +262,7 @@ pub fn allocate(vg: &Vg, request: &AllocRequest<'_>) -> Result<Vec<SegmentPlan>,
             if stripe_size.get() == 0 {
                 return Err(AllocError::BadRequest("no stripe size"));
             }
-            striped::allocate(&mut space, request, tail.as_ref(), stripes, stripe_size)
+            striped::allocate(&mut space, request, tail, stripes, stripe_size)
         }
     }
 }

@@ -121,6 +121,58 @@ fn each_run(kind: &SegmentKind, extents: Extents, mut each: impl FnMut(PvId, u32
     }
 }
 
+/// The PVs of an LV.
+fn pvs_of(vg: &Vg, name: &str) -> BTreeSet<PvId> {
+    let mut pvs = BTreeSet::new();
+    for segment in vg.lv(name).unwrap().segments() {
+        each_run(segment.kind(), segment.extent_count(), |pv, _, _| {
+            pvs.insert(pv);
+        });
+    }
+    pvs
+}
+
+/// What is contiguous goes on right behind the LV; what clings stays on its PVs, and what is linear and normal leaves them only
+/// when they are full.
+fn keeps_to_its_own(vg: &Vg, plans: &[SegmentPlan], request: &AllocRequest<'_>, most: &HashMap<PvId, u32>) {
+    let mut taken: HashMap<PvId, u32> = HashMap::new();
+    for plan in plans {
+        each_run(plan.kind(), plan.extents(), |pv, _, length| {
+            *taken.entry(pv).or_default() += length;
+        });
+    }
+    let stripes = stripes(request.layout) as usize;
+    let Some(name) = request.extend else {
+        assert!(
+            request.policy != AllocPolicy::Cling || taken.len() <= stripes,
+            "{plans:?}"
+        );
+        return;
+    };
+    let own = pvs_of(vg, name);
+    let strays = taken.keys().any(|pv| !own.contains(pv));
+    match request.policy {
+        AllocPolicy::Contiguous => {
+            let segments = vg.lv(name).unwrap().segments();
+            let last = segments.last().unwrap();
+            let (mut ends, mut starts) = (Vec::new(), Vec::new());
+            each_run(last.kind(), last.extent_count(), |pv, start, length| {
+                ends.push((pv, start + length))
+            });
+            each_run(plans[0].kind(), plans[0].extents(), |pv, start, _| {
+                starts.push((pv, start))
+            });
+            assert_eq!(starts, ends);
+        }
+        AllocPolicy::Cling => assert!(!strays, "{plans:?}"),
+        AllocPolicy::Normal if stripes == 1 && strays => {
+            let is_full = |pv| taken.get(pv) == most.get(pv).filter(|most| **most > 0);
+            assert!(own.iter().all(is_full), "{plans:?}");
+        }
+        _ => {}
+    }
+}
+
 /// Tells whether two areas of a segment lie on one PV: what grows behind them does so, too.
 fn shares_pv(segment: &Segment) -> bool {
     let mut pvs = BTreeSet::new();
@@ -197,6 +249,7 @@ proptest! {
                 prop_assert_eq!(taken.values().sum::<u32>(), needed);
                 prop_assert!(taken.iter().all(|(pv, length)| most.get(pv).is_some_and(|most| length <= most)));
                 prop_assert!(policy != AllocPolicy::Contiguous || plans.len() == 1);
+                keeps_to_its_own(&vg, &plans, &request, &most);
                 // The VG takes them.
                 let mut changed = vg.clone();
                 match extend {
@@ -208,8 +261,22 @@ proptest! {
                 prop_assert_eq!(told.get(), needed);
                 // Any free extent will do for these, so only their number counts.
                 let takes_any = policy == AllocPolicy::Anywhere
-                    || stripes(layout) == 1 && (policy == AllocPolicy::Normal || policy == AllocPolicy::Cling && extend.is_none());
-                prop_assert!(!takes_any || sum < needed, "{} of {}", needed, sum);
+                    || stripes(layout) == 1 && policy == AllocPolicy::Normal;
+                let is_strict = matches!(policy, AllocPolicy::Contiguous | AllocPolicy::Cling);
+                prop_assert!(!(takes_any || is_strict) || sum < needed, "{} of {}", needed, sum);
+            }
+            Err(AllocError::Policy { policy: told, needed: all, .. }) => {
+                prop_assert_eq!((told, all.get()), (policy, needed));
+                prop_assert!(matches!(policy, AllocPolicy::Contiguous | AllocPolicy::Cling) && sum >= needed);
+                if policy == AllocPolicy::Cling && stripes(layout) == 1 {
+                    let own = extend.map(|name| pvs_of(&vg, name));
+                    let most_of = |pv: &PvId| most.get(pv).copied().unwrap_or_default();
+                    let could = match &own {
+                        Some(own) => own.iter().map(most_of).sum::<u32>(),
+                        None => most.values().copied().max().unwrap_or_default(),
+                    };
+                    prop_assert!(could < needed, "{} of {}", needed, could);
+                }
             }
             Err(AllocError::TooFewPvs { stripes: told, pvs }) => {
                 prop_assert_eq!(told, stripes(layout));

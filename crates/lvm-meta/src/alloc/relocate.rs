@@ -1,7 +1,7 @@
 //! Finding new places for the extents that LVs hold on one PV.
 
 use super::space::{Run, Space};
-use super::{AllocError, AllocRequest};
+use super::{AllocError, AllocPolicy, AllocRequest};
 use crate::detail::Detail;
 use crate::{Area, Extents, Lv, LvRole, PvId, Refusal, SegmentKind, Vg};
 
@@ -51,6 +51,20 @@ pub enum MoveError {
         /// Free extents on other PVs.
         free: u64,
     },
+    /// Enough free extents, but none that the LV's or the VG's allocation policy allows.
+    #[error(
+        "no room under the allocation policy {policy}: {needed} needed, {free} free, and those of LV {lv:?} find no place"
+    )]
+    Policy {
+        /// The policy.
+        policy: AllocPolicy,
+        /// The LV that found no place.
+        lv: String,
+        /// Extents to move in all.
+        needed: Extents,
+        /// Free extents on other PVs.
+        free: u64,
+    },
     /// A `pvmove` has the LV already.
     #[error("LV {0:?} is locked by a pvmove")]
     Locked(String),
@@ -76,11 +90,13 @@ struct Held<'a> {
     extents: u32,
     /// The PVs of the segment's other stripes, and of the other legs of an array.
     apart: Vec<PvId>,
-    /// The leg of an array that it is of.
+    /// What it stays together with.
     leg: Option<Leg<'a>>,
+    /// That of the LV or of the array that it is of, else the VG's.
+    policy: AllocPolicy,
 }
 
-/// A leg of an array: the array's name, and which leg.
+/// A leg of an array: the array's name, and which leg.  An LV that clings is the only leg of itself.
 type Leg<'a> = (&'a str, usize);
 
 /// Where what belongs to legs was put.
@@ -105,7 +121,9 @@ impl<'a> Placed<'a> {
 ///
 /// Nothing is taken: hand the pieces to [`Vg::begin_move`].  The stripes of a segment stay on distinct PVs, and so do the
 /// legs of an array; the data of a leg goes with its metadata, as long as there is room.  They are placed before linear
-/// segments, which may go anywhere.  Missing PVs and those that are not allocatable are never used.
+/// segments, which may go anywhere.  The allocation policy of the LV counts, else the VG's: what is contiguous stays in one
+/// run, what clings goes to one PV, and under `anywhere` stripes and legs share a PV where there is no other way.  Missing
+/// PVs and those that are not allocatable are never used.
 ///
 /// # Errors
 /// [`MoveError`]
@@ -115,7 +133,12 @@ pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveE
     }
     let mut all = held(vg, request.from)?;
     // What has the fewest places to choose from comes first, all of a leg together.
-    all.sort_by_key(|held| (std::cmp::Reverse(held.apart.len()), held.leg));
+    all.sort_by_key(|held| {
+        let is_one_run = held.policy == AllocPolicy::Contiguous;
+        let length = if is_one_run { held.extents } else { 0 };
+        let apart = std::cmp::Reverse(held.apart.len());
+        (apart, !is_one_run, held.leg, std::cmp::Reverse(length))
+    });
     let total = all
         .iter()
         .fold(0u32, |sum, held| sum.saturating_add(held.extents));
@@ -130,16 +153,23 @@ pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveE
     let mut placed = Placed::default();
     for held in &all {
         let mut done = 0;
+        let mut rest: Option<Run> = None;
         while done < held.extents {
-            let run = best_run(&space, request, &all, held, &placed).ok_or_else(|| MoveError::NoSpace {
-                lv: held.lv.name().to_owned(),
-                needed: Extents::new(total),
-                free,
-            })?;
+            let run = rest
+                .take()
+                .or_else(|| best_run(&space, request, &all, held, &placed))
+                .ok_or_else(|| no_place(held, Extents::new(total), free))?;
             let left = held.extents.saturating_sub(done);
             let length = run.length.min(left).min(request.max_piece.get().max(1));
             let Some(to) = space.pv_id(run.pv) else { break };
             space.take(run, length);
+            if held.policy == AllocPolicy::Contiguous {
+                rest = Some(Run {
+                    start: run.start.saturating_add(length),
+                    length: run.length.saturating_sub(length),
+                    ..run
+                });
+            }
             placed.0.extend(held.leg.map(|leg| (leg, to)));
             pieces.push(MovePiece {
                 lv: held.lv.name().to_owned(),
@@ -154,6 +184,20 @@ pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveE
         }
     }
     Ok(pieces)
+}
+
+fn no_place(held: &Held<'_>, needed: Extents, free: u64) -> MoveError {
+    let lv = held.lv.name().to_owned();
+    let is_strict = matches!(held.policy, AllocPolicy::Contiguous | AllocPolicy::Cling);
+    match is_strict && free >= u64::from(needed.get()) {
+        true => MoveError::Policy {
+            policy: held.policy,
+            lv,
+            needed,
+            free,
+        },
+        false => MoveError::NoSpace { lv, needed, free },
+    }
 }
 
 /// All that lies on a PV.
@@ -182,7 +226,9 @@ fn held(vg: &Vg, from: PvId) -> Result<Vec<Held<'_>>, MoveError> {
                 LvRole::RaidImage { of, leg } | LvRole::RaidMeta { of, leg } => Some((of, leg)),
                 _ => None,
             };
+            let policy = AllocPolicy::of(vg, Some(leg.map_or(lv.name(), |(array, _)| array)));
             let mut apart = leg.map(|leg| pvs_of_others(vg, leg)).unwrap_or_default();
+            let leg = leg.or_else(|| (policy == AllocPolicy::Cling).then(|| (lv.name(), 0)));
             let mut own = None;
             for (at, area) in striped.areas().iter().enumerate() {
                 match area {
@@ -202,6 +248,7 @@ fn held(vg: &Vg, from: PvId) -> Result<Vec<Held<'_>>, MoveError> {
                     extents: striped.area_extents(segment.extent_count()).get(),
                     apart,
                     leg,
+                    policy,
                 });
             }
         }
@@ -234,20 +281,13 @@ fn best_run(
     at: &Held<'_>,
     placed: &Placed<'_>,
 ) -> Option<Run> {
-    let may_be_used = |pv: &usize| {
-        space
-            .pv_id(*pv)
-            .is_some_and(|id| id != request.from && !at.apart.contains(&id) && !placed.has_other(at.leg, id))
-    };
+    let is_apart = |id: PvId| !at.apart.contains(&id) && !placed.has_other(at.leg, id);
     let began = at.leg.and_then(|leg| placed.of(leg));
     let of_leg = held.iter().filter(|held| at.leg.is_some() && held.leg == at.leg);
     let whole: u64 = of_leg.map(|held| u64::from(held.extents)).sum();
     let rank = |pv: usize, run: &Run| {
         let id = space.pv_id(pv);
-        let room = match at.leg {
-            Some(_) => space.runs_of(pv).map(|run| u64::from(run.length)).sum(),
-            None => 0,
-        };
+        let room = at.leg.map_or(0, |_| space.room_of(pv));
         (
             began.is_some() && id == began,
             room >= whole,
@@ -256,10 +296,33 @@ fn best_run(
             run.length,
         )
     };
-    let pvs = (0..space.pv_count()).filter(may_be_used);
-    let runs = pvs.filter_map(|pv| space.largest_of(pv).map(|run| (rank(pv, &run), run)));
-    let best = runs.reduce(|best, run| if run.0 > best.0 { run } else { best });
-    best.map(|(_, run)| run)
+    let is_allowed = |pv: usize, run: &Run| match at.policy {
+        AllocPolicy::Contiguous => run.length >= at.extents,
+        AllocPolicy::Cling => match began {
+            Some(_) => space.pv_id(pv) == began,
+            None => space.room_of(pv) >= whole,
+        },
+        _ => true,
+    };
+    let best = |may_be_used: &dyn Fn(PvId) -> bool| {
+        let is_other = |pv: &usize| {
+            space
+                .pv_id(*pv)
+                .is_some_and(|id| id != request.from && may_be_used(id))
+        };
+        let pvs = (0..space.pv_count()).filter(is_other);
+        let runs = pvs.filter_map(|pv| space.largest_of(pv).map(|run| (pv, run)));
+        let runs = runs.filter(|(pv, run)| is_allowed(*pv, run));
+        let ranked = runs.map(|(pv, run)| (rank(pv, &run), run));
+        let best = ranked.reduce(|best, run| if run.0 > best.0 { run } else { best });
+        best.map(|(_, run)| run)
+    };
+    let shared = || {
+        (at.policy == AllocPolicy::Anywhere)
+            .then(|| best(&|_| true))
+            .flatten()
+    };
+    best(&is_apart).or_else(shared)
 }
 
 #[cfg(test)]

@@ -75,6 +75,12 @@ impl<'a> Space<'a> {
         })
     }
 
+    /// Extents that may still be taken from a PV, whatever runs they are in.
+    pub(super) fn room_of(&self, pv: usize) -> u64 {
+        let free: u64 = self.runs_of(pv).map(|run| u64::from(run.length)).sum();
+        free.min(u64::from(self.budget(pv)))
+    }
+
     /// What is left of all runs.
     pub(super) fn runs(&self) -> impl Iterator<Item = Run> {
         (0..self.pvs.len()).flat_map(|pv| self.runs_of(pv))

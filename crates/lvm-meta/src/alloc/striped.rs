@@ -2,7 +2,7 @@
 
 use super::space::{Run, Space, largest};
 use super::{AllocError, AllocPolicy, AllocRequest, Tail};
-use crate::{Area, Extents, Sectors, SegmentPlan};
+use crate::{Area, Extents, PvId, Sectors, SegmentPlan};
 
 pub(super) fn allocate(
     space: &mut Space<'_>,
@@ -29,16 +29,20 @@ pub(super) fn allocate(
     let tail_fits = tail.filter(|tail| tail.ends.len() == count && tail.stripe_size == stripe_size);
     let mut plans = Vec::new();
     let mut is_first = true;
+    // The PVs of the stripes, once there are any.
+    let mut own: Option<Vec<PvId>> = tail_fits.map(|tail| tail.ends.iter().map(|(id, _)| *id).collect());
     while left > 0 {
         let behind = tail_fits
             .filter(|_| std::mem::take(&mut is_first))
             .and_then(|tail| continuing(space, tail));
+        let cling = || own.as_ref().and_then(|own| clinging(space, own));
         let runs = match (request.policy, behind) {
             (_, Some(runs)) => Some(runs),
             (AllocPolicy::Contiguous, None) if tail.is_some() => None,
-            (AllocPolicy::Cling, None) if tail.is_some() => tail_fits.and_then(|tail| clinging(space, tail)),
+            (AllocPolicy::Cling, None) if tail.is_some() || own.is_some() => cling(),
+            (AllocPolicy::Cling, None) => apart(space, count, u64::from(left)),
             (AllocPolicy::Anywhere, None) => anywhere(space, count, left),
-            (_, None) => apart(space, count),
+            (_, None) => cling().or_else(|| apart(space, count, 1)),
         };
         let runs = runs.ok_or(no_space.clone())?;
         let length = runs
@@ -50,6 +54,7 @@ pub(super) fn allocate(
         if length == 0 || (request.policy == AllocPolicy::Contiguous && length < left) {
             return Err(no_space);
         }
+        own = runs.iter().map(|run| space.pv_id(run.pv)).collect();
         let mut areas = Vec::with_capacity(count);
         for run in runs {
             let pv = space.pv_id(run.pv).ok_or_else(|| no_space.clone())?;
@@ -69,10 +74,10 @@ fn continuing(space: &Space<'_>, tail: &Tail) -> Option<Vec<Run>> {
     shared_budgets(space, runs.collect::<Option<Vec<_>>>()?)
 }
 
-/// The largest runs on the PVs of the last segment, in its order.
-fn clinging(space: &Space<'_>, tail: &Tail) -> Option<Vec<Run>> {
+/// The largest runs on the PVs of the last stripes, in their order.
+fn clinging(space: &Space<'_>, own: &[PvId]) -> Option<Vec<Run>> {
     let mut runs: Vec<Run> = Vec::new();
-    for (id, _) in &tail.ends {
+    for id in own {
         let pv = space.find(*id)?;
         let is_new = |run: &Run| !runs.contains(run);
         let run = largest(space.runs_of(pv).filter(is_new))?;
@@ -81,9 +86,10 @@ fn clinging(space: &Space<'_>, tail: &Tail) -> Option<Vec<Run>> {
     shared_budgets(space, runs)
 }
 
-/// The largest runs of as many PVs.
-fn apart(space: &Space<'_>, count: usize) -> Option<Vec<Run>> {
+/// The largest runs of as many PVs with room for so many extents.
+fn apart(space: &Space<'_>, count: usize, room: u64) -> Option<Vec<Run>> {
     let mut runs: Vec<_> = (0..space.pv_count())
+        .filter(|pv| room <= 1 || space.room_of(*pv) >= room)
         .filter_map(|pv| space.largest_of(pv))
         .collect();
     runs.sort_by_key(|run| std::cmp::Reverse(run.length));

@@ -53,6 +53,7 @@ fn new_legs(vg: &Vg, count: usize, image: u32) -> Vec<NewLeg> {
         meta: Extents::new(1),
         extend: &[],
         pvs: PvFilter::Ids(&free),
+        policy: lvm_meta::AllocPolicy::Inherit,
     };
     let plans = allocate_legs(vg, &request).unwrap();
     (0x70..)
@@ -161,6 +162,7 @@ fn a_linear_lv_becomes_the_first_copy_and_is_itself_again() {
         meta: Extents::new(1),
         extend: &[],
         pvs: PvFilter::Ids(&others),
+        policy: lvm_meta::AllocPolicy::Inherit,
     };
     let plan = allocate_legs(&vg, &request).unwrap().remove(0);
     let more = vec![NewLeg {

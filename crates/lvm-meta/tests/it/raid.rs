@@ -36,6 +36,7 @@ pub(crate) fn add(
         meta,
         extend: &[],
         pvs: PvFilter::All,
+        policy: lvm_meta::AllocPolicy::Inherit,
     };
     let id = |n: usize| LvId::from_uuid_bytes([u8::try_from(n + 16 * vg.lv_count() + 1).unwrap(); 16]);
     let plans = allocate_legs(vg, &request).unwrap();
@@ -93,6 +94,7 @@ fn every_level_is_sound_and_reads_back() {
                 meta: Extents::ZERO,
                 extend: &found.legs.iter().map(|leg| &*leg.image).collect::<Vec<_>>(),
                 pvs: PvFilter::All,
+                policy: lvm_meta::AllocPolicy::Inherit,
             },
         );
         vg.extend_raid("r", plans.unwrap()).unwrap();

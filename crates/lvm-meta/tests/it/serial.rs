@@ -234,6 +234,7 @@ fn what_stands_alone_comes_back_as_it_was() {
     check_round_trip(LvStatus::USER, json!(["READ", "WRITE", "VISIBLE"]));
     check_round_trip(LvFlags::empty(), json!([]));
     check_round_trip(AllocPolicy::Cling, json!("cling"));
+    check_round_trip(AllocPolicy::Inherit, json!("inherit"));
     let text = b"a = 1\nb = [ \"x\", -2, 2.5 ]\nc { d = [] }\n";
     let tree = json!({"a": 1, "b": ["x", -2, 2.5], "c": {"d": []}});
     check_round_trip(config::parse(text).unwrap(), tree);
@@ -303,7 +304,7 @@ fn what_no_value_can_be_is_refused() {
     check_refused::<Extents>(&[json!(-1), json!(1_u64 << 32)]);
     check_refused::<ExtentSize>(&[json!(0), json!(1_u64 << 32)]);
     check_refused::<LvStatus>(&[json!(["X"]), json!(["read"]), json!("READ"), json!(8)]);
-    check_refused::<AllocPolicy>(&[json!("Cling"), json!("inherit")]);
+    check_refused::<AllocPolicy>(&[json!("Cling"), json!("none")]);
     let id = "abABab-abab-abab-abab-abab-abab-ababab";
     check_refused::<NewVg>(&[
         json!({"name": "vg0", "id": id}),

@@ -61,7 +61,7 @@ pub(super) fn region(vg: &Vg) -> Result<Sectors, Error> {
 
 fn refused(vg: &Vg, error: MoveError) -> Error {
     match error {
-        MoveError::NoSpace { needed, .. } => {
+        MoveError::NoSpace { needed, .. } | MoveError::Policy { needed, .. } => {
             let needed = vg.extent_size().to_bytes(needed).unwrap_or(u64::MAX);
             no_space(vg, needed, format!(" ({error})"))
         }

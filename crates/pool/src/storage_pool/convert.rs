@@ -196,7 +196,7 @@ fn mirror(change: &mut Change<'_>, name: &str, copies: usize) -> Result<(), Erro
     // As LVM: the metadata of an image lies on its own disks.
     let request = AllocRequest {
         pvs: PvFilter::Ids(&own),
-        policy: AllocPolicy::Normal,
+        policy: AllocPolicy::of(vg, Some(name)),
         ..AllocRequest::new(shape.meta)
     };
     let meta = lvm_meta::allocate(vg, &request).map_err(|error| alloc_error(vg, size, error))?;
@@ -212,6 +212,7 @@ fn mirror(change: &mut Change<'_>, name: &str, copies: usize) -> Result<(), Erro
         meta: shape.meta,
         extend: &[],
         pvs: PvFilter::Ids(&others),
+        policy: AllocPolicy::of(vg, Some(name)),
     };
     let more = lvm_meta::allocate_legs(vg, &request).map_err(|error| alloc_error(vg, size, error))?;
     let first = new_leg(LegPlan {
@@ -331,6 +332,7 @@ fn spare_legs(
         meta: size(leg.and_then(|leg| leg.meta)),
         extend: &[],
         pvs: PvFilter::Ids(&free),
+        policy: AllocPolicy::of(vg, Some(array.lv.name())),
     };
     let plans = lvm_meta::allocate_legs(vg, &request);
     let needed = vg.extent_size().to_bytes(request.image).unwrap_or(u64::MAX);

@@ -213,7 +213,7 @@ fn allocate(
     let request = AllocRequest {
         extents,
         layout: lvm_meta::Layout::Linear,
-        policy: AllocPolicy::Normal,
+        policy: AllocPolicy::Inherit,
         extend,
         pvs: PvFilter::All,
         max_per_pv: None,

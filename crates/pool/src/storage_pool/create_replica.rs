@@ -261,7 +261,7 @@ impl StoragePool {
             &AllocRequest {
                 extents,
                 layout,
-                policy: AllocPolicy::Normal,
+                policy: AllocPolicy::Inherit,
                 extend: None,
                 pvs: PvFilter::All,
                 max_per_pv: None,

@@ -193,7 +193,7 @@ fn extend_lv(vg: &mut Vg, name: &str, to: Extents) -> Result<(), Error> {
     let request = AllocRequest {
         extents: more,
         layout,
-        policy: AllocPolicy::Normal,
+        policy: AllocPolicy::Inherit,
         extend: Some(name),
         pvs: PvFilter::All,
         max_per_pv: None,

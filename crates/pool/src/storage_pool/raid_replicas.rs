@@ -1,7 +1,8 @@
 //! Replicas that are arrays: making and growing them.
 
 use lvm_meta::{
-    AllocError, Extents, LegPlan, LegsRequest, LvId, NewLeg, NewLv, PvFilter, Sectors, Vg, allocate_legs,
+    AllocError, AllocPolicy, Extents, LegPlan, LegsRequest, LvId, NewLeg, NewLv, PvFilter, Sectors, Vg,
+    allocate_legs,
 };
 
 use super::resize_replica::{alloc_error, check_origin};
@@ -41,6 +42,7 @@ pub(super) fn add(
         meta,
         extend: &[],
         pvs,
+        policy: AllocPolicy::Inherit,
     };
     let plans = allocate_legs(vg, &request).map_err(|error| alloc_error(vg, size, error))?;
     let legs = plans.into_iter().map(|plan| NewLeg {
@@ -85,6 +87,7 @@ fn more_of(vg: &Vg, array: &Array<'_>, more: Extents) -> Result<Vec<LegPlan>, Al
         meta: Extents::ZERO,
         extend: &images,
         pvs: PvFilter::All,
+        policy: AllocPolicy::of(vg, Some(array.lv.name())),
     };
     allocate_legs(vg, &request)
 }

@@ -60,7 +60,7 @@ impl StoragePool {
                         &AllocRequest {
                             extents: more,
                             layout: alloc_layout,
-                            policy: AllocPolicy::Normal,
+                            policy: AllocPolicy::Inherit,
                             extend: Some(&name),
                             pvs: PvFilter::All,
                             max_per_pv: None,
