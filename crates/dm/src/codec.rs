@@ -23,6 +23,8 @@ use crate::{
 pub(crate) mod flag {
     pub(crate) const READONLY: u32 = 1;
     pub(crate) const SUSPEND: u32 = 1 << 1;
+    /// The device's minor number is the one in the request.
+    pub(crate) const PERSISTENT_DEV: u32 = 1 << 3;
     pub(crate) const STATUS_TABLE: u32 = 1 << 4;
     pub(crate) const ACTIVE_PRESENT: u32 = 1 << 5;
     pub(crate) const INACTIVE_PRESENT: u32 = 1 << 6;
@@ -111,6 +113,14 @@ impl Message {
         ];
         let used = since.iter().filter(|(flag, _)| flags & flag != 0);
         self.needs_minor(used.map(|(_, minor)| *minor).max().unwrap_or(0))
+    }
+
+    /// The minor number of a device to be made.
+    pub(crate) fn at_minor(mut self, minor: u32) -> Self {
+        // The kernel takes its own major number whatever stands here, and reads no minor number past 20 bits.
+        let number = DeviceNumber { major: 0, minor };
+        self.put(40, &number.to_huge().to_ne_bytes());
+        self.flags(flag::PERSISTENT_DEV)
     }
 
     /// The event number to wait behind.

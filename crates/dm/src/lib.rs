@@ -35,7 +35,7 @@ pub use device::{
 pub use embedded::Embedded;
 pub use error::Error;
 pub use kernel::Kernel;
-pub use mapper::{Backend, BlockIo, DeviceMapper, EventSource, NodeMode, OpenMode};
+pub use mapper::{Backend, BlockIo, DeviceMapper, EventSource, NodeMode, OpenMode, ReadAhead};
 pub use name::{DmName, DmUuid};
 pub use raid_bitmap::RaidBitmap;
 pub use raid_superblock::RaidSuperblock;

@@ -48,6 +48,17 @@ pub enum OpenMode {
     ReadWrite,
 }
 
+/// How far a device reads ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadAhead {
+    /// So many sectors; none for 0.
+    Exactly(u32),
+    /// So many sectors, if it reads less far now.
+    AtLeast(u32),
+    /// As far as the device below that reads farthest, if it reads less far now.
+    AsBelow,
+}
+
 /// Mapped devices and all that can be done with them.
 ///
 /// Every device is named by one key; ask by uuid where there is one.  Errors carry the kernel's errno, with the
@@ -126,6 +137,26 @@ pub trait DeviceMapper: Send + Sync {
     /// `EBUSY` when the name or the uuid is taken.
     #[doc(alias = "DM_DEV_CREATE")]
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error>;
+
+    /// As [`DeviceMapper::create`], with a minor number that the caller chooses; the major number is the mapper's.
+    ///
+    /// # Errors
+    /// `EBUSY` also when another device has the number; `EINVAL` for one that no device can have.
+    fn create_at(&self, name: &DmName, uuid: &DmUuid, minor: u32) -> Result<DeviceInfo, Error> {
+        let _ = uuid;
+        Err(Error::Unsupported(format!(
+            "minor number {minor} for device {name}"
+        )))
+    }
+
+    /// Sets how far a device reads ahead, where that means anything: for the kernel's devices.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn set_read_ahead(&self, number: DeviceNumber, read_ahead: ReadAhead) -> Result<(), Error> {
+        let _ = (number, read_ahead);
+        Ok(())
+    }
 
     /// Stages a table, in place of one staged before.
     ///

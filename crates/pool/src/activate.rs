@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lvm_dm::{DeviceId, DeviceInfo, NodeMode, SuspendFlags, UdevFlags};
-use lvm_meta::Lv;
+use lvm_dm::{DeviceId, DeviceInfo, NodeMode, ReadAhead, SuspendFlags, UdevFlags};
+use lvm_meta::{Lv, LvStatus, Segment, SegmentKind};
 
 use crate::apply::Step;
 use crate::cow::Group;
@@ -71,6 +71,7 @@ fn create_as(
         uuid: naming::dm_uuid(&open.vg.id(), &lv.id()),
         table: open.table(inner, lv)?,
         read_only: !lv.is_writable(),
+        minor: fixed_minor(lv),
     }])
 }
 
@@ -92,7 +93,58 @@ fn check_allowed(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<(), Error> {
     {
         return refuse(Refusal::NotActivated(lv.name().into()));
     }
-    Ok(())
+    open.check_node_free(inner, lv.name())?;
+    check_minor(inner, open, lv)
+}
+
+/// The minor number that an LV's device is to have, where its metadata say so.
+pub(crate) fn fixed_minor(lv: &Lv) -> Option<u32> {
+    let is_fixed = lv.status().contains(LvStatus::FIXED_MINOR);
+    is_fixed.then(|| lv.device_numbers().1).flatten()
+}
+
+/// Refuses an LV whose minor number another device has.
+fn check_minor(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<(), Error> {
+    let Some(minor) = fixed_minor(lv) else {
+        return Ok(());
+    };
+    let uuid = naming::dm_uuid(&open.vg.id(), &lv.id());
+    let devices = inner.mapper.list().map_err(Error::Dm)?;
+    let other = devices
+        .iter()
+        .find(|device| device.number.minor == minor && device.uuid.as_ref() != Some(&uuid));
+    match other {
+        Some(other) => Err(Error::MinorTaken {
+            lv: lv.name().into(),
+            minor,
+            device: other.name.to_string(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// How far an LV's device is to read ahead, as LVM sets it: what the metadata say, else twice a whole stripe, else as far as
+/// what it lies on; `None` for what lies on no PV itself.
+fn read_ahead(lv: &Lv) -> Option<ReadAhead> {
+    match lv.read_ahead() {
+        Some(-1) => return Some(ReadAhead::Exactly(0)),
+        Some(sectors) if sectors > 0 => return u32::try_from(sectors).ok().map(ReadAhead::Exactly),
+        _ => {}
+    }
+    let stripe = |segment: &Segment| match segment.kind() {
+        SegmentKind::Striped(striped) if striped.stripe_count() > 1 => {
+            let size = striped.stripe_size().get();
+            Some(size.saturating_mul(u64::from(striped.stripe_count())))
+        }
+        SegmentKind::Striped(_) => Some(0),
+        _ => None,
+    };
+    let longest = lv.segments().iter().filter_map(stripe).max()?;
+    match u32::try_from(longest.saturating_mul(2)) {
+        Ok(0) => Some(ReadAhead::AsBelow),
+        Ok(sectors) => Some(ReadAhead::AtLeast(sectors)),
+        Err(_) => None,
+    }
 }
 
 /// The steps that zero the beginning of a new LV before any text names it, by a device that is gone afterwards.
@@ -103,11 +155,13 @@ pub(crate) fn zero_new(open: &OpenVg, lv: &Lv, length: u64) -> Result<[Step; 6],
         uuid: uuid.clone(),
         table: open.table_of_part(lv)?,
         read_only: false,
+        minor: None,
     };
     let resume = Step::Resume {
         uuid: uuid.clone(),
         flags: HIDDEN,
         link: None,
+        read_ahead: None,
     };
     let remove = Step::Remove {
         uuid: uuid.clone(),
@@ -125,6 +179,7 @@ pub(crate) fn resume(open: &OpenVg, lv: &Lv, flags: UdevFlags) -> Result<Step, E
         uuid,
         flags,
         link: Some(open.link(lv)?),
+        read_ahead: read_ahead(lv),
     })
 }
 

@@ -8,7 +8,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use lvm_dm::{Cookie, DeviceId, DeviceMapper, DmName, DmUuid, MirrorStatus, SuspendFlags, Table, UdevFlags};
+use lvm_dm::{
+    Cookie, DeviceId, DeviceMapper, DmName, DmUuid, MirrorStatus, ReadAhead, SuspendFlags, Table, UdevFlags,
+};
 use lvm_meta::{MdaSet, RawText};
 use uuid::Uuid;
 
@@ -25,6 +27,8 @@ pub(crate) enum Step {
         uuid: DmUuid,
         table: Table,
         read_only: bool,
+        /// The number that the metadata ask for.
+        minor: Option<u32>,
     },
     /// As [`Step::Create`], on devices that may be made by the steps before.
     CreateOn {
@@ -32,6 +36,7 @@ pub(crate) enum Step {
         uuid: DmUuid,
         table: TableOn,
         read_only: bool,
+        minor: Option<u32>,
     },
     /// Stage a table.  Undone by dropping it.
     Load {
@@ -73,6 +78,8 @@ pub(crate) enum Step {
         flags: UdevFlags,
         /// `None` for devices that users do not see.
         link: Option<Link>,
+        /// `None` leaves it to the kernel.
+        read_ahead: Option<ReadAhead>,
     },
     /// Take a device away.  Not undone: the LV is then inactive.
     Remove {
@@ -218,13 +225,15 @@ impl<'s> Run<'_, 's> {
                 uuid,
                 table,
                 read_only,
-            } => self.create(name, uuid, table, *read_only)?,
+                minor,
+            } => self.create(name, uuid, table, *read_only, *minor)?,
             Step::CreateOn {
                 name,
                 uuid,
                 table,
                 read_only,
-            } => self.create(name, uuid, &table.table(mapper)?, *read_only)?,
+                minor,
+            } => self.create(name, uuid, &table.table(mapper)?, *read_only, *minor)?,
             Step::Load {
                 uuid,
                 table,
@@ -271,12 +280,21 @@ impl<'s> Run<'_, 's> {
                 self.stopped.get_or_insert_with(Instant::now);
                 mapper.suspend(DeviceId::Uuid(uuid), *flags).map_err(Error::Dm)?;
             }
-            Step::Resume { uuid, flags, link } => {
+            Step::Resume {
+                uuid,
+                flags,
+                link,
+                read_ahead,
+            } => {
                 let cookie = self.cookie()?;
-                mapper
+                let info = mapper
                     .resume(DeviceId::Uuid(uuid), *flags, cookie)
                     .map_err(Error::Dm)?;
                 self.stall = self.stopped.map_or(Duration::ZERO, |stopped| stopped.elapsed());
+                if let Some(read_ahead) = read_ahead {
+                    // As LVM: a device that reads ahead less far serves as well.
+                    let _ = mapper.set_read_ahead(info.number, *read_ahead);
+                }
                 self.changed(true, link)?;
             }
             Step::Remove { uuid, flags, link } => {
@@ -322,9 +340,20 @@ impl<'s> Run<'_, 's> {
         Ok(())
     }
 
-    fn create(&mut self, name: &DmName, uuid: &DmUuid, table: &Table, read_only: bool) -> Result<(), Error> {
+    fn create(
+        &mut self,
+        name: &DmName,
+        uuid: &DmUuid,
+        table: &Table,
+        read_only: bool,
+        minor: Option<u32>,
+    ) -> Result<(), Error> {
         let mapper = self.kernel.mapper;
-        mapper.create(name, uuid).map_err(Error::Dm)?;
+        let made = match minor {
+            Some(minor) => mapper.create_at(name, uuid, minor),
+            None => mapper.create(name, uuid),
+        };
+        made.map_err(Error::Dm)?;
         if let Err(error) = mapper.load(DeviceId::Uuid(uuid), table, read_only) {
             let _ = self.remove(uuid, UdevFlags::empty());
             return Err(Error::Dm(error));

@@ -117,6 +117,16 @@ pub enum Error {
         /// How often it is open.
         open_count: u32,
     },
+    /// The metadata ask for a minor number that another device has.
+    #[error("{lv:?} is to have the minor number {minor}, which device {device} has")]
+    MinorTaken {
+        /// The LV.
+        lv: String,
+        /// The number.
+        minor: u32,
+        /// The name of the device that has it.
+        device: String,
+    },
     /// The VG holds LVs that are not replicas.
     #[error("pool {pool:?} holds logical volumes that are not its own: {}", lvs.join(", "))]
     ForeignLvs {

@@ -103,6 +103,7 @@ impl Layer {
             uuid: self.uuid.clone(),
             table,
             read_only: false,
+            minor: None,
         }
     }
 
@@ -121,6 +122,7 @@ impl Layer {
             uuid: self.uuid.clone(),
             flags: self.flags,
             link: None,
+            read_ahead: None,
         }
     }
 

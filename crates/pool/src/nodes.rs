@@ -50,6 +50,22 @@ impl Nodes {
         Ok(())
     }
 
+    /// What is where the link of an LV would be, or the VG's folder, and is neither: a disk, a file, somebody's folder.
+    pub(crate) fn in_the_way(&self, vg: &str, lv: &str) -> Option<PathBuf> {
+        if self.mode == NodeMode::None {
+            return None;
+        }
+        let dir = self.dev.join(vg);
+        match fs::symlink_metadata(&dir) {
+            Err(_) => return None,
+            Ok(found) if !found.is_dir() => return Some(dir),
+            Ok(_) => {}
+        }
+        let path = dir.join(lv);
+        let found = fs::symlink_metadata(&path).ok()?;
+        (!found.is_symlink()).then_some(path)
+    }
+
     /// Makes `/dev/VG/LV` point to `/dev/mapper/<device>`, if udevd does not.
     pub(crate) fn link(&self, vg: &str, lv: &str, device: &DmName) -> Result<(), Error> {
         if self.mode != NodeMode::Own {
@@ -210,6 +226,24 @@ mod tests {
         nodes.unlink("vg0", "a").unwrap();
         nodes.unlink("vg0", "a").unwrap();
         assert!(!dev.path().join("vg0").exists());
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_link_is_found_before_it_is_made() {
+        let dev = tempfile::tempdir().unwrap();
+        let path = |name: &str| dev.path().join(name);
+        let nodes = own(dev.path());
+        fs::write(path("disk"), "").unwrap();
+        fs::create_dir(path("vg0")).unwrap();
+        fs::write(path("vg0/a"), "").unwrap();
+        symlink("../mapper/vg0-b", path("vg0/b")).unwrap();
+        assert_eq!(nodes.in_the_way("disk", "a"), Some(path("disk")));
+        assert_eq!(nodes.in_the_way("vg0", "a"), Some(path("vg0/a")));
+        assert_eq!(nodes.in_the_way("vg0", "b"), None);
+        assert_eq!(nodes.in_the_way("vg0", "c"), None);
+        assert_eq!(nodes.in_the_way("vg1", "a"), None);
+        let none = Nodes::new(dev.path().into(), NodeMode::None);
+        assert_eq!(none.in_the_way("disk", "a"), None);
     }
 
     #[test]

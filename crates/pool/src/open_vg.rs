@@ -374,6 +374,22 @@ impl OpenVg {
         Err(self.refused(why))
     }
 
+    /// Refuses a VG to which no disk may be added and from which none may be removed, as `vgextend` and `vgreduce` do.
+    pub(crate) fn check_resizeable(&self) -> Result<(), Error> {
+        match self.vg.status().contains(lvm_meta::VgStatus::RESIZEABLE) {
+            true => Ok(()),
+            false => Err(self.refused(Refusal::NotResizeable)),
+        }
+    }
+
+    /// Refuses an LV whose node below `/dev` something else has, before anything is made.
+    pub(crate) fn check_node_free(&self, inner: &Inner, lv: &str) -> Result<(), Error> {
+        match inner.nodes.in_the_way(self.vg.name(), lv) {
+            Some(path) => Err(self.refused(Refusal::NodesTaken(path))),
+            None => Ok(()),
+        }
+    }
+
     fn refused(&self, why: Refusal) -> Error {
         Error::Refused {
             vg: self.vg.name().into(),

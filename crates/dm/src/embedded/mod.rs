@@ -254,6 +254,39 @@ impl State {
     }
 }
 
+impl Embedded {
+    fn create_device(&self, name: &DmName, uuid: &DmUuid, wanted: Option<u32>) -> Result<DeviceInfo, Error> {
+        let mut state = self.0.write();
+        let taken = [DeviceId::Name(name), DeviceId::Uuid(uuid)];
+        if taken.iter().any(|id| state.devices.minor(*id).is_some()) {
+            return Err(Error::errno_of("create", name, libc::EBUSY));
+        }
+        // As the kernel: 20 bits, and no number twice.
+        if wanted.is_some_and(|minor| minor > 0xf_ffff) {
+            return Err(Error::errno_of("create", name, libc::EINVAL));
+        }
+        if wanted.is_some_and(|minor| state.devices.get(minor).is_some()) {
+            return Err(Error::errno_of("create", name, libc::EBUSY));
+        }
+        let mut free = wanted.unwrap_or(state.next_minor);
+        while wanted.is_none() && state.devices.get(free).is_some() {
+            free = free.saturating_add(1);
+        }
+        let minor = free;
+        if wanted.is_none() {
+            state.next_minor = minor
+                .checked_add(1)
+                .ok_or_else(|| Error::errno_of("create", name, libc::ENOSPC))?;
+        }
+        let device = Device::new(name, uuid);
+        let info = state.devices.info(minor, &device);
+        state.devices.insert(minor, device);
+        drop(state);
+        self.0.announce();
+        Ok(info)
+    }
+}
+
 impl DeviceMapper for Embedded {
     fn backend(&self) -> Backend {
         Backend::Embedded
@@ -350,21 +383,11 @@ impl DeviceMapper for Embedded {
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {
-        let mut state = self.0.write();
-        let taken = [DeviceId::Name(name), DeviceId::Uuid(uuid)];
-        if taken.iter().any(|id| state.devices.minor(*id).is_some()) {
-            return Err(Error::errno_of("create", name, libc::EBUSY));
-        }
-        let minor = state.next_minor;
-        state.next_minor = minor
-            .checked_add(1)
-            .ok_or_else(|| Error::errno_of("create", name, libc::ENOSPC))?;
-        let device = Device::new(name, uuid);
-        let info = state.devices.info(minor, &device);
-        state.devices.insert(minor, device);
-        drop(state);
-        self.0.announce();
-        Ok(info)
+        self.create_device(name, uuid, None)
+    }
+
+    fn create_at(&self, name: &DmName, uuid: &DmUuid, minor: u32) -> Result<DeviceInfo, Error> {
+        self.create_device(name, uuid, Some(minor))
     }
 
     fn load(&self, id: DeviceId<'_>, table: &Table, read_only: bool) -> Result<DeviceInfo, Error> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod events;
 pub(crate) mod io;
+mod read_ahead;
 pub(crate) mod udev;
 
 use std::fs::{File, OpenOptions};
@@ -20,14 +21,16 @@ use crate::nodes::{self, NodeChanges};
 use crate::sys;
 use crate::{
     Backend, BlockIo, Cookie, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid, Error,
-    EventSource, ListedDevice, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion, UdevFlags,
-    Version,
+    EventSource, ListedDevice, NodeMode, OpenMode, ReadAhead, StatusLine, SuspendFlags, Table, TargetVersion,
+    UdevFlags, Version,
 };
 
 /// Longest that a removal is tried again: udev opens devices for moments.
 pub(crate) const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// Between two tries.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
+/// The kernel's minor numbers have 20 bits.
+const MINOR_LIMIT: u32 = 0xf_ffff;
 /// Largest buffer for a reply: a list of 200 000 devices fits.  The kernel takes 16 times as much.
 const ROOM_LIMIT: usize = 64 << 20;
 
@@ -297,6 +300,21 @@ impl DeviceMapper for Kernel {
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DeviceInfo, Error> {
         self.call(&Message::new(Command::Create).name(name).uuid(uuid), name)?
             .info()
+    }
+
+    fn create_at(&self, name: &DmName, uuid: &DmUuid, minor: u32) -> Result<DeviceInfo, Error> {
+        if minor > MINOR_LIMIT {
+            return Err(Error::errno_of("create", name, libc::EINVAL));
+        }
+        let request = Message::new(Command::Create)
+            .name(name)
+            .uuid(uuid)
+            .at_minor(minor);
+        self.call(&request, name)?.info()
+    }
+
+    fn set_read_ahead(&self, number: DeviceNumber, read_ahead: ReadAhead) -> Result<(), Error> {
+        read_ahead::set(Path::new("/sys"), number, read_ahead)
     }
 
     fn load(&self, id: DeviceId<'_>, table: &Table, read_only: bool) -> Result<DeviceInfo, Error> {

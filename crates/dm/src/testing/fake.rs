@@ -1,5 +1,6 @@
 //! The fake: another mapper behind a log and a list of faults.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,8 @@ use std::time::Duration;
 use super::Call;
 use crate::{
     Backend, BlockIo, Cookie, DeviceId, DeviceInfo, DeviceMapper, DeviceNumber, DmName, DmUuid, Embedded,
-    Error, EventSource, ListedDevice, NodeMode, OpenMode, StatusLine, SuspendFlags, Table, TargetVersion,
-    UdevFlags, Version,
+    Error, EventSource, ListedDevice, NodeMode, OpenMode, ReadAhead, StatusLine, SuspendFlags, Table,
+    TargetVersion, UdevFlags, Version,
 };
 
 /// How a call fails.
@@ -43,6 +44,7 @@ struct Book {
     rules: Vec<Rule>,
     fault_count: usize,
     dead: bool,
+    read_aheads: BTreeMap<DeviceNumber, ReadAhead>,
 }
 
 struct Rule {
@@ -112,6 +114,11 @@ impl<M> FakeMapper<M> {
     /// The mapper behind it.
     pub fn inner(&self) -> &M {
         &self.mapper
+    }
+
+    /// What was set last of how far a device reads ahead; that is no call in the log.
+    pub fn read_ahead(&self, number: DeviceNumber) -> Option<ReadAhead> {
+        self.book().read_aheads.get(&number).copied()
     }
 
     /// All calls so far, those that failed included, but not those of a dead process.
@@ -261,6 +268,19 @@ impl<M: DeviceMapper + Clone + 'static> DeviceMapper for FakeMapper<M> {
             uuid: uuid.clone(),
         };
         self.command(call, |mapper| mapper.create(name, uuid))
+    }
+
+    fn create_at(&self, name: &DmName, uuid: &DmUuid, minor: u32) -> Result<DeviceInfo, Error> {
+        let call = Call::Create {
+            name: name.clone(),
+            uuid: uuid.clone(),
+        };
+        self.command(call, |mapper| mapper.create_at(name, uuid, minor))
+    }
+
+    fn set_read_ahead(&self, number: DeviceNumber, read_ahead: ReadAhead) -> Result<(), Error> {
+        self.book().read_aheads.insert(number, read_ahead);
+        self.mapper.set_read_ahead(number, read_ahead)
     }
 
     fn load(&self, id: DeviceId<'_>, table: &Table, read_only: bool) -> Result<DeviceInfo, Error> {

@@ -56,8 +56,10 @@ impl Vg {
         if self.lv_by_id(new.id).is_some() {
             return Err(ChangeError::LvIdExists(new.id).into());
         }
-        let is_full = usize::try_from(self.max_lv).is_ok_and(|limit| self.lv_count() >= limit);
-        if self.max_lv != 0 && is_full {
+        // As LVM, which counts neither the parts of LVs nor the links of snapshots.
+        let counts = self.max_lv != 0 && new.status.contains(LvStatus::VISIBLE);
+        let visible = || self.lvs().filter(|lv| self.is_visible(lv)).count();
+        if counts && usize::try_from(self.max_lv).is_ok_and(|limit| visible() >= limit) {
             let (what, limit) = ("LVs", self.max_lv);
             return Err(ChangeError::Limit { what, limit }.into());
         }

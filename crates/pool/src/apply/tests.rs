@@ -12,6 +12,7 @@ fn steps(rounds: usize) -> Vec<Step> {
         uuid,
         flags: UdevFlags::empty(),
         link: Some(Link { vg, lv, device }),
+        read_ahead: None,
     };
     let mut steps = vec![resume; rounds];
     steps.push(Step::Settle);

@@ -60,6 +60,7 @@ impl Group<'_> {
             uuid: self.uuid(),
             table: self.origin_table()?,
             read_only: !self.origin.is_writable(),
+            minor: activate::fixed_minor(self.origin),
         });
         steps.push(activate::resume(open, self.origin, UdevFlags::empty())?);
         if has_udev {
@@ -209,6 +210,7 @@ impl Group<'_> {
             uuid: member.uuid(self.vg),
             table: self.table(member)?,
             read_only: !member.store.is_writable(),
+            minor: activate::fixed_minor(member.store),
         })
     }
 

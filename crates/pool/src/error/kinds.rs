@@ -20,6 +20,7 @@ impl Error {
             Self::MetadataFull { .. } => "MetadataFull",
             Self::ShrinkRefused { .. } => "ShrinkRefused",
             Self::Busy { .. } => "Busy",
+            Self::MinorTaken { .. } => "MinorTaken",
             Self::ForeignLvs { .. } => "ForeignLvs",
             Self::Refused { why, .. } => why.kind(),
             Self::Disk { why, .. } => why.kind(),
@@ -143,7 +144,7 @@ impl Error {
                 _ => Class::InvalidArgument,
             },
             Self::NoSpace { .. } | Self::MetadataFull { .. } | Self::ThinPoolFull { .. } => Class::NoSpace,
-            Self::Busy { .. } | Self::ActiveLvs { .. } => Class::Busy,
+            Self::Busy { .. } | Self::ActiveLvs { .. } | Self::MinorTaken { .. } => Class::Busy,
             Self::ForeignLvs { .. }
             | Self::Refused { .. }
             | Self::MissingDisk { .. }

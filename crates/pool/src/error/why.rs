@@ -28,6 +28,12 @@ pub enum Refusal {
     /// `volume_list` or the host's tags in lvm.conf do not allow it to be activated here.
     #[error("lvm.conf does not allow {0:?} to be activated on this host")]
     NotActivated(String),
+    /// `vgchange -x n` was run: PVs are neither added nor removed.
+    #[error("it is not resizeable: its disks must stay as they are (vgchange -x y allows more and fewer)")]
+    NotResizeable,
+    /// A file or folder is where its LVs' device nodes would be.
+    #[error("{0:?} is in the way of its device nodes")]
+    NodesTaken(PathBuf),
     /// `metadata_read_only` is set in lvm.conf.
     #[error("metadata_read_only is set in lvm.conf")]
     ReadOnlyHost,
@@ -105,6 +111,8 @@ impl Refusal {
             Self::Metadata { kind, .. } => kind,
             Self::Ambiguous(_) => "DuplicatePv",
             Self::NotActivated(_) => "NotActivated",
+            Self::NotResizeable => "NotResizeable",
+            Self::NodesTaken(_) => "NameTaken",
             Self::ReadOnlyHost => "ReadOnly",
         }
     }

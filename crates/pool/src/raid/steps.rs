@@ -14,7 +14,7 @@ use crate::apply::Step;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::table_on::{TableOn, TargetOn};
-use crate::{Error, activate};
+use crate::{Error, activate, naming};
 
 /// May an array be mapped without some of its images?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +70,14 @@ impl Array<'_> {
         }
         makes.extend(images);
         let device = self.device()?;
+        // Only what users see has a number of its own.
+        let is_seen = device.uuid == naming::dm_uuid(&self.vg.id(), &self.lv.id());
         makes.push(Step::CreateOn {
             name: device.name,
             uuid: device.uuid,
             table: self.table(first, &present)?,
             read_only: !self.lv.is_writable(),
+            minor: activate::fixed_minor(self.lv).filter(|_| is_seen),
         });
         Ok(makes)
     }

@@ -58,6 +58,7 @@ impl StoragePool {
         check_given_once(disks)?;
         let mut locks = inner.lock_global(self.name())?;
         let mut open = self.repairable()?;
+        open.check_resizeable()?;
         let scan = inner.scan_also(disks)?;
         // New areas are as large as the pool's: the text must fit them all.
         let metadata_size = open.mdas.area_size();
@@ -121,6 +122,7 @@ impl StoragePool {
         let inner = &*self.inner;
         let mut locks = inner.lock_global(self.name())?;
         let mut open = self.repairable()?;
+        open.check_resizeable()?;
         let refuse = |why| Error::Disk {
             disk: path.into(),
             why,

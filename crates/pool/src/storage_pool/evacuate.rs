@@ -53,6 +53,8 @@ impl StoragePool {
     /// [`Error::MoveUnderWay`]: nothing was changed.  [`Error::MoveFailed`] when a disk fails under the copying, nothing is
     /// copied for two minutes, or somebody aborts the move; what was moved stays so.
     pub fn evacuate_disk(&self, path: &Path, tell: &mut dyn FnMut(MoveProgress)) -> Result<PoolInfo, Error> {
+        // Before anything moves.
+        self.fresh()?.check_resizeable()?;
         match self.lost(path)? {
             Some(lost) => self.take_lost_disk_out(path, lost, None, tell),
             None => self.empty_and_take_out(path, None, tell),
@@ -88,6 +90,7 @@ impl StoragePool {
                 why: DiskProblem::GivenTwice,
             });
         }
+        self.fresh()?.check_resizeable()?;
         let pv_of = |path: &Path| -> Result<Option<PvId>, Error> { Ok(pv(&*self.fresh()?, path)) };
         if let Some(lost) = self.lost(old)? {
             self.check_lost(old, lost)?;

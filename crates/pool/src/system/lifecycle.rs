@@ -88,6 +88,7 @@ impl System {
                         Error::Unsupported(_)
                         | Error::Refused { .. }
                         | Error::MissingDisk { .. }
+                        | Error::MinorTaken { .. }
                         | Error::NoSnapshotTarget
                         | Error::NoRaidTarget,
                     ) => {}

@@ -172,11 +172,13 @@ pub(super) fn make(inner: &Inner, record: &Record, place: usize, backing: Device
                 uuid: uuid.clone(),
                 table: part.table(record.size, below),
                 read_only: false,
+                minor: None,
             },
             Step::Resume {
                 uuid: uuid.clone(),
                 flags: HIDDEN,
                 link: None,
+                read_ahead: None,
             },
             Step::Settle,
         ];
@@ -256,6 +258,7 @@ pub(super) fn resume(uuid: DmUuid, flags: UdevFlags) -> [Step; 2] {
             uuid,
             flags,
             link: None,
+            read_ahead: None,
         },
         Step::Settle,
     ]

@@ -272,11 +272,13 @@ fn try_assemble(
             uuid: uuid.clone(),
             table: array_table(inner, record, &wanted, filling)?,
             read_only: false,
+            minor: None,
         },
         Step::Resume {
             uuid,
             flags: UdevFlags::empty(),
             link: None,
+            read_ahead: None,
         },
         Step::Settle,
     ];

@@ -17,6 +17,10 @@ pub(super) const CHECKS: &[Check] = &[
         run: taken_names,
     },
     Check {
+        name: "a device has the minor number that it asks for, unless another one has it",
+        run: chosen_minor,
+    },
+    Check {
         name: "a device that is not there is told by every command",
         run: unknown_device,
     },
@@ -110,6 +114,27 @@ fn taken_names(bench: &Bench) -> Outcome {
     refused!(bench.mapper.create(&other_name, &uuid), libc::EBUSY);
     same!(bench.mapper.info(DeviceId::Name(&other_name))?, None);
     bench.remove(DeviceId::Name(&name))?;
+    Ok(())
+}
+
+fn chosen_minor(bench: &Bench) -> Outcome {
+    let mapper = &bench.mapper;
+    if mapper.backend() == crate::Backend::Stratis {
+        return Ok(());
+    }
+    let (name, uuid) = bench.fresh("one")?;
+    let (other, other_uuid) = bench.fresh("two")?;
+    let minor = 77_777;
+    same!(mapper.create_at(&name, &uuid, minor)?.number.minor, minor);
+    refused!(mapper.create_at(&other, &other_uuid, minor), libc::EBUSY);
+    refused!(mapper.create_at(&other, &other_uuid, 1 << 20), libc::EINVAL);
+    same!(mapper.info(DeviceId::Name(&other))?, None);
+    // Others get theirs as before.
+    mapper.create(&other, &other_uuid)?;
+    bench.remove(DeviceId::Name(&other))?;
+    bench.remove(DeviceId::Name(&name))?;
+    same!(mapper.create_at(&other, &other_uuid, minor)?.number.minor, minor);
+    bench.remove(DeviceId::Name(&other))?;
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use crate::refusals::check_refused;
 const MDA: u64 = 4096;
 const EXTENTS: u64 = 1 << 20;
 
-fn image(lab: &Lab, disk: usize) -> File {
+pub(crate) fn image(lab: &Lab, disk: usize) -> File {
     let mut options = File::options();
     options.read(true).write(true);
     options.open(&lab.images[disk]).unwrap()
