@@ -70,7 +70,7 @@ fn create_as(
         name: naming::dm_name(open.vg.name(), lv.name())?,
         uuid: naming::dm_uuid(&open.vg.id(), &lv.id()),
         table: open.table(inner, lv)?,
-        read_only: !lv.is_writable(),
+        read_only: !open.is_writable(lv),
         minor: fixed_minor(lv),
     }])
 }
@@ -191,7 +191,7 @@ pub(crate) fn reload(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<[Step; 2],
     let load = Step::Load {
         uuid: uuid.clone(),
         table: open.table(inner, lv)?,
-        read_only: !lv.is_writable(),
+        read_only: !open.is_writable(lv),
     };
     Ok([
         load,

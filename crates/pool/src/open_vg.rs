@@ -18,6 +18,7 @@ use crate::apply::{Link, NewText, Step};
 use crate::cow::Group;
 use crate::display_names::DisplayNames;
 use crate::error::Refusal;
+use crate::host::VolumeList;
 use crate::raid::{Array, Degraded};
 use crate::recover::recover_open;
 use crate::scan::Scan;
@@ -57,6 +58,8 @@ pub(crate) struct OpenVg {
     checked: LastCheck,
     display_names: DisplayNames,
     thin_index: ThinIndex,
+    /// `read_only_volume_list` of lvm.conf.
+    read_only: Option<VolumeList>,
     /// Knows the devices of LVs on which others lie.
     mapper: Arc<dyn DeviceMapper>,
     /// The parsed metadata may not be what is on disk: a change failed half way.
@@ -122,6 +125,7 @@ impl OpenVg {
             checked: LastCheck::default(),
             display_names: DisplayNames::default(),
             thin_index: ThinIndex::default(),
+            read_only: inner.config.activation.read_only_volume_list.clone(),
             mapper: inner.mapper.clone(),
             stale: false,
             poisoned: false,
@@ -216,6 +220,15 @@ impl OpenVg {
         *self = Self::new(inner, &scan, found)?;
         (self.poisoned, self.cut) = (poisoned, cut);
         Ok(())
+    }
+
+    /// May an LV's device be written?  Its metadata and `read_only_volume_list` of lvm.conf say so.
+    pub(crate) fn is_writable(&self, lv: &Lv) -> bool {
+        let is_listed = self.read_only.as_ref().is_some_and(|list| {
+            let (vg_tags, lv_tags): (Vec<_>, Vec<_>) = (self.vg.tags().iter().collect(), lv.tags().collect());
+            list.names(self.vg.name(), lv.name(), &vg_tags, &lv_tags)
+        });
+        lv.is_writable() && !is_listed
     }
 
     /// The block device of a PV, if it is there.

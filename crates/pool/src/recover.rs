@@ -306,7 +306,7 @@ fn mend_steps(inner: &Inner, open: &OpenVg, Cut { uuid, device, mend }: &Cut) ->
             let load = Step::Load {
                 uuid,
                 table: open.table(inner, lv)?,
-                read_only: !lv.is_writable(),
+                read_only: !open.is_writable(lv),
             };
             vec![load, activate::resume(open, lv, UdevFlags::empty())?]
         }

@@ -129,7 +129,7 @@ fn steps(inner: &Inner, open: &OpenVg, group: &Group<'_>) -> Result<Vec<Step>, E
             steps.push(Step::LoadOn {
                 uuid,
                 table: group.table(member)?,
-                read_only: !member.store.is_writable(),
+                read_only: !open.is_writable(member.store),
             });
         }
         if is_stopped(&info) {
@@ -137,7 +137,7 @@ fn steps(inner: &Inner, open: &OpenVg, group: &Group<'_>) -> Result<Vec<Step>, E
         }
     }
     if is_stopped(&top) {
-        steps.push(group.load_origin()?);
+        steps.push(group.load_origin(open)?);
         steps.push(activate::resume(open, group.origin, UdevFlags::empty())?);
     } else if top.inactive_table {
         steps.push(Step::Clear { uuid: group.uuid() });

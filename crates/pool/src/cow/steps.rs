@@ -52,14 +52,14 @@ impl Group<'_> {
             if !is_live(inner, &cow)? {
                 steps.extend(cow.activate(open.table_of_part(member.store)?));
             }
-            steps.push(self.create(member)?);
+            steps.push(self.create(open, member)?);
             steps.push(self.resume(open, member, first)?);
         }
         steps.push(Step::CreateOn {
             name: naming::dm_name(self.vg.name(), self.origin.name())?,
             uuid: self.uuid(),
             table: self.origin_table()?,
-            read_only: !self.origin.is_writable(),
+            read_only: !open.is_writable(self.origin),
             minor: activate::fixed_minor(self.origin),
         });
         steps.push(activate::resume(open, self.origin, UdevFlags::empty())?);
@@ -115,9 +115,9 @@ impl Group<'_> {
         if is_first {
             steps.extend(self.create_real(inner, open, Degraded::Refuse)?);
         }
-        steps.push(self.create(member)?);
+        steps.push(self.create(open, member)?);
         if is_first {
-            steps.push(self.load_origin()?);
+            steps.push(self.load_origin(open)?);
         }
         // udevd is done with the store before anybody has to wait.
         steps.push(Step::Settle);
@@ -162,7 +162,7 @@ impl Group<'_> {
                 None => Step::Load {
                     uuid: self.uuid(),
                     table: open.table_of_part(self.origin)?,
-                    read_only: !self.origin.is_writable(),
+                    read_only: !open.is_writable(self.origin),
                 },
             });
         }
@@ -204,22 +204,22 @@ impl Group<'_> {
     }
 
     /// Makes a snapshot's device and loads its table; not yet mapped.
-    pub(super) fn create(&self, member: &Member<'_>) -> Result<Step, Error> {
+    pub(super) fn create(&self, open: &OpenVg, member: &Member<'_>) -> Result<Step, Error> {
         Ok(Step::CreateOn {
             name: naming::dm_name(self.vg.name(), member.store.name())?,
             uuid: member.uuid(self.vg),
             table: self.table(member)?,
-            read_only: !member.store.is_writable(),
+            read_only: !open.is_writable(member.store),
             minor: activate::fixed_minor(member.store),
         })
     }
 
     /// Stages the table of the device that the origin's users see.
-    pub(super) fn load_origin(&self) -> Result<Step, Error> {
+    pub(super) fn load_origin(&self, open: &OpenVg) -> Result<Step, Error> {
         Ok(Step::LoadOn {
             uuid: self.uuid(),
             table: self.origin_table()?,
-            read_only: !self.origin.is_writable(),
+            read_only: !open.is_writable(self.origin),
         })
     }
 

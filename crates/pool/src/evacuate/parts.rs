@@ -51,7 +51,7 @@ impl Part {
                 Ok(Some(Self {
                     lv: lv.name().into(),
                     uuid: naming::dm_uuid(&vg.id(), &lv.id()),
-                    read_only: !lv.is_writable(),
+                    read_only: !open.is_writable(lv),
                     resume: activate::resume(open, lv, UdevFlags::empty())?,
                 }))
             }

@@ -76,7 +76,7 @@ impl Array<'_> {
             name: device.name,
             uuid: device.uuid,
             table: self.table(first, &present)?,
-            read_only: !self.lv.is_writable(),
+            read_only: !open.is_writable(self.lv),
             minor: activate::fixed_minor(self.lv).filter(|_| is_seen),
         });
         Ok(makes)
@@ -196,7 +196,7 @@ impl Array<'_> {
         Ok(Step::LoadOn {
             uuid,
             table: self.table(First::No, &self.present(open))?,
-            read_only: !self.lv.is_writable(),
+            read_only: !open.is_writable(self.lv),
         })
     }
 

@@ -98,7 +98,7 @@ pub(crate) fn steps(inner: &Inner, open: &OpenVg, name: &str, old: &OldParts) ->
             steps.push(Step::Load {
                 uuid: uuid.clone(),
                 table: open.table(inner, lv)?,
-                read_only: !lv.is_writable(),
+                read_only: !open.is_writable(lv),
             });
             (uuid, activate::resume(open, lv, UdevFlags::empty())?)
         }

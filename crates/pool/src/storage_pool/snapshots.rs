@@ -63,7 +63,10 @@ impl StoragePool {
                     lv: NewLv {
                         tags: tags.clone(),
                         status: LvStatus::READ | LvStatus::VISIBLE,
-                        flags: LvFlags::ACTIVATION_SKIP,
+                        flags: match inner.config.activation.auto_set_activation_skip {
+                            true => LvFlags::ACTIVATION_SKIP,
+                            false => LvFlags::empty(),
+                        },
                         ..self.new_lv(name.clone())
                     },
                 }])

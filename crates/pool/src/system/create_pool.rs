@@ -45,7 +45,8 @@ impl System {
     /// Makes the pool without a thin pool, and tells whether it is new.
     fn create_vg(&self, request: &CreatePool) -> Result<(StoragePool, bool), Error> {
         let name = request.vg_name()?;
-        let extent_size = extent_size(request.extent_size)?;
+        let default = self.inner.config.allocation.physical_extent_size;
+        let extent_size = extent_size(request.extent_size.unwrap_or(default))?;
         if request.disks.is_empty() {
             let why = "a pool needs at least one disk".into();
             return Err(Error::InvalidArgument {
@@ -172,10 +173,7 @@ impl System {
     }
 }
 
-fn extent_size(bytes: Option<u64>) -> Result<ExtentSize, Error> {
-    let Some(bytes) = bytes else {
-        return Ok(ExtentSize::DEFAULT);
-    };
+fn extent_size(bytes: u64) -> Result<ExtentSize, Error> {
     let sectors = (bytes % 512 == 0)
         .then(|| u32::try_from(bytes / 512).ok())
         .flatten();

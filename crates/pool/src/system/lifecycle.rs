@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lvm_meta::VgName;
+use lvm_meta::{LvFlags, VgName};
 use uuid::Uuid;
 
 use crate::apply::Step;
@@ -77,7 +77,8 @@ impl System {
             // One question for all: thousands of replicas are as many calls of the kernel less.
             let devices = ActiveDevices::ask(inner)?;
             for lv in open.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
-                if devices.has(open, lv) {
+                // As LVM: what is to be activated by name alone waits for that.
+                if devices.has(open, lv) || lv.flags().contains(LvFlags::ACTIVATION_SKIP) {
                     continue;
                 }
                 match activate::prepare(inner, open, lv, Degraded::Refuse)

@@ -4,6 +4,7 @@ mod block_sizes;
 mod devices;
 mod limits;
 mod policies;
+mod settings;
 
 use lvm_meta::FileDisk;
 use uuid::Uuid;
