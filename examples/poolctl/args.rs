@@ -215,9 +215,12 @@ pub(crate) enum ReplicaCommand {
         /// The volume that the replica belongs to.
         #[arg(long)]
         entity_id: Option<String>,
-        /// Take space of the pool's thin pool as it is written.
+        /// Take space of a thin pool as it is written.
         #[arg(long)]
         thin: bool,
+        /// The name of the thin pool's LV; the pool's own, or the only one, otherwise.
+        #[arg(long = "pool-lv", value_name = "NAME", requires = "thin")]
+        thin_pool: Option<String>,
         /// linear, striped:N[:STRIPE], raid1:IMAGES, or raidLEVEL:N[:STRIPE] with N images of data.
         #[arg(long, default_value = "linear")]
         layout: String,
@@ -233,9 +236,12 @@ pub(crate) enum ReplicaCommand {
         pool: String,
         count: u32,
         size: String,
-        /// Take space of the pool's thin pool as it is written.
+        /// Take space of a thin pool as it is written.
         #[arg(long)]
         thin: bool,
+        /// The name of the thin pool's LV; the pool's own, or the only one, otherwise.
+        #[arg(long = "pool-lv", value_name = "NAME", requires = "thin")]
+        thin_pool: Option<String>,
     },
     /// List the replicas of a pool, or of all pools.
     List { pool: Option<String> },
@@ -460,7 +466,11 @@ pub(crate) enum ThinCommand {
         layout: String,
     },
     /// Show the thin pool of a pool.
-    Status { pool: String },
+    Status {
+        pool: String,
+        #[command(flatten)]
+        which: ThinPoolName,
+    },
     /// Make the thin pool larger, under I/O; the size that it has is success.
     #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
     Extend {
@@ -471,16 +481,28 @@ pub(crate) enum ThinCommand {
         /// Size of the kernel's metadata.
         #[arg(long, value_name = "SIZE", group = "what")]
         metadata: Option<String>,
+        #[command(flatten)]
+        which: ThinPoolName,
     },
     /// Make the thin pool larger as it fills, until killed; each action is a line.
     Monitor {
         pool: String,
+        #[command(flatten)]
+        which: ThinPoolName,
         #[command(flatten)]
         policy: PolicyArgs,
         /// Look once, act, and show the thin pool.
         #[arg(long)]
         once: bool,
     },
+}
+
+/// Which of several thin pools.
+#[derive(clap::Args)]
+pub(crate) struct ThinPoolName {
+    /// The name of the thin pool's LV; the pool's own, or the only one, otherwise.
+    #[arg(long = "pool-lv", value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 /// When and how far a thin pool grows.

@@ -161,6 +161,7 @@ fn to_json(pool: &PoolInfo) -> Value {
         "metadata": {"size": pool.metadata_size, "used": pool.metadata_used},
         "tags": pool.tags,
         "thin_pool": pool.thin_pool.as_ref().map(thin::to_json),
+        "thin_pools": pool.thin_pools.iter().map(thin::to_json).collect::<Vec<_>>(),
         "foreign_lvs": pool.foreign_lvs,
     })
 }

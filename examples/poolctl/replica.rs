@@ -26,6 +26,7 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
             name,
             entity_id,
             thin,
+            thin_pool,
             layout,
             zero,
             nosync,
@@ -34,6 +35,7 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
             request.name = name.clone();
             request.entity_id = entity_id.clone();
             request.thin = *thin;
+            request.thin_pool = thin_pool.clone();
             request.layout = layout.parse()?;
             request.nosync = *nosync;
             request.zeroing = match zero {
@@ -51,11 +53,13 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
             count,
             size,
             thin,
+            thin_pool,
         } => {
             let size = parse_size(size)?;
             let request = |_| {
                 let mut request = CreateReplica::new(Uuid::new_v4(), size);
                 request.thin = *thin;
+                request.thin_pool = thin_pool.clone();
                 request
             };
             let requests: Vec<_> = (0..*count).map(request).collect();
@@ -255,6 +259,7 @@ pub(crate) fn to_json(replica: &ReplicaInfo) -> Value {
         "committed": replica.committed,
         "allocated": replica.allocated,
         "thin": replica.thin,
+        "thin_pool": replica.thin_pool,
         "read_only": replica.read_only,
         "layout": replica.layout,
         "active": replica.active,

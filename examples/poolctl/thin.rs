@@ -1,6 +1,6 @@
 //! `poolctl thin ...`
 
-use lvm_native::pool::{CreateThinPool, Discards, Error, PoolInfo, System, ThinPoolInfo, parse_size};
+use lvm_native::pool::{CreateThinPool, Discards, Error, System, ThinPoolInfo, parse_size};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -9,7 +9,7 @@ use crate::replica::health_json;
 use crate::thin_monitor;
 
 pub(crate) fn run(system: &System, command: &ThinCommand, json: bool) -> Result<Answer, Error> {
-    let info = match command {
+    let (info, name) = match command {
         ThinCommand::Create {
             pool,
             size,
@@ -35,27 +35,37 @@ pub(crate) fn run(system: &System, command: &ThinCommand, json: bool) -> Result<
             };
             request.error_if_no_space = *error_if_no_space;
             request.layout = layout.parse()?;
-            system.open_pool(pool)?.create_thin_pool(&request)?
+            (system.open_pool(pool)?.create_thin_pool(&request)?, None)
         }
-        ThinCommand::Status { pool } => system.pool_info(pool)?,
-        ThinCommand::Extend { pool, data, metadata } => {
+        ThinCommand::Status { pool, which } => (system.pool_info(pool)?, which.name.as_deref()),
+        ThinCommand::Extend {
+            pool,
+            data,
+            metadata,
+            which,
+        } => {
             let size = |text: &Option<String>| text.as_deref().map(parse_size).transpose();
             let (data, metadata) = (size(data)?, size(metadata)?);
-            system.open_pool(pool)?.extend_thin_pool(data, metadata)?
+            let pool = system.open_pool(pool)?;
+            let name = which.name.as_deref();
+            let info = match name {
+                Some(name) => pool.extend_thin_pool_named(name, data, metadata)?,
+                None => pool.extend_thin_pool(data, metadata)?,
+            };
+            (info, name)
         }
-        ThinCommand::Monitor { pool, policy, once } => {
-            thin_monitor::run(&system.open_pool(pool)?, policy, *once, json)?;
-            system.pool_info(pool)?
+        ThinCommand::Monitor {
+            pool,
+            which,
+            policy,
+            once,
+        } => {
+            let name = which.name.as_deref();
+            thin_monitor::run(&system.open_pool(pool)?, name, policy, *once, json)?;
+            (system.pool_info(pool)?, name)
         }
     };
-    answer(&info)
-}
-
-fn answer(pool: &PoolInfo) -> Result<Answer, Error> {
-    let thin = pool.thin_pool.as_ref().ok_or_else(|| Error::NoThinPool {
-        pool: pool.name.clone(),
-    })?;
-    Ok(Answer::One(to_json(thin)))
+    Ok(Answer::One(to_json(info.find_thin_pool(name)?)))
 }
 
 pub(crate) fn to_json(thin: &ThinPoolInfo) -> Value {

@@ -16,9 +16,19 @@ use crate::lines::Out;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Watches the pool; for ever unless `once`, or until nobody reads on or the pool is gone.
-pub(crate) fn run(pool: &StoragePool, args: &PolicyArgs, once: bool, json: bool) -> Result<(), Error> {
+pub(crate) fn run(
+    pool: &StoragePool,
+    name: Option<&str>,
+    args: &PolicyArgs,
+    once: bool,
+    json: bool,
+) -> Result<(), Error> {
     let mut out = Out::new(json);
-    let mut monitor = pool.monitor_thin_pool(policy(args)?)?;
+    let policy = policy(args)?;
+    let mut monitor = match name {
+        Some(name) => pool.monitor_thin_pool_named(name, policy)?,
+        None => pool.monitor_thin_pool(policy)?,
+    };
     if let Some(other) = pool.other_thin_monitor() {
         let (pid, threshold) = (other.pid, other.threshold);
         out.line(

@@ -30,6 +30,7 @@ fn a_pool_on_64_mib_has_62914560_bytes() {
         "metadata": {"size": 521_472, "used": used},
         "tags": [],
         "thin_pool": null,
+        "thin_pools": [],
         "foreign_lvs": [],
     });
     assert_eq!(made, expected);

@@ -32,6 +32,7 @@ fn a_replica_has_exactly_these_fields() {
         "committed": 12 * MIB,
         "allocated": 12 * MIB,
         "thin": false,
+        "thin_pool": null,
         "read_only": false,
         "layout": "linear",
         "active": true,

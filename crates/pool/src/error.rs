@@ -216,6 +216,14 @@ pub enum Error {
         /// The storage pool.
         pool: String,
     },
+    /// The storage pool has several thin pools, and none of them is its own by its name: one has to be named.
+    #[error("pool {pool:?} has several thin pools: {}; name one of them", names.join(", "))]
+    ManyThinPools {
+        /// The storage pool.
+        pool: String,
+        /// Their names.
+        names: Vec<String>,
+    },
     /// The kernel has no thin provisioning.
     #[error("this kernel has no target \"thin-pool\": its module dm-thin-pool is missing")]
     NoThinTarget,

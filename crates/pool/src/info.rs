@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use lvm_meta::VgId;
 use uuid::Uuid;
 
-use crate::ReplicaUri;
+use crate::{Error, ReplicaUri};
 
 /// Whether an object serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,8 +62,10 @@ pub struct PoolInfo {
     pub metadata_size: u64,
     /// The present metadata text.
     pub metadata_used: u64,
-    /// Its thin pool, if it has one.
+    /// The thin pool that is meant where none is named: its own, or the only one.
     pub thin_pool: Option<ThinPoolInfo>,
+    /// All thin pools, those of others included, in the order of the metadata.
+    pub thin_pools: Vec<ThinPoolInfo>,
     /// The tags that callers set, not the engine's own.
     pub tags: Vec<String>,
     /// The visible LVs that are not replicas.
@@ -78,6 +80,31 @@ pub struct TendedPool {
     pub pool: PoolInfo,
     /// What was done, for people; empty when there was nothing to do.
     pub done: Vec<String>,
+}
+
+impl PoolInfo {
+    /// The thin pool whose LV has this name, or the one that is meant where none is named.
+    ///
+    /// # Errors
+    /// [`Error::NoThinPool`]; [`Error::ManyThinPools`] if one has to be named; [`Error::LvNotFound`].
+    pub fn find_thin_pool(&self, name: Option<&str>) -> Result<&ThinPoolInfo, Error> {
+        let pool = || self.name.clone();
+        match name {
+            Some(name) => {
+                let mut all = self.thin_pools.iter();
+                let found = all.find(|pool| pool.name == name);
+                found.ok_or_else(|| Error::LvNotFound(format!("{}/{name}", self.name)))
+            }
+            None if self.thin_pools.len() > 1 && self.thin_pool.is_none() => Err(Error::ManyThinPools {
+                pool: pool(),
+                names: self.thin_pools.iter().map(|pool| pool.name.clone()).collect(),
+            }),
+            None => self
+                .thin_pool
+                .as_ref()
+                .ok_or_else(|| Error::NoThinPool { pool: pool() }),
+        }
+    }
 }
 
 /// The properties of a storage pool's thin pool.
@@ -258,6 +285,8 @@ pub struct ReplicaInfo {
     pub allocated: u64,
     /// It takes space as it is written.
     pub thin: bool,
+    /// The name of its thin pool's LV, if it is thin.
+    pub thin_pool: Option<String>,
     /// Writes are refused.
     pub read_only: bool,
     /// How its extents lie, in the words of [`Layout`](crate::Layout).

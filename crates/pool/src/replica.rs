@@ -17,7 +17,7 @@ use crate::raid::Array;
 use crate::raid::plan::layout_word;
 use crate::system::Inner;
 use crate::tags::{self, LvTags};
-use crate::thin::usage::{self, Usage};
+use crate::thin::usages::Usages;
 use crate::thin::{self, PoolLv};
 use crate::{Error, ReplicaUri, identity, naming, snapshot};
 
@@ -192,21 +192,20 @@ pub(crate) struct View<'a> {
     open: &'a OpenVg,
     devices: &'a ActiveDevices,
     pub(crate) pool_uuid: Uuid,
-    usage: Usage<'a>,
+    usage: Usages<'a>,
 }
 
 impl<'a> View<'a> {
     pub(crate) fn new(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices) -> Self {
-        Self::with(inner, open, devices, Usage::new(inner, open, usage::ALL))
+        Self::with(inner, open, devices, Usages::all_devices(inner, open))
     }
 
     /// A view of one LV, of whose thin pool nothing is read that others need.
     pub(crate) fn of_one(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices, lv: &Lv) -> Self {
-        let id = thin::thin(lv).map_or(0, |thin| thin.device_id);
-        Self::with(inner, open, devices, Usage::new(inner, open, id..=id))
+        Self::with(inner, open, devices, Usages::of_one(inner, open, lv))
     }
 
-    fn with(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices, usage: Usage<'a>) -> Self {
+    fn with(inner: &'a Inner, open: &'a OpenVg, devices: &'a ActiveDevices, usage: Usages<'a>) -> Self {
         Self {
             inner,
             open,
@@ -323,6 +322,7 @@ impl<'a> View<'a> {
                 .as_ref()
                 .map_or(size, |thin| self.usage.allocated(lv, thin, active)),
             thin: thin.is_some(),
+            thin_pool: thin.as_ref().map(|thin| thin.pool.to_string()),
             read_only: !lv.is_writable(),
             layout: layout(lv),
             active,

@@ -34,6 +34,7 @@ impl Error {
             Self::NotActive(_) => "NotActive",
             Self::SnapshotNotFound(_) => "SnapshotNotFound",
             Self::NoThinPool { .. } => "NoThinPool",
+            Self::ManyThinPools { .. } => "ManyThinPools",
             Self::NoThinTarget => "NoThinTarget",
             Self::ThinPoolState { .. } => "ThinPoolState",
             Self::ThinPoolMismatch { .. } => "ThinPoolMismatch",
@@ -126,6 +127,7 @@ impl Error {
             Self::AmbiguousName { .. }
             | Self::DisksMismatch { .. }
             | Self::UuidMismatch { .. }
+            | Self::ManyThinPools { .. }
             | Self::InvalidArgument { .. }
             | Self::Name(_)
             | Self::ShrinkRefused { .. }

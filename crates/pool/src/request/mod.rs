@@ -159,6 +159,8 @@ pub struct CreateReplica {
     /// It takes space of the pool's thin pool as it is written; the layout is the thin pool's then, and what was never
     /// written reads as zeroes where the thin pool zeroes its chunks.
     pub thin: bool,
+    /// Of a thin one the name of the thin pool's LV; if `None` the storage pool's own, or the only one.
+    pub thin_pool: Option<String>,
     /// An array is taken to be in sync from the start: what was never written may read differently each time.
     pub nosync: bool,
 }
@@ -174,6 +176,7 @@ impl CreateReplica {
             layout: Layout::Linear,
             zeroing: Zeroing::default(),
             thin: false,
+            thin_pool: None,
             nosync: false,
         }
     }
@@ -186,6 +189,21 @@ impl CreateReplica {
     /// The LV's name, if the UUID is one.
     pub(crate) fn lv_name(&self) -> Result<LvName, Error> {
         thin::lv_name("replica uuid", self.uuid)
+    }
+
+    /// Refuses a place that a replica of this kind cannot have.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`].
+    pub(crate) fn check_place(&self) -> Result<(), Error> {
+        match &self.thin_pool {
+            Some(name) if !self.thin => Err(Error::InvalidArgument {
+                what: "thin pool",
+                given: name.clone(),
+                why: "the replica is not thin".into(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Checks all that needs no pool, and gives the tags of the new LV.

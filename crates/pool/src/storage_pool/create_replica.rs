@@ -33,6 +33,7 @@ impl StoragePool {
         progress: &mut dyn FnMut(u64),
     ) -> Result<ReplicaInfo, Error> {
         let (name, tags) = (request.lv_name()?, request.tags()?);
+        request.check_place()?;
         if request.thin {
             self.create_thin(&[request], &mut |_| {})?;
             return self.replica(request.uuid);
@@ -89,6 +90,7 @@ impl StoragePool {
         requests: &[CreateReplica],
         progress: &mut dyn FnMut(u64),
     ) -> Result<Vec<ReplicaInfo>, Error> {
+        requests.iter().try_for_each(CreateReplica::check_place)?;
         let thin: Vec<&CreateReplica> = requests.iter().filter(|request| request.thin).collect();
         match thin.len() {
             0 => self.create_thick(requests, progress)?,

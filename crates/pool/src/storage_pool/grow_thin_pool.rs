@@ -30,15 +30,37 @@ impl StoragePool {
     /// is room.
     ///
     /// # Errors
-    /// [`Error::NoThinPool`]; [`Error::NoSpace`]; [`Error::InvalidArgument`] for less than there is, and for more metadata
+    /// [`Error::NoThinPool`], [`Error::ManyThinPools`]; [`Error::NoSpace`]; [`Error::InvalidArgument`] for less than there is, and for more metadata
     /// than the kernel uses; [`Error::ThinPoolState`] for a pool that takes no space (`failed`, `needs_check`, and of
     /// data `read_only`); nothing is changed by these, but that of two parts the first may have grown.
     /// [`Error::AfterCommit`] with [`Error::ThinPoolState`] when the kernel did not take the space after all.
     pub fn extend_thin_pool(&self, data: Option<u64>, metadata: Option<u64>) -> Result<PoolInfo, Error> {
+        self.extend_chosen(None, data, metadata)
+    }
+
+    /// As [`StoragePool::extend_thin_pool`], of the thin pool whose LV has this name, whoever made it.
+    ///
+    /// # Errors
+    /// As there; [`Error::LvNotFound`], [`Error::InvalidArgument`] for an LV that is no thin pool.
+    pub fn extend_thin_pool_named(
+        &self,
+        name: &str,
+        data: Option<u64>,
+        metadata: Option<u64>,
+    ) -> Result<PoolInfo, Error> {
+        self.extend_chosen(Some(name), data, metadata)
+    }
+
+    fn extend_chosen(
+        &self,
+        name: Option<&str>,
+        data: Option<u64>,
+        metadata: Option<u64>,
+    ) -> Result<PoolInfo, Error> {
         let inner = &*self.inner;
         let _lock = inner.lock_vg(self.name())?;
         let mut open = self.changeable()?;
-        let name = pool_name(&open)?;
+        let name = pool_name(&open, name)?;
         // What somebody left who is no more must not stand in the way of somebody who stays.
         mend::mend(inner, &open, &name)?;
         let mut plan = Vec::new();

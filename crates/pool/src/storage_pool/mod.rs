@@ -27,13 +27,14 @@ use lvm_meta::VgId;
 use uuid::Uuid;
 
 use crate::apply::Step;
-use crate::info::{PoolInfo, ReplicaInfo, State};
+use crate::info::{PoolInfo, ReplicaInfo, State, ThinPoolInfo};
 use crate::open_vg::{Change, OpenVg};
 use crate::replica::{self, ActiveDevices, View};
 use crate::request::SetPool;
 use crate::system::Inner;
 use crate::tags::{self, LvTags};
-use crate::thin::usage::{self, Usage};
+use crate::thin::usages::Usages;
+use crate::thin::{PoolLv, usage};
 use crate::{Error, identity, share, snapshot, thin};
 
 pub use array_monitor::ArrayMonitor;
@@ -314,43 +315,16 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
     let (arrays_state, of_arrays) = view.harmed(missing > 0);
     reasons.extend(of_arrays);
     reasons.extend(share::unserved(inner, open, &devices));
-    // Of the pool alone.
-    let usage = Usage::new(inner, open, 0..=0);
-    let thin_pool = usage.pool_info();
-    let mut thin_state = State::Online;
-    if let Some(pool) = &thin_pool {
-        thin_state = pool.health;
-        if usage::health(pool.state) != State::Online {
-            reasons.push(format!("the thin pool {:?} is {}", pool.name, pool.state));
-        } else if usage::is_short_of_metadata(
-            pool.metadata_used / usage::METADATA_BLOCK,
-            pool.metadata_size / usage::METADATA_BLOCK,
-        ) {
-            reasons.push(format!(
-                "the thin pool {:?} is short of metadata: nothing can be added to it",
-                pool.name
-            ));
-        }
-        if let Some((state, _)) = usage.arrays().filter(|(state, _)| *state != State::Online) {
-            let what = match state {
-                State::Degraded => "lies on a degraded array",
-                _ => "is lost: it lacks data",
-            };
-            reasons.push(format!("the thin pool {:?} {what}", pool.name));
-        }
-        // Thick replicas are served whatever becomes of it.
-        let is_thick = |lv: &lvm_meta::Lv| replica::replica_of(lv).is_some() && thin::thin(lv).is_none();
-        if thin_state == State::Faulted && vg.lvs().any(is_thick) {
-            thin_state = State::Degraded;
-        }
-    }
-    if let Some(name) = usage.unfinished() {
-        reasons.push(format!("a change of the thin pool {name:?} is not finished"));
-    }
-    // Of the thin pool's data only what is in use is gone.
-    let unused = thin_pool
-        .as_ref()
-        .map_or(0, |pool| pool.data_size.saturating_sub(pool.data_used));
+    let (thin_pools, thin_state) = thin_pools(inner, open, &mut reasons);
+    let meant = PoolLv::of_vg(vg);
+    let thin_pool = thin_pools
+        .iter()
+        .find(|pool| meant.as_ref().is_some_and(|meant| *pool.name == *meant.lv.name()));
+    // Of the thin pools' data only what is in use is gone.
+    let unused = thin_pools
+        .iter()
+        .map(|pool| pool.data_size.saturating_sub(pool.data_used))
+        .fold(0, u64::saturating_add);
     PoolInfo {
         name: vg.name().into(),
         uuid: identity::pool_uuid(&vg.id()),
@@ -370,7 +344,8 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
         seqno: vg.seqno(),
         metadata_size: open.mdas.capacity(),
         metadata_used: open.mdas.used(),
-        thin_pool,
+        thin_pool: thin_pool.cloned(),
+        thin_pools,
         tags: vg
             .tags()
             .iter()
@@ -379,4 +354,59 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
             .collect(),
         foreign_lvs: foreign_lvs(open),
     }
+}
+
+/// The properties of all thin pools, and whether they serve; what is wrong with them is added to `reasons`.
+fn thin_pools(inner: &Inner, open: &OpenVg, reasons: &mut Vec<String>) -> (Vec<ThinPoolInfo>, State) {
+    let mut pools = Vec::new();
+    let mut worst = State::Online;
+    let mut faulted = Vec::new();
+    // Of the pools alone.
+    let usages = Usages::new(inner, open, 0..=0);
+    for of_pool in usages.each() {
+        let name = of_pool.pool.lv.name();
+        if let Some(pool) = of_pool.pool_info() {
+            let state = pool.health;
+            if usage::health(pool.state) != State::Online {
+                reasons.push(format!("the thin pool {name:?} is {}", pool.state));
+            } else if usage::is_short_of_metadata(
+                pool.metadata_used / usage::METADATA_BLOCK,
+                pool.metadata_size / usage::METADATA_BLOCK,
+            ) {
+                reasons.push(format!(
+                    "the thin pool {name:?} is short of metadata: nothing can be added to it"
+                ));
+            }
+            if let Some((state, _)) = of_pool.arrays().filter(|(state, _)| *state != State::Online) {
+                let what = match state {
+                    State::Degraded => "lies on a degraded array",
+                    _ => "is lost: it lacks data",
+                };
+                reasons.push(format!("the thin pool {name:?} {what}"));
+            }
+            match state {
+                State::Faulted => faulted.push(name),
+                state => worst = worst.max(state),
+            }
+            pools.push(pool);
+        }
+        if of_pool.is_unfinished() {
+            reasons.push(format!("a change of the thin pool {name:?} is not finished"));
+        }
+    }
+    if !faulted.is_empty() {
+        // Other replicas are served whatever becomes of these; without any it counts whether new ones would be.
+        let is_served = |lv: &lvm_meta::Lv| thin::thin(lv).is_none_or(|thin| !faulted.contains(&&*thin.pool));
+        let mut replicas = open
+            .vg
+            .lvs()
+            .filter(|lv| replica::replica_of(lv).is_some())
+            .peekable();
+        let serves = match replicas.peek() {
+            Some(_) => replicas.any(is_served),
+            None => PoolLv::of_vg(&open.vg).is_none_or(|meant| !faulted.contains(&meant.lv.name())),
+        };
+        worst = worst.max(if serves { State::Degraded } else { State::Faulted });
+    }
+    (pools, worst)
 }

@@ -46,14 +46,15 @@ impl StoragePool {
             &format!("snapshot {} of replica {}", request.uuid, request.source),
             |open| {
                 let lv = replica::find(open, request.source)?;
-                if thin::thin(lv).is_none() {
+                let Some(thin) = thin::thin(lv) else {
                     return Err(Error::NotThin {
                         replica: lv.name().into(),
                         why: "a snapshot of a thick one needs a size",
                     });
-                }
+                };
                 let active = open.kernel_device(inner, lv)?.filter(|device| device.live_table);
-                Ok(active.map(|_| naming::dm_uuid(&open.vg.id(), &lv.id())))
+                let active = active.map(|_| naming::dm_uuid(&open.vg.id(), &lv.id()));
+                Ok((thin.pool.to_string(), active))
             },
             |change| {
                 let lv = replica::find(change.open(), request.source)?;

@@ -88,6 +88,8 @@ pub struct OtherMonitor {
 /// dmeventd and the tools: what is to be done is decided under the VG's lock.
 pub struct ThinMonitor {
     pool: StoragePool,
+    /// The thin pool's, if one was named.
+    name: Option<String>,
     policy: ThinPolicy,
     events: Box<dyn EventSource>,
     told: Told,
@@ -106,12 +108,26 @@ impl StoragePool {
     /// Begins to watch the thin pool.  Nothing is changed before the first [`ThinMonitor::check`].
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a policy that cannot be followed, [`Error::NoThinPool`], [`Error::Dm`].
+    /// [`Error::InvalidArgument`] for a policy that cannot be followed, [`Error::NoThinPool`], [`Error::ManyThinPools`],
+    /// [`Error::Dm`].
     pub fn monitor_thin_pool(&self, policy: ThinPolicy) -> Result<ThinMonitor, Error> {
+        self.monitor_chosen(None, policy)
+    }
+
+    /// As [`StoragePool::monitor_thin_pool`], of the thin pool whose LV has this name, whoever made it.
+    ///
+    /// # Errors
+    /// As there; [`Error::LvNotFound`], [`Error::InvalidArgument`] for an LV that is no thin pool.
+    pub fn monitor_thin_pool_named(&self, name: &str, policy: ThinPolicy) -> Result<ThinMonitor, Error> {
+        self.monitor_chosen(Some(name), policy)
+    }
+
+    fn monitor_chosen(&self, name: Option<&str>, policy: ThinPolicy) -> Result<ThinMonitor, Error> {
         policy.check()?;
-        pool_name(&*self.fresh()?)?;
+        pool_name(&*self.fresh()?, name)?;
         Ok(ThinMonitor {
             pool: self.clone(),
+            name: name.map(Into::into),
             policy,
             // Before the first look, so that nothing falls between the two.
             events: self.inner.mapper.events().map_err(Error::Dm)?,
@@ -151,7 +167,7 @@ impl ThinMonitor {
     pub fn check(&mut self, tell: &mut dyn FnMut(&ThinAction)) -> Result<(), Error> {
         let pool = self.pool.clone();
         let inner = &*pool.inner;
-        let seen = Seen::of(inner, &*pool.fresh()?)?;
+        let seen = Seen::of(inner, &*pool.fresh()?, self.name.as_deref())?;
         self.told
             .state(seen.as_ref().map_or("inactive", Seen::state), tell);
         let Some(seen) = seen else { return Ok(()) };
@@ -167,14 +183,14 @@ impl ThinMonitor {
         mend::mend(inner, &open, &seen.name)?;
         for part in PARTS {
             // Whoever had the lock may have done it.
-            let Some(seen) = Seen::of(inner, &open)? else {
+            let Some(seen) = Seen::of(inner, &open, Some(&seen.name))? else {
                 return Ok(());
             };
             if seen.takes_space() && !self.told_at_max(&seen, part, tell) {
                 self.grow(&mut open, &seen, part, tell)?;
             }
         }
-        if let Some(seen) = Seen::of(inner, &open)? {
+        if let Some(seen) = Seen::of(inner, &open, Some(&seen.name))? {
             self.told.state(seen.state(), tell);
             if let Some(low_water) = self.wants_mark(&seen).filter(|_| seen.takes_space()) {
                 seen.mark(inner, low_water)?;
@@ -340,12 +356,9 @@ struct Seen {
 
 impl Seen {
     /// `None` for a pool that is not active.
-    fn of(inner: &Inner, open: &OpenVg) -> Result<Option<Self>, Error> {
-        let name = pool_name(open)?;
-        let missing = || Error::NoThinPool {
-            pool: open.vg.name().into(),
-        };
-        let pool = PoolLv::named(&open.vg, &name).ok_or_else(missing)?;
+    fn of(inner: &Inner, open: &OpenVg, name: Option<&str>) -> Result<Option<Self>, Error> {
+        let pool = PoolLv::chosen(&open.vg, name)?;
+        let name = pool.lv.name().to_string();
         let layers = Layers::of(open, &pool)?;
         let Some(info) = layers.pool.info(inner)?.filter(|info| info.live_table) else {
             return Ok(None);

@@ -20,14 +20,14 @@ impl StoragePool {
     /// Makes the pool's thin pool.  Durable when this returns.
     ///
     /// One that exists with this size, and these chunks if they are given, is success and nothing is changed.  The kernel
-    /// meets it with its first replica.
+    /// meets it with its first replica.  Thin pools of other names are others', and stay beside it.
     ///
     /// # Errors
     /// [`Error::NoSpace`], [`Error::InvalidArgument`], [`Error::NoThinTarget`]; all is as it was then.
     pub fn create_thin_pool(&self, request: &CreateThinPool) -> Result<PoolInfo, Error> {
         let sizes = Sizes::of(request)?;
         self.change("create the thin pool", |change| {
-            if let Some(found) = PoolLv::of_vg(&change.open().vg) {
+            if let Some(found) = PoolLv::own(&change.open().vg) {
                 return check_same(change, &found, request);
             }
             stack::check_targets(&self.inner, request)?;

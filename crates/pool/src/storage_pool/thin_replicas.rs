@@ -6,7 +6,7 @@ use lvm_meta::detail::{Detail, Thin};
 use lvm_meta::{Extents, NewLv, Vg};
 
 use super::StoragePool;
-use super::thin_volumes::{NewThin, activate_new, activate_zeroed};
+use super::thin_volumes::{NewThin, activate_new, activate_zeroed, pool_name};
 use crate::apply::Step;
 use crate::info::ReplicaInfo;
 use crate::open_vg::Change;
@@ -25,12 +25,15 @@ impl StoragePool {
         let lv_name = name.to_string();
         let made = self.add_thin(
             &format!("clone snapshot {} as {}", request.snapshot, request.uuid),
-            |open| match snapshot::find(open, request.snapshot)? {
-                lv if thin::thin(lv).is_some() => Ok(None),
-                lv => Err(Error::NotThin {
-                    replica: lv.name().into(),
-                    why: "clones share the chunks of a thin pool",
-                }),
+            |open| {
+                let lv = snapshot::find(open, request.snapshot)?;
+                match thin::thin(lv) {
+                    Some(thin) => Ok((thin.pool.to_string(), None)),
+                    None => Err(Error::NotThin {
+                        replica: lv.name().into(),
+                        why: "clones share the chunks of a thin pool",
+                    }),
+                }
             },
             |change| {
                 change.check_name_free(&request.name, None)?;
@@ -67,13 +70,24 @@ impl StoragePool {
                 why: "a thin replica lies as its thin pool does".into(),
             });
         }
+        let wanted_pool = requests.first().and_then(|request| request.thin_pool.as_deref());
+        if let Some(other) = requests
+            .iter()
+            .find(|request| request.thin_pool.as_deref() != wanted_pool)
+        {
+            return Err(Error::InvalidArgument {
+                what: "thin pool",
+                given: other.thin_pool.clone().unwrap_or_default(),
+                why: "replicas of several thin pools are made by several calls".into(),
+            });
+        }
         let description = match requests {
             [one] => format!("create thin replica {}", one.uuid),
             many => format!("create {} thin replicas", many.len()),
         };
         let made = self.add_thin(
             &description,
-            |_| Ok(None),
+            |open| Ok((pool_name(open, wanted_pool)?, None)),
             |change| {
                 let mut new = Vec::with_capacity(requests.len());
                 let mut names = HashSet::new();

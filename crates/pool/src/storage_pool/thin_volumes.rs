@@ -27,28 +27,27 @@ pub(super) struct NewThin {
 }
 
 impl StoragePool {
-    /// Runs one change of the thin devices under the VG's lock: `plan` names what is added, `finish` what follows.
-    /// Gives the answer of `finish`, and how long `origin` stood still.
+    /// Runs one change of a pool's thin devices under the VG's lock: `place` tells which pool, and the device that stands
+    /// still meanwhile, `plan` names what is added, `finish` what follows.  Gives the answer of `finish`, and how long the
+    /// device stood still.
     ///
     /// A device that the kernel has and no LV names is left alone: numbers above it are taken.  Then both closures run
     /// once more.
     pub(super) fn add_thin<R>(
         &self,
         description: &str,
-        origin: impl FnOnce(&OpenVg) -> Result<Option<DmUuid>, Error>,
+        place: impl FnOnce(&OpenVg) -> Result<(String, Option<DmUuid>), Error>,
         mut plan: impl FnMut(&mut Change<'_>) -> Result<Vec<NewThin>, Error>,
         mut finish: impl FnMut(&mut Change<'_>) -> Result<R, Error>,
     ) -> Result<(R, Duration), Error> {
         let inner = &*self.inner;
         let _lock = inner.lock_vg(self.name())?;
         let mut open = self.changeable()?;
-        // What is refused is refused before the kernel is asked for anything; that a replica is thick, before that there is
-        // no thin pool.
-        let origin = origin(&open)?;
-        let pool = pool_name(&open)?;
+        // What is refused is refused before the kernel is asked for anything.
+        let (pool, origin) = place(&open)?;
         stack::check_target(inner)?;
         let status = protocol::ready(inner, &mut open, &pool)?;
-        check_room(&open, &status)?;
+        check_room(&open, &pool, &status)?;
         let mut add_beside = |open: &mut OpenVg, others: &HashSet<u32>| {
             let add_all = |change: &mut Change<'_>| {
                 let new = plan(change)?;
@@ -150,23 +149,19 @@ pub(super) fn activate_zeroed(
     Ok(())
 }
 
-/// The thin pool's name.
+/// The name of the thin pool of that name, or of the one that is meant where none is named.
 ///
 /// # Errors
-/// [`Error::NoThinPool`].
-pub(super) fn pool_name(open: &OpenVg) -> Result<String, Error> {
-    let pool = PoolLv::of_vg(&open.vg);
-    pool.map(|pool| pool.lv.name().to_string())
-        .ok_or_else(|| Error::NoThinPool {
-            pool: open.vg.name().into(),
-        })
+/// As [`PoolLv::chosen`].
+pub(super) fn pool_name(open: &OpenVg, name: Option<&str>) -> Result<String, Error> {
+    PoolLv::chosen(&open.vg, name).map(|pool| pool.lv.name().to_string())
 }
 
 /// Refuses new devices while what is left is wanted for writes and deletions.
 ///
 /// # Errors
 /// [`Error::ThinPoolFull`].
-fn check_room(open: &OpenVg, status: &ThinPoolStatus) -> Result<(), Error> {
+fn check_room(open: &OpenVg, pool: &str, status: &ThinPoolStatus) -> Result<(), Error> {
     let full = |what, used: u64, size: u64, unit: u64| {
         Err(Error::ThinPoolFull {
             pool: open.vg.name().into(),
@@ -184,7 +179,7 @@ fn check_room(open: &OpenVg, status: &ThinPoolStatus) -> Result<(), Error> {
         );
     }
     if status.mode == ThinPoolMode::OutOfDataSpace {
-        let chunk = PoolLv::of_vg(&open.vg).map_or(0, |pool| pool.chunk());
+        let chunk = PoolLv::named(&open.vg, pool).map_or(0, |pool| pool.chunk());
         return full("data space", status.data_used, status.data_blocks, chunk);
     }
     Ok(())

@@ -9,7 +9,8 @@
 //! | `protocol` | how LVM's metadata and the kernel's change together |
 //! | `orders` | what the kernel is told |
 //! | `index` | the thin LVs by pool and origin, kept from one change to the next |
-//! | `usage` | what is taken, by the kernel's word |
+//! | `usage` | what is taken of one, by the kernel's word |
+//! | `usages` | the same of all of a VG |
 
 pub(crate) mod index;
 pub(crate) mod mend;
@@ -19,6 +20,7 @@ pub(crate) mod protocol;
 pub(crate) mod sizes;
 pub(crate) mod stack;
 pub(crate) mod usage;
+pub(crate) mod usages;
 
 use lvm_meta::detail::{Detail, Thin, ThinPool};
 use lvm_meta::{Lv, LvRole, Vg};
@@ -36,9 +38,48 @@ pub(crate) struct PoolLv<'a> {
 }
 
 impl<'a> PoolLv<'a> {
-    /// The thin pool of a storage pool: ours, or lvm-localpv's.
-    pub(crate) fn of_vg(vg: &'a Vg) -> Option<Self> {
+    /// The thin pool that is a storage pool's own by its name: ours, or lvm-localpv's.
+    pub(crate) fn own(vg: &'a Vg) -> Option<Self> {
         Self::named(vg, POOL_NAME).or_else(|| Self::named(vg, &format!("{}_thinpool", vg.name())))
+    }
+
+    /// The thin pool that is meant where none is named: the storage pool's own, or the only one, whatever its name.
+    pub(crate) fn of_vg(vg: &'a Vg) -> Option<Self> {
+        Self::own(vg).or_else(|| {
+            let mut all = Self::all(vg);
+            all.next().filter(|_| all.next().is_none())
+        })
+    }
+
+    /// All thin pools of a VG, in the order of the metadata.
+    pub(crate) fn all(vg: &'a Vg) -> impl Iterator<Item = Self> {
+        // The type's name first: reading the fields of each LV costs.
+        let is_pool = |lv: &&Lv| {
+            lv.segments()
+                .first()
+                .is_some_and(|first| first.type_name() == "thin-pool")
+        };
+        vg.lvs()
+            .filter(is_pool)
+            .filter_map(|lv| Self::named(vg, lv.name()))
+    }
+
+    /// The thin pool of that name, or the one that is meant where none is named.
+    ///
+    /// # Errors
+    /// [`Error::NoThinPool`], [`Error::ManyThinPools`], [`Error::LvNotFound`]; [`Error::InvalidArgument`] for another LV.
+    pub(crate) fn chosen(vg: &'a Vg, name: Option<&str>) -> Result<Self, Error> {
+        let Some(name) = name else {
+            return Self::of_vg(vg).ok_or_else(|| no_pool_meant(vg));
+        };
+        Self::named(vg, name).ok_or_else(|| match vg.lv(name) {
+            None => Error::LvNotFound(format!("{}/{name}", vg.name())),
+            Some(_) => Error::InvalidArgument {
+                what: "thin pool",
+                given: name.into(),
+                why: "it is another logical volume".into(),
+            },
+        })
     }
 
     /// The thin pool of that name, if there is one.
@@ -94,6 +135,16 @@ impl<'a> PoolLv<'a> {
         let name = self.lv.name();
         let all = vg.lvs().filter_map(|lv| Some((lv, thin(lv)?)));
         all.filter(move |(_, thin)| *thin.pool == *name)
+    }
+}
+
+/// Why no thin pool is meant where none is named.
+fn no_pool_meant(vg: &Vg) -> Error {
+    let pool = vg.name().into();
+    let names: Vec<String> = PoolLv::all(vg).map(|pool| pool.lv.name().into()).collect();
+    match names.is_empty() {
+        true => Error::NoThinPool { pool },
+        false => Error::ManyThinPools { pool, names },
     }
 }
 

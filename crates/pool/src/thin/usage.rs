@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::io;
 use std::ops::RangeInclusive;
 
-use lvm_dm::{DeviceId, ThinMetadata, ThinPoolMode, ThinPoolStatus, ThinStatus};
+use lvm_dm::{DeviceId, ThinMetadata, ThinPoolMode, ThinPoolStatus};
 use lvm_meta::detail::Thin;
 use lvm_meta::{Lv, Sectors};
 
@@ -13,7 +13,7 @@ use crate::info::{ArrayInfo, State, ThinPoolInfo};
 use crate::open_vg::OpenVg;
 use crate::raid::Array;
 use crate::system::Inner;
-use crate::{Error, naming, replica};
+use crate::{Error, replica};
 
 /// Bytes of a block of the kernel's metadata.
 pub(crate) const METADATA_BLOCK: u64 = 4096;
@@ -102,7 +102,7 @@ pub(crate) struct Usage<'a> {
     open: &'a OpenVg,
     /// The devices that are asked about.
     devices: RangeInclusive<u32>,
-    pool: OnceCell<Option<PoolLv<'a>>>,
+    pub(crate) pool: PoolLv<'a>,
     metadata: OnceCell<Option<ThinMetadata>>,
     /// Of an active pool.
     health: OnceCell<State>,
@@ -110,95 +110,71 @@ pub(crate) struct Usage<'a> {
 }
 
 impl<'a> Usage<'a> {
-    pub(crate) fn new(inner: &'a Inner, open: &'a OpenVg, devices: RangeInclusive<u32>) -> Self {
+    pub(crate) fn new(
+        inner: &'a Inner,
+        open: &'a OpenVg,
+        pool: PoolLv<'a>,
+        devices: RangeInclusive<u32>,
+    ) -> Self {
         Self {
             inner,
             open,
             devices,
-            pool: OnceCell::new(),
+            pool,
             metadata: OnceCell::new(),
             health: OnceCell::new(),
             arrays: OnceCell::new(),
         }
     }
 
-    fn pool(&self) -> Option<&PoolLv<'a>> {
-        // Of a thick replica nobody asks.
-        self.pool.get_or_init(|| PoolLv::of_vg(&self.open.vg)).as_ref()
-    }
-
     fn metadata(&self) -> Option<&ThinMetadata> {
         let read = || {
-            let pool = self.pool()?;
-            metadata(self.inner, self.open, pool, self.devices.clone())
+            let devices = self.devices.clone();
+            metadata(self.inner, self.open, &self.pool, devices)
                 .ok()
                 .flatten()
         };
         self.metadata.get_or_init(read).as_ref()
     }
 
-    /// Whether a thin LV is served by its pool.
-    pub(crate) fn health(&self, thin: &Thin) -> State {
-        let pool = self.pool().filter(|pool| *thin.pool == *pool.lv.name());
-        let told = |pool| {
-            let status = status(self.inner, self.open, pool);
+    /// Whether the pool serves its volumes.
+    pub(crate) fn health(&self) -> State {
+        let told = || {
+            let status = status(self.inner, self.open, &self.pool);
             status.map_or(State::Online, |status| {
                 health(state(status.mode, status.needs_check))
             })
         };
-        pool.map_or(State::Online, |pool| *self.health.get_or_init(|| told(pool)))
+        *self.health.get_or_init(told)
     }
 
     /// The arrays that the pool lies on: the state of the worst, and all images.
     pub(crate) fn arrays(&self) -> Option<&(State, ArrayInfo)> {
         let told = || {
-            let arrays = stack::arrays(self.open, self.pool()?).ok()?;
+            let arrays = stack::arrays(self.open, &self.pool).ok()?;
             let told = arrays.map(|array| array.health(self.inner, self.open, true));
             told.reduce(|(state, info), (other_state, other)| (state.max(other_state), info.and(other)))
         };
         self.arrays.get_or_init(told).as_ref()
     }
 
-    /// As [`Usage::arrays`], of the pool of a thin LV.
-    pub(crate) fn arrays_of(&self, thin: &Thin) -> Option<&(State, ArrayInfo)> {
-        self.pool().filter(|pool| *thin.pool == *pool.lv.name())?;
-        self.arrays()
-    }
-
-    /// Bytes of the chunks that a thin LV has, shared ones included; all of it when nobody can tell.
-    pub(crate) fn allocated(&self, lv: &Lv, thin: &Thin, is_active: bool) -> u64 {
-        let size = self
-            .open
-            .vg
-            .extent_size()
-            .to_bytes(lv.extent_count())
-            .unwrap_or(u64::MAX);
-        let told = || {
-            let uuid = naming::dm_uuid(&self.open.vg.id(), &lv.id());
-            let lines = self.inner.mapper.status(DeviceId::Uuid(&uuid), true).ok()?;
-            let status = lines.first().and_then(ThinStatus::parse)?;
-            status.mapped.checked_mul(512)
+    /// Bytes of the chunks that a thin LV of the pool has by the kernel's metadata.
+    pub(crate) fn noted(&self, thin: &Thin) -> Option<u64> {
+        let Some(metadata) = self.metadata() else {
+            return (self.pool.detail.transaction_id == 0).then_some(0);
         };
-        let noted = || {
-            let pool = self.pool().filter(|pool| *thin.pool == *pool.lv.name())?;
-            let Some(metadata) = self.metadata() else {
-                return (pool.detail.transaction_id == 0).then_some(0);
-            };
-            let device = metadata.devices.get(&thin.device_id)?;
-            device.mapped.checked_mul(pool.chunk())
-        };
-        is_active.then(told).flatten().or_else(noted).unwrap_or(size)
+        let device = metadata.devices.get(&thin.device_id)?;
+        device.mapped.checked_mul(self.pool.chunk())
     }
 
-    /// The name of a pool that has still to be told something.
-    pub(crate) fn unfinished(&self) -> Option<&str> {
-        let pool = self.pool()?;
-        (!pool.detail.messages.is_empty()).then(|| pool.lv.name())
+    /// Has the pool still to be told something?
+    pub(crate) fn is_unfinished(&self) -> bool {
+        !self.pool.detail.messages.is_empty()
     }
 
-    /// The pool's properties, if there is one.
+    /// The pool's properties; `None` for one without its parts.
     pub(crate) fn pool_info(&self) -> Option<ThinPoolInfo> {
-        let pool = self.pool()?;
+        let pool = &self.pool;
         let vg = &self.open.vg;
         let bytes = |lv: &Lv| vg.extent_size().to_bytes(lv.extent_count()).unwrap_or(u64::MAX);
         let [data_lv, metadata_lv] = pool.parts(vg).ok()?;

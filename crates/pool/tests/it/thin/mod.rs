@@ -9,6 +9,7 @@ mod raid;
 mod refused;
 mod scene;
 mod semantics;
+mod several;
 pub(crate) mod view;
 
 use lvm_dm::DeviceMapper;
