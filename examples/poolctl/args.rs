@@ -224,6 +224,9 @@ pub(crate) enum ReplicaCommand {
         /// linear, striped:N[:STRIPE], raid1:IMAGES, or raidLEVEL:N[:STRIPE] with N images of data.
         #[arg(long, default_value = "linear")]
         layout: String,
+        /// A disk of the pool that it may lie on; may be given several times.  Any disk without it.
+        #[arg(long = "disk", value_name = "DISK", conflicts_with = "thin")]
+        disks: Vec<PathBuf>,
         /// What is zeroed before the replica is handed out.
         #[arg(long, default_value = "head")]
         zero: Zero,

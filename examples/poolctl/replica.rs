@@ -28,6 +28,7 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
             thin,
             thin_pool,
             layout,
+            disks,
             zero,
             nosync,
         } => {
@@ -37,6 +38,7 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
             request.thin = *thin;
             request.thin_pool = thin_pool.clone();
             request.layout = layout.parse()?;
+            request.disks = disks.clone();
             request.nosync = *nosync;
             request.zeroing = match zero {
                 Zero::None => Zeroing::None,

@@ -154,6 +154,8 @@ pub struct CreateReplica {
     pub entity_id: Option<String>,
     /// How its extents lie.
     pub layout: Layout,
+    /// The disks of the pool on which a thick one may lie; any of them if empty.
+    pub disks: Vec<PathBuf>,
     /// What is zeroed first.
     pub zeroing: Zeroing,
     /// It takes space of the pool's thin pool as it is written; the layout is the thin pool's then, and what was never
@@ -174,6 +176,7 @@ impl CreateReplica {
             name: None,
             entity_id: None,
             layout: Layout::Linear,
+            disks: Vec::new(),
             zeroing: Zeroing::default(),
             thin: false,
             thin_pool: None,
@@ -202,7 +205,14 @@ impl CreateReplica {
                 given: name.clone(),
                 why: "the replica is not thin".into(),
             }),
-            _ => Ok(()),
+            _ => match self.disks.first() {
+                Some(disk) if self.thin => Err(Error::InvalidArgument {
+                    what: "disk",
+                    given: disk.display().to_string(),
+                    why: "a thin replica lies where its thin pool does".into(),
+                }),
+                _ => Ok(()),
+            },
         }
     }
 

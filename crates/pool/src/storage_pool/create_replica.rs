@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use lvm_dm::UdevFlags;
-use lvm_meta::{AllocPolicy, AllocRequest, LvId, LvName, LvStatus, NewLv, PvFilter, Tag};
+use lvm_meta::{AllocPolicy, AllocRequest, LvId, LvName, LvStatus, NewLv, Tag};
 
 use super::StoragePool;
+use super::chosen_disks::ChosenDisks;
 use crate::apply::{Step, zero_with};
 use crate::info::ReplicaInfo;
 use crate::open_vg::Change;
@@ -18,7 +19,8 @@ impl StoragePool {
     ///
     /// # Errors
     /// [`Error::Exists`] for a UUID or a name that is taken, [`Error::NoSpace`], [`Error::InvalidArgument`] and
-    /// [`Error::Name`] for what LVM would refuse; nothing is left of the replica then.
+    /// [`Error::Name`] for what LVM would refuse, [`Error::Disk`] for a disk that is not the pool's; nothing is left of the
+    /// replica then.
     pub fn create_replica(&self, request: &CreateReplica) -> Result<ReplicaInfo, Error> {
         self.create_replica_with(request, &mut |_| {})
     }
@@ -237,6 +239,7 @@ impl StoragePool {
             ..NewLv::new(name, id, Vec::new())
         };
         check_nosync(request)?;
+        let disks = ChosenDisks::of(change.open(), &request.disks)?;
         if let Layout::Raid {
             level,
             count,
@@ -247,15 +250,9 @@ impl StoragePool {
                 new.status |= LvStatus::NOTSYNCED;
             }
             let vg = change.edit();
-            return super::raid_replicas::add(
-                vg,
-                new,
-                level,
-                count,
-                stripe_size,
-                request.size,
-                PvFilter::All,
-            );
+            let added =
+                super::raid_replicas::add(vg, new, level, count, stripe_size, request.size, disks.filter());
+            return added.map_err(|error| disks.tell(vg, error));
         }
         let (layout, extents) = super::resize_replica::extents(vg, request.layout, request.size)?;
         let plan = lvm_meta::allocate(
@@ -265,11 +262,13 @@ impl StoragePool {
                 layout,
                 policy: AllocPolicy::Inherit,
                 extend: None,
-                pvs: PvFilter::All,
+                pvs: disks.filter(),
                 max_per_pv: None,
             },
         );
-        new.segments = plan.map_err(|error| super::resize_replica::alloc_error(vg, request.size, error))?;
+        new.segments = plan
+            .map_err(|error| super::resize_replica::alloc_error(vg, request.size, error))
+            .map_err(|error| disks.tell(vg, error))?;
         change.edit().add_lv(new).map_err(Error::Meta)
     }
 

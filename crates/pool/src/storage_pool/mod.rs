@@ -1,6 +1,7 @@
 //! The handle of a pool: a VG held open, its replicas, and what can be done to them.
 
 mod array_monitor;
+mod chosen_disks;
 mod convert;
 mod cow_snapshots;
 mod create_replica;

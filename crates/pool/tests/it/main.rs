@@ -12,6 +12,7 @@ mod fault;
 mod lab;
 mod obeyed;
 mod order;
+mod place;
 mod raid;
 mod refusals;
 mod rename;
