@@ -25,6 +25,7 @@ use crate::nodes::Nodes;
 use crate::nvmf::Nqn;
 use crate::scan::Scope;
 use crate::volume::initiator::Initiator;
+use crate::volume::patience::Patience;
 use crate::{Error, NvmetTarget, Share, host};
 
 pub(crate) use lifecycle::is_destroying;
@@ -33,7 +34,8 @@ pub use saved_metadata::SavedMetadata;
 
 /// A host whose disks hold pools.
 ///
-/// Makes no threads and holds no global state; any number of systems may live in one process.  Pools are found by
+/// Holds no global state, and makes no threads that outlive a call, except where a target of NVMe-oF does not answer
+/// (docs/volumes.md); any number of systems may live in one process.  Pools are found by
 /// name or by any spelling of their id: LVM's with or without dashes, or the UUID's.
 #[derive(Clone)]
 pub struct System {
@@ -49,7 +51,7 @@ impl std::fmt::Debug for System {
 }
 
 /// What stands between the library and a disk.
-type WrapDisk = Arc<dyn Fn(&Path, Arc<dyn Disk>) -> Arc<dyn Disk> + Send + Sync>;
+pub(crate) type WrapDisk = Arc<dyn Fn(&Path, Arc<dyn Disk>) -> Arc<dyn Disk> + Send + Sync>;
 
 /// What a [`System`] consists of; see [`System::kernel`] and [`System::embedded`].
 pub struct SystemBuilder {
@@ -195,6 +197,7 @@ impl SystemBuilder {
             host_nqn: self.host_nqn,
             share,
             wrap: self.wrap,
+            patience: Patience::default(),
         };
         Ok(System {
             inner: Arc::new(inner),
@@ -260,6 +263,8 @@ pub(crate) struct Inner {
     /// What serves replicas to other hosts, if anything does.
     pub(crate) share: Option<Arc<dyn Share>>,
     wrap: Option<WrapDisk>,
+    /// For what targets of NVMe-oF make the kernel wait for.
+    pub(crate) patience: Patience,
 }
 
 impl Inner {
@@ -286,7 +291,8 @@ impl Inner {
         if self.has_own_devices() {
             return Err(Error::Unsupported("NVMe-oF with the embedded mapper".into()));
         }
-        Ok(Initiator::new(&self.paths, self.host_nqn()?))
+        let patience = self.patience.clone();
+        Ok(Initiator::new(&self.paths, self.host_nqn()?, patience))
     }
 
     /// Do mapped devices live in this process only?
@@ -300,6 +306,11 @@ impl Inner {
             Some(wrap) => wrap(path, disk),
             None => disk,
         }
+    }
+
+    /// What the builder was given to put there.
+    pub(crate) fn wrapper(&self) -> Option<WrapDisk> {
+        self.wrap.clone()
     }
 
     /// Takes the lock of one VG, as LVM does for each change and activation.

@@ -3,13 +3,14 @@
 use uuid::Uuid;
 
 use super::error::VolumeError;
-use super::member::Member;
+use super::member::{Deadline, Member};
 use super::members::{check_set, connect_all, disconnect_new};
 use super::record::{self, Record};
 use super::rules::Found;
 use super::stack::Stack;
 use super::{VolumeInfo, geometry, status, volume_lock};
 use crate::nvmf::ReplicaUri;
+use crate::system::Inner;
 use crate::{Error, System};
 
 impl System {
@@ -35,14 +36,21 @@ impl System {
         if Stack::find(inner, volume)?.is_some() {
             return Err(VolumeError::Exists(volume).into());
         }
-        let members = connect_all(inner, replicas);
-        let made = create(volume, size, &members);
+        let deadline = Deadline::begin(inner);
+        let members = connect_all(inner, replicas, &deadline);
+        let made = create(inner, volume, size, &members, &deadline);
         disconnect_new(inner, &members);
         made.map(|record| status::of_record(&record, &members))
     }
 }
 
-fn create(volume: Uuid, size: u64, members: &[Member]) -> Result<Record, Error> {
+fn create(
+    inner: &Inner,
+    volume: Uuid,
+    size: u64,
+    members: &[Member],
+    deadline: &Deadline,
+) -> Result<Record, Error> {
     let list = members.iter().map(|member| {
         let uri = record::check_uri(&member.uri)?;
         Ok(record::Member {
@@ -79,10 +87,7 @@ fn create(volume: Uuid, size: u64, members: &[Member]) -> Result<Record, Error> 
         return Err(VolumeError::Exists(volume).into());
     }
     for member in members {
-        member.zero_metadata()?;
-    }
-    for member in members {
-        member.write(&wanted)?;
+        member.prepare(inner, &wanted, deadline)?;
     }
     Ok(wanted)
 }

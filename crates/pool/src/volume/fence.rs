@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::error::VolumeError;
-use super::member::Member;
+use super::member::{Deadline, Member};
 use super::members::Members;
 use super::record::{Record, places};
 use super::rules::Found;
@@ -32,7 +32,10 @@ pub(super) fn check_fenced(inner: &Inner, head: &Record, members: &[Member]) -> 
         };
         let is_admitted = match &member.uri.location {
             Location::Nvmf { host, .. } if then == *host.as_ref().unwrap_or(&own) => false,
-            Location::Nvmf { address, nqn, .. } => !inner.initiator()?.is_refused(*address, nqn, &then),
+            Location::Nvmf { address, nqn, .. } => {
+                let until = Deadline::begin(inner).answers();
+                !inner.initiator()?.is_refused(*address, nqn, &then, until)
+            }
             Location::Local { .. } => then != own && is_shared_with(inner, replica, &then)?,
         };
         if is_admitted {

@@ -1,9 +1,10 @@
 //! The kernel's NVMe/TCP initiator, driven by `/dev/nvme-fabrics` and sysfs.
 //!
-//! Disks are found by the UUID of their namespace: their names change when a controller comes back.  Under a mirror a
-//! lost replica must fail fast, and its controller must not go away, so that it comes back by itself: see [`OPTIONS`].
+//! A replica's disk is the namespace of the subsystem that was connected, see [`namespace`](super::namespace): disks' names change when
+//! a controller comes back, and any target can claim any UUID.  Under a mirror a lost replica must fail fast, and its controller must
+//! not go away, so that it comes back by itself: see [`OPTIONS`].
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::error::VolumeError;
+use super::namespace::Namespace;
+use super::patience::Patience;
+use super::probe::{self, Answer};
 use crate::Error;
 use crate::host::Paths;
 use crate::host::sysfs;
@@ -26,6 +30,8 @@ const OPTIONS: &str = "reconnect_delay=1,ctrl_loss_tmo=-1,fast_io_fail_tmo=4,kee
 const HOST_IDS: Uuid = Uuid::from_u128(0x6c76_6d6e_7661_7469_7665_686f_7374_6964);
 /// How long a disk may take to appear after its controller.
 const APPEARS: Duration = Duration::from_secs(10);
+/// How long the end of a connection is waited for.
+const GOES: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The initiator of a host.
@@ -34,6 +40,15 @@ pub(crate) struct Initiator {
     sys: PathBuf,
     dev: PathBuf,
     host: Nqn,
+    patience: Patience,
+}
+
+/// Where a replica's subsystem is, and as which host to connect to it, if not as this one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) address: SocketAddr,
+    pub(super) nqn: &'a Nqn,
+    pub(super) host: Option<&'a Nqn>,
 }
 
 /// A connection to a target.
@@ -61,79 +76,116 @@ impl Controller {
 }
 
 impl Initiator {
-    pub(crate) fn new(paths: &Paths, host: Nqn) -> Self {
+    pub(crate) fn new(paths: &Paths, host: Nqn, patience: Patience) -> Self {
         Self {
             sys: paths.sys.clone(),
             dev: paths.dev.clone(),
             host,
+            patience,
         }
     }
 
-    /// The disk of a replica that is connected.
-    pub(crate) fn disk(&self, replica: Uuid) -> Option<PathBuf> {
-        let dir = self.sys.join("block");
-        // `nvme0c1n1` is a path of a disk, not the disk.
-        let is_disk = |name: &str| {
-            let parts = name.strip_prefix("nvme").and_then(|rest| rest.split_once('n'));
-            let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            parts.is_some_and(|(controller, namespace)| is_number(controller) && is_number(namespace))
-        };
-        let has_uuid = |name: &String| {
-            let text = sysfs::text(&dir.join(name).join("uuid"));
-            text.and_then(|text| Uuid::parse_str(text.trim()).ok()) == Some(replica)
-        };
-        let mut names = sysfs::names(&dir).into_iter();
-        names
-            .find(|name| is_disk(name) && has_uuid(name))
-            .map(|name| self.dev.join(name))
+    /// The disk of a replica that is connected: the namespace of its own subsystem.
+    ///
+    /// # Errors
+    /// In words, when it is not sure which disk that is.
+    pub(super) fn disk(&self, nqn: &Nqn, replica: Uuid) -> Result<Option<PathBuf>, String> {
+        let disk = Namespace::of_replica(&self.sys, nqn.as_str(), replica, None)?;
+        Ok(disk.map(|disk| self.dev.join(disk)))
     }
 
-    /// Connects to a replica's subsystem, unless it is connected, and gives its disk.
+    /// The disk of the only namespace that claims to be a replica, and the subsystem that shows it: it is the replica if that is
+    /// the replica's subsystem.
+    pub(super) fn claim(&self, replica: Uuid) -> Option<(PathBuf, String)> {
+        match &*Namespace::claiming(&self.sys, replica) {
+            [claim] => Some((claim.path(&self.dev), claim.nqn.clone())),
+            _ => None,
+        }
+    }
+
+    /// Asks a target whether it lets this host in, unless it is connected: one that does not answer is not given to the kernel.
+    ///
+    /// # Errors
+    /// [`VolumeError::Unreachable`], [`VolumeError::NoInitiator`].
+    pub(super) fn probe(&self, uri: &str, target: Target<'_>, until: Instant) -> Result<(), Error> {
+        let Target { address, nqn, host } = target;
+        let host = host.unwrap_or(&self.host);
+        if self.connection(address, nqn, host).is_some() {
+            return Ok(());
+        }
+        if !self.control().exists() {
+            return Err(VolumeError::NoInitiator.into());
+        }
+        let why = match probe::ask(address, nqn, host, host_id(host), until) {
+            Ok(answer) => answer.problem(nqn, host),
+            Err(error) => Some(error.to_string()),
+        };
+        why.map_or(Ok(()), |why| Err(unreachable(uri, why)))
+    }
+
+    /// Connects to a replica's subsystem, unless it is connected, and gives its disk.  Probe it first.
     ///
     /// # Errors
     /// [`VolumeError::Unreachable`], [`VolumeError::NoInitiator`].
     pub(super) fn connect(
         &self,
         uri: &str,
-        (address, nqn, host): (SocketAddr, &Nqn, Option<&Nqn>),
+        target: Target<'_>,
         replica: Uuid,
+        until: Instant,
     ) -> Result<PathBuf, Error> {
+        let Target { address, nqn, host } = target;
         let host = host.unwrap_or(&self.host);
-        let unreachable = |why: String| VolumeError::Unreachable { uri: uri.into(), why };
-        let mut is_connected = false;
+        let known = self.connection(address, nqn, host);
         for controller in self.controllers(nqn.as_str()) {
-            if controller.is_at(address) && controller.host == host.as_str() {
-                is_connected = true;
-            } else if controller.host == self.host.as_str() && controller.state != "live" {
+            let is_it = known.as_ref().is_some_and(|known| known.dir == controller.dir);
+            if !is_it && controller.host == self.host.as_str() && controller.state != "live" {
                 // Where the replica was before.
-                delete(&controller);
+                self.delete(&controller);
             }
         }
-        if !is_connected {
-            self.open_controller(address, nqn, host)
+        let is_new = known.is_none();
+        let controller = match known {
+            Some(known) => known.dir,
+            None => self
+                .open_controller(address, nqn, host, until)
                 .map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound => VolumeError::NoInitiator,
-                    _ => unreachable(error.to_string()),
-                })?;
-        }
-        let end = Instant::now() + APPEARS;
+                    io::ErrorKind::NotFound => VolumeError::NoInitiator.into(),
+                    _ => unreachable(uri, error.to_string()),
+                })?,
+        };
+        let found = self.appeared(&controller, nqn, replica, is_new, until);
+        found.map_err(|why| {
+            if is_new {
+                self.disconnect(nqn);
+            }
+            unreachable(uri, why)
+        })
+    }
+
+    /// Waits for the disk that a controller leads to.
+    fn appeared(
+        &self,
+        controller: &Path,
+        nqn: &Nqn,
+        replica: Uuid,
+        is_new: bool,
+        until: Instant,
+    ) -> Result<PathBuf, String> {
+        let end = until.min(Instant::now() + APPEARS);
         loop {
-            if let Some(disk) = self.disk(replica).filter(|disk| disk.exists()) {
+            let disk = Namespace::of_replica(&self.sys, nqn.as_str(), replica, Some(controller))?;
+            let disk = disk.map(|disk| self.dev.join(disk));
+            if let Some(disk) = disk.filter(|disk| disk.exists()) {
                 return Ok(disk);
             }
-            let is_live = self
-                .controllers(nqn.as_str())
-                .iter()
-                .any(|controller| controller.state == "live");
-            if Instant::now() > end || is_connected && !is_live {
-                let why = match is_live {
+            let state = sysfs::text(&controller.join("state"));
+            let is_live = state.as_deref() == Some("live");
+            if Instant::now() > end || !is_new && !is_live {
+                return Err(match is_live {
                     true => format!("its subsystem has no namespace with the uuid {replica}"),
                     false => "its controller is not connected now".into(),
-                };
-                if !is_connected {
-                    self.disconnect(nqn);
-                }
-                return Err(unreachable(why).into());
+                });
             }
             thread::sleep(LOOK_AGAIN);
         }
@@ -155,20 +207,35 @@ impl Initiator {
         controllers.is_empty() || controllers.iter().any(|controller| controller.state == "live")
     }
 
-    /// Does a target refuse this host?  `false` also when it does not say so.
-    pub(super) fn is_refused(&self, address: SocketAddr, nqn: &Nqn, host: &Nqn) -> bool {
-        match self.open_controller(address, nqn, host) {
-            Ok(dir) => {
-                let _ = std::fs::write(dir.join("delete_controller"), "1");
-                false
-            }
-            Err(error) => error.raw_os_error() == Some(libc::EIO),
-        }
+    /// Returns `true` if a target says that it refuses this host, and `false` also when it does not say.
+    pub(super) fn is_refused(&self, address: SocketAddr, nqn: &Nqn, host: &Nqn, until: Instant) -> bool {
+        let answer = probe::ask(address, nqn, host, host_id(host), until);
+        answer.is_ok_and(Answer::is_no_entry)
     }
 
     /// Ends all connections of this host's to a subsystem.
     pub(super) fn disconnect(&self, nqn: &Nqn) {
-        self.controllers(nqn.as_str()).iter().for_each(delete);
+        for controller in self.controllers(nqn.as_str()) {
+            self.delete(&controller);
+        }
+    }
+
+    /// Takes a controller away; one that is gone is gone.  The kernel tells the target, and waits for its answer: for one that is
+    /// silent it ends that by itself, later.
+    fn delete(&self, controller: &Controller) {
+        let file = controller.dir.join("delete_controller");
+        let until = Instant::now() + GOES;
+        let _ = self.patience.wait(until, move || fs::write(file, "1"), drop);
+    }
+
+    /// The connection to a subsystem at an address as this host, be it live or tried again.
+    fn connection(&self, address: SocketAddr, nqn: &Nqn, host: &Nqn) -> Option<Controller> {
+        let mut all = self.controllers(nqn.as_str()).into_iter();
+        all.find(|controller| controller.is_at(address) && controller.host == host.as_str())
+    }
+
+    fn control(&self) -> PathBuf {
+        self.dev.join("nvme-fabrics")
     }
 
     fn controllers(&self, nqn: &str) -> Vec<Controller> {
@@ -190,63 +257,115 @@ impl Initiator {
     }
 
     /// Connects, and gives the controller's folder in sysfs.
-    fn open_controller(&self, address: SocketAddr, nqn: &Nqn, host: &Nqn) -> io::Result<PathBuf> {
-        let id = Uuid::new_v5(&HOST_IDS, host.as_str().as_bytes());
+    fn open_controller(
+        &self,
+        address: SocketAddr,
+        nqn: &Nqn,
+        host: &Nqn,
+        until: Instant,
+    ) -> io::Result<PathBuf> {
+        let id = host_id(host);
         let options = format!(
             "transport=tcp,traddr={},trsvcid={},nqn={nqn},hostnqn={host},hostid={id},{OPTIONS}",
             address.ip(),
             address.port()
         );
-        let mut control = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.dev.join("nvme-fabrics"))?;
+        let (control, class) = (self.control(), self.sys.join("class/nvme"));
+        let work = move || Answered::to(&control, &options);
+        let late_in = class.clone();
+        // What comes late nobody asked for any more.
+        let late = move |answered: io::Result<Answered>| {
+            if let Ok(answered) = answered {
+                let _ = fs::write(answered.dir(&late_in).join("delete_controller"), "1");
+            }
+        };
+        let answered = self.patience.wait(until, work, late)??;
+        let dir = answered.dir(&class);
+        let text = |file: &str| sysfs::text(&dir.join(file)).unwrap_or_default();
+        let is_it = text("subsysnqn") == nqn.as_str()
+            && sysfs::number(&dir.join("cntlid")).is_none_or(|id| id == answered.id);
+        match is_it {
+            true => Ok(dir),
+            false => Err(io::Error::other(format!(
+                "its controller nvme{} was gone at once, or is another's",
+                answered.instance
+            ))),
+        }
+    }
+}
+
+/// What the kernel answers to a connection: its number for the controller, and the target's id of it.
+struct Answered {
+    instance: u32,
+    id: u64,
+}
+
+impl Answered {
+    /// Connects.  Takes as long as the target makes it.
+    fn to(control: &Path, options: &str) -> io::Result<Self> {
+        let mut control = OpenOptions::new().read(true).write(true).open(control)?;
         // One write is one connection: what is not taken at once is not taken.
         control.write_all(options.as_bytes())?;
         let mut answer = [0; 256];
         let length = control.read(&mut answer)?;
-        let answer = String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).into_owned();
-        let mut pairs = answer.trim().split(',').filter_map(|pair| pair.split_once('='));
-        let instance = pairs.find(|(key, _)| *key == "instance").map(|(_, value)| value);
-        let instance = instance.and_then(|text| text.trim().parse::<u32>().ok());
-        let instance = instance.ok_or_else(|| io::Error::other("the kernel does not name the controller"))?;
-        Ok(self.sys.join("class/nvme").join(format!("nvme{instance}")))
+        let answer = String::from_utf8_lossy(answer.get(..length).unwrap_or_default());
+        Self::parse(&answer).ok_or_else(|| io::Error::other("the kernel does not name the controller"))
+    }
+
+    /// Reads `instance=N,cntlid=M`.
+    fn parse(answer: &str) -> Option<Self> {
+        let value = |wanted: &str| {
+            let mut pairs = answer.trim().split(',').filter_map(|pair| pair.split_once('='));
+            pairs
+                .find(|(key, _)| *key == wanted)
+                .map(|(_, value)| value.trim().to_owned())
+        };
+        Some(Self {
+            instance: value("instance")?.parse().ok()?,
+            id: value("cntlid")?.parse().ok()?,
+        })
+    }
+
+    fn dir(&self, class: &Path) -> PathBuf {
+        class.join(format!("nvme{}", self.instance))
     }
 }
 
-/// Takes a controller away; one that is gone is gone.
-fn delete(controller: &Controller) {
-    let _ = std::fs::write(controller.dir.join("delete_controller"), "1");
+fn host_id(host: &Nqn) -> Uuid {
+    Uuid::new_v5(&HOST_IDS, host.as_str().as_bytes())
+}
+
+fn unreachable(uri: &str, why: String) -> Error {
+    VolumeError::Unreachable { uri: uri.into(), why }.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     fn host(sys: &Path) -> Initiator {
         Initiator {
             sys: sys.into(),
             dev: "/dev".into(),
             host: Nqn::of_node("n").unwrap(),
+            patience: Patience::default(),
         }
     }
 
     #[test]
-    fn a_disk_is_found_by_its_uuid_and_not_by_one_of_its_paths() {
-        let dir = tempfile::tempdir().unwrap();
-        let uuid = Uuid::from_u128(7);
-        for (name, text) in [
-            ("nvme0c0n1", uuid.to_string()),
-            ("nvme1n1", Uuid::from_u128(8).to_string()),
-            ("nvme3n12", format!("{uuid}\n")),
-            ("vda", uuid.to_string()),
+    fn the_kernel_answer_names_the_controller() {
+        let answered = Answered::parse("instance=12,cntlid=3\n").unwrap();
+        assert_eq!((answered.instance, answered.id), (12, 3));
+        assert_eq!(answered.dir(Path::new("/c")), Path::new("/c/nvme12"));
+        for text in [
+            "",
+            "instance=,cntlid=1",
+            "instance=1",
+            "instance=-1,cntlid=1",
+            "instance",
         ] {
-            fs::create_dir_all(dir.path().join("block").join(name)).unwrap();
-            fs::write(dir.path().join("block").join(name).join("uuid"), text).unwrap();
+            assert!(Answered::parse(text).is_none(), "{text}");
         }
-        assert_eq!(host(dir.path()).disk(uuid), Some("/dev/nvme3n12".into()));
-        assert_eq!(host(dir.path()).disk(Uuid::from_u128(9)), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lvm_dm::{DeviceNumber, RaidSuperblock};
 use lvm_meta::Disk;
@@ -9,12 +10,45 @@ use uuid::Uuid;
 
 use super::error::VolumeError;
 use super::geometry::{self, DATA_START, META_SIZE, META_START};
+use super::initiator::Target;
 use super::record::{self, Record, Slots};
 use super::rules::Found;
 use crate::host::{OpenMode, open_disk};
 use crate::nvmf::{Location, ReplicaUri};
 use crate::system::Inner;
 use crate::{Error, nvmf};
+
+/// A target that takes longer to say whether it lets a host in is taken for silent.
+const ANSWERS: Duration = Duration::from_secs(5);
+/// Who does not want to wait for locks still has to for targets.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// What a replica's slots hold, and what the kernel noted of its image.
+type Told = (Slots, Option<RaidSuperblock>);
+
+/// Until when targets are waited for.
+pub(super) struct Deadline {
+    /// Until when each has to say whether it lets this host in.
+    answers: Instant,
+    /// Until when all is done.
+    until: Instant,
+}
+
+impl Deadline {
+    /// The time of one call begins.
+    pub(super) fn begin(inner: &Inner) -> Self {
+        let (now, time) = (Instant::now(), inner.timeout.max(LEAST));
+        Self {
+            answers: now + ANSWERS.min(time / 2),
+            until: now + time,
+        }
+    }
+
+    /// Until when a target has to say whether it lets a host in.
+    pub(super) fn answers(&self) -> Instant {
+        self.answers
+    }
+}
 
 /// A replica that can be read and written.
 pub(super) struct Reached {
@@ -38,24 +72,55 @@ pub(super) struct Member {
 impl Member {
     /// Connects to a replica, if it is on another node, and reads what it tells.
     pub(super) fn connect(inner: &Inner, uri: ReplicaUri) -> Self {
+        let deadline = Deadline::begin(inner);
+        let probed = probe(inner, &uri, &deadline);
+        Self::connect_probed(inner, uri, probed, &deadline)
+    }
+
+    /// As [`Self::connect`], of a replica whose target was asked already.
+    pub(super) fn connect_probed(
+        inner: &Inner,
+        uri: ReplicaUri,
+        probed: Result<(), Error>,
+        deadline: &Deadline,
+    ) -> Self {
         let was_known = is_known(inner, &uri);
-        let path = connect(inner, &uri);
+        let path = probed.and_then(|()| connect(inner, &uri, deadline));
+        let found = Self::read(inner, uri, path, deadline.until);
         Self {
             is_new: !was_known,
-            ..Self::at(inner, uri, path)
+            ..found.confirmed(inner)
         }
+    }
+
+    /// What was opened is the replica if that name still leads to it.
+    fn confirmed(self, inner: &Inner) -> Self {
+        let (Some(reached), Location::Nvmf { nqn, .. }) = (&self.reached, &self.uri.location) else {
+            return self;
+        };
+        let now = match inner.initiator() {
+            Ok(initiator) => initiator.disk(nqn, self.uri.uuid),
+            Err(error) => Err(error.to_string()),
+        };
+        let why = match now {
+            Ok(Some(path)) if path == reached.path => return self,
+            Ok(_) => "its disk went away".into(),
+            Err(why) => why,
+        };
+        let uri = self.uri.to_string();
+        let error = VolumeError::Unreachable { uri, why }.into();
+        Self::read(inner, self.uri, Err(error), Instant::now())
     }
 
     /// Reads what a replica tells that is at `path` now.
     pub(super) fn at(inner: &Inner, uri: ReplicaUri, path: Result<PathBuf, Error>) -> Self {
+        Self::read(inner, uri, path, Deadline::begin(inner).until)
+    }
+
+    fn read(inner: &Inner, uri: ReplicaUri, path: Result<PathBuf, Error>, until: Instant) -> Self {
         let own = uri.uuid;
         let read = path.and_then(|path| {
-            let disk = open(inner, &path)?;
-            let told = tell(&*disk, own).map_err(|source| Error::Io {
-                what: "read",
-                path: path.clone(),
-                source,
-            })?;
+            let (disk, told) = open(inner, &uri, &path, until)?;
             Ok((Reached { path, disk }, told))
         });
         match read {
@@ -98,15 +163,19 @@ impl Member {
     /// # Errors
     /// [`VolumeError::Unreachable`].
     pub(super) fn write(&self, record: &Record) -> Result<(), Error> {
+        let (own, record) = (self.uri.uuid, self.record_for(record));
+        self.with_disk(|disk| record::write(disk, own, &record))
+    }
+
+    fn record_for(&self, record: &Record) -> Record {
         let own = self.uri.uuid;
-        let record = match &self.found {
+        match &self.found {
             Found::Known {
                 record: known,
                 superblock,
             } => record.for_replica(own, Some(known), superblock.as_ref()),
             _ => record.for_replica(own, None, None),
-        };
-        self.with_disk(|disk| record::write(disk, own, &record))
+        }
     }
 
     /// As [`Self::write`]; what is known of it is this record from then on.
@@ -123,18 +192,32 @@ impl Member {
         Ok(())
     }
 
+    /// Makes it one of a new volume's: nothing where the kernel keeps its part, and the record.  Durable when this returns.
+    ///
+    /// # Errors
+    /// [`VolumeError::Unreachable`].
+    pub(super) fn prepare(&self, inner: &Inner, record: &Record, deadline: &Deadline) -> Result<(), Error> {
+        let (own, record) = (self.uri.uuid, self.record_for(record));
+        let work = move |disk: &dyn Disk| {
+            zero_metadata(disk)?;
+            record::write(disk, own, &record)
+        };
+        match (&self.uri.location, &self.reached) {
+            (Location::Nvmf { .. }, Some(reached)) => {
+                let disk = Arc::clone(&reached.disk);
+                let done = inner.patience.wait(deadline.until, move || work(&*disk), drop);
+                self.with_disk(|_| done?)
+            }
+            _ => self.with_disk(work),
+        }
+    }
+
     /// Zeroes where the kernel keeps its part.  Durable when this returns.
     ///
     /// # Errors
     /// [`VolumeError::Unreachable`].
     pub(super) fn zero_metadata(&self) -> Result<(), Error> {
-        let zeroes = vec![0; 1 << 20];
-        self.with_disk(|disk| {
-            for at in (META_START..META_START + META_SIZE).step_by(zeroes.len()) {
-                disk.write_at(at, &zeroes)?;
-            }
-            disk.sync()
-        })
+        self.with_disk(zero_metadata)
     }
 
     /// Reads or writes its disk.
@@ -202,21 +285,46 @@ pub(super) fn is_known(inner: &Inner, uri: &ReplicaUri) -> bool {
     }
 }
 
+/// Asks the target of a replica whether it lets this host in, if it is on another node and not connected.
+///
+/// # Errors
+/// [`VolumeError::Unreachable`], [`VolumeError::NoInitiator`].
+pub(super) fn probe(inner: &Inner, uri: &ReplicaUri, deadline: &Deadline) -> Result<(), Error> {
+    match target(uri) {
+        Some(target) => inner
+            .initiator()?
+            .probe(&uri.to_string(), target, deadline.answers),
+        None => Ok(()),
+    }
+}
+
 /// The path of a replica's disk, connected now if it is not.
-fn connect(inner: &Inner, uri: &ReplicaUri) -> Result<PathBuf, Error> {
-    match &uri.location {
-        Location::Nvmf { address, nqn, host } => {
+fn connect(inner: &Inner, uri: &ReplicaUri, deadline: &Deadline) -> Result<PathBuf, Error> {
+    match (&uri.location, target(uri)) {
+        (Location::Local { device }, _) => Ok(device.clone()),
+        (_, Some(target)) => {
             let initiator = inner.initiator()?;
-            initiator.connect(&uri.to_string(), (*address, nqn, host.as_ref()), uri.uuid)
+            initiator.connect(&uri.to_string(), target, uri.uuid, deadline.until)
         }
-        Location::Local { device } => Ok(device.clone()),
+        _ => Ok(PathBuf::new()),
+    }
+}
+
+fn target(uri: &ReplicaUri) -> Option<Target<'_>> {
+    match &uri.location {
+        Location::Nvmf { address, nqn, host } => Some(Target {
+            address: *address,
+            nqn,
+            host: host.as_ref(),
+        }),
+        Location::Local { .. } => None,
     }
 }
 
 /// The path of a replica's disk, if it is there without connecting.
 pub(super) fn present(inner: &Inner, uri: &ReplicaUri) -> Option<PathBuf> {
     match &uri.location {
-        Location::Nvmf { .. } => inner.initiator().ok()?.disk(uri.uuid),
+        Location::Nvmf { nqn, .. } => inner.initiator().ok()?.disk(nqn, uri.uuid).ok()?,
         Location::Local { device } => device.exists().then(|| device.clone()),
     }
 }
@@ -236,13 +344,43 @@ pub(super) fn disconnect(inner: &Inner, uri: &ReplicaUri) {
     }
 }
 
-fn open(inner: &Inner, path: &Path) -> Result<Arc<dyn Disk>, Error> {
-    let disk = open_disk(&inner.paths, path, OpenMode::ReadWrite).map_err(Error::Host)?;
-    Ok(inner.wrap(path, disk.into()))
+/// Opens a replica's disk, and reads what it tells.
+fn open(
+    inner: &Inner,
+    uri: &ReplicaUri,
+    path: &Path,
+    until: Instant,
+) -> Result<(Arc<dyn Disk>, Told), Error> {
+    let own = uri.uuid;
+    let (paths, wrap, at) = (inner.paths.clone(), inner.wrapper(), path.to_owned());
+    let work = move || {
+        let disk: Arc<dyn Disk> = open_disk(&paths, &at, OpenMode::ReadWrite)
+            .map_err(Error::Host)?
+            .into();
+        let disk = match wrap {
+            Some(wrap) => wrap(&at, disk),
+            None => disk,
+        };
+        let told = tell(&*disk, own).map_err(failed("read", &at))?;
+        Ok((disk, told))
+    };
+    match &uri.location {
+        // What is on this node answers, or fails, in the kernel's own time.
+        Location::Local { .. } => work(),
+        Location::Nvmf { .. } => inner
+            .patience
+            .wait(until, work, drop)
+            .map_err(failed("read", path))?,
+    }
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |source| Error::Io { what, path, source }
 }
 
 /// What a replica's slots hold, and what the kernel noted of its image.
-fn tell(disk: &dyn Disk, own: Uuid) -> std::io::Result<(Slots, Option<RaidSuperblock>)> {
+fn tell(disk: &dyn Disk, own: Uuid) -> std::io::Result<Told> {
     let slots = record::read(disk, own)?;
     let mut bytes = vec![0; 512];
     disk.read_at(META_START, &mut bytes)?;
@@ -255,4 +393,12 @@ fn tell(disk: &dyn Disk, own: Uuid) -> std::io::Result<(Slots, Option<RaidSuperb
         place == Some((position, images))
     };
     Ok((slots, RaidSuperblock::parse(&bytes).filter(is_its)))
+}
+
+fn zero_metadata(disk: &dyn Disk) -> std::io::Result<()> {
+    let zeroes = vec![0; 1 << 20];
+    for at in (META_START..META_START + META_SIZE).step_by(zeroes.len()) {
+        disk.write_at(at, &zeroes)?;
+    }
+    disk.sync()
 }

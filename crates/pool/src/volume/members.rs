@@ -1,11 +1,12 @@
 //! The replicas of a volume, together.
 
 use std::path::Path;
+use std::thread;
 
 use uuid::Uuid;
 
 use super::error::VolumeError;
-use super::member::{self, Member};
+use super::member::{self, Deadline, Member};
 use super::record::{MOST_MEMBERS, Places, Record, places};
 use super::rules::{Fate, Found, beside};
 use super::stack::Stack;
@@ -27,13 +28,18 @@ impl Members {
         let told = || {
             (0..stack.legs.len()).find_map(|place| {
                 let replica = stack.legs.get(place)?.replica?;
-                let path = stack
-                    .path(inner, place)
-                    .or_else(|| inner.initiator().ok()?.disk(replica))
-                    .filter(|path| member::answers(inner, path))?;
+                let path = stack.path(inner, place).map(|path| (path, None));
+                let claim = || inner.initiator().ok()?.claim(replica);
+                let (path, shown_by) = path
+                    .or_else(|| claim().map(|(path, nqn)| (path, Some(nqn))))
+                    .filter(|(path, _)| member::answers(inner, path))?;
                 let uri = local(replica, &path);
                 match Member::at(inner, uri, Ok(path)).found {
-                    Found::Known { record, .. } if record.volume == stack.volume => Some(*record),
+                    Found::Known { record, .. } if record.volume == stack.volume => {
+                        // Any target can claim to be any replica.
+                        let is_its = shown_by.is_none_or(|nqn| is_shown_by(&record, replica, &nqn));
+                        is_its.then_some(*record)
+                    }
                     _ => None,
                 }
             })
@@ -135,6 +141,13 @@ fn local(uuid: Uuid, path: &Path) -> ReplicaUri {
     }
 }
 
+/// Returns `true` if a record says that this subsystem shows the replica.
+fn is_shown_by(record: &Record, replica: Uuid, subsystem: &str) -> bool {
+    let known = record.members.iter().find(|member| member.uuid == replica);
+    let uri = known.and_then(|known| known.uri.parse::<ReplicaUri>().ok());
+    matches!(uri, Some(ReplicaUri { location: Location::Nvmf { nqn, .. }, .. }) if nqn.as_str() == subsystem)
+}
+
 /// Is it a set that a volume can have?
 ///
 /// # Errors
@@ -157,11 +170,27 @@ pub(super) fn check_set(replicas: &[ReplicaUri]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Connects to all of these, one after the other: the kernel makes one connection at a time.  Reference: Linux
-/// `drivers/nvme/host/fabrics.c`, `nvmf_dev_write`.
-pub(super) fn connect_all(inner: &Inner, replicas: &[ReplicaUri]) -> Vec<Member> {
-    let each = replicas.iter().cloned();
-    each.map(|uri| Member::connect(inner, uri)).collect()
+/// Connects to all of these.  All targets are asked at once, so that those which are silent take their time together; then one after
+/// the other is connected: the kernel makes one connection at a time.  Reference: Linux `drivers/nvme/host/fabrics.c`,
+/// `nvmf_dev_write`.
+pub(super) fn connect_all(inner: &Inner, replicas: &[ReplicaUri], deadline: &Deadline) -> Vec<Member> {
+    let probed: Vec<_> = thread::scope(|scope| {
+        let each = replicas.iter();
+        let asked: Vec<_> = each
+            .map(|uri| scope.spawn(|| member::probe(inner, uri, deadline)))
+            .collect();
+        asked.into_iter().map(|asked| asked.join()).collect()
+    });
+    let each = replicas.iter().cloned().zip(probed);
+    each.map(|(uri, probed)| {
+        let failed = || VolumeError::Unreachable {
+            uri: uri.to_string(),
+            why: "the question to its target failed".into(),
+        };
+        let probed = probed.unwrap_or_else(|_| Err(failed().into()));
+        Member::connect_probed(inner, uri, probed, deadline)
+    })
+    .collect()
 }
 
 /// Ends the connections that were not there before: others may be in use.

@@ -10,6 +10,9 @@
 //! | `record` | what each replica knows |
 //! | `rules` | who may serve: pure |
 //! | `initiator` | connections to targets |
+//! | `namespace` | which disk is whose |
+//! | `probe` | targets asked before the kernel connects |
+//! | `patience` | deadlines for what the kernel waits for without one |
 //! | `member`, `members` | one replica as it is found; those of a volume |
 //! | `leg` | the mapped devices of one replica |
 //! | `stack` | the array over these |
@@ -29,6 +32,9 @@ mod leg;
 mod look;
 mod member;
 mod members;
+mod namespace;
+pub(crate) mod patience;
+mod probe;
 mod publish;
 mod record;
 mod relay;

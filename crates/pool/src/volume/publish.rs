@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::error::VolumeError;
 use super::even::make_even;
 use super::fence::{check_fenced, check_ours};
-use super::member::{self, Member};
+use super::member::{self, Deadline, Member};
 use super::members::{Members, check_set, connect_all, disconnect_new, found, in_places, named};
 use super::record::{self, Places, Record, places};
 use super::rules::{Fate, Found, Refused, Verdict, judge};
@@ -60,7 +60,7 @@ impl System {
         }
         // Of a publication that was cut.
         stack::remove(inner, volume)?;
-        let members = connect_all(inner, replicas);
+        let members = connect_all(inner, replicas, &Deadline::begin(inner));
         let published = publish(inner, volume, members.as_slice(), degraded);
         if published.is_err() {
             disconnect_new(inner, &members);
