@@ -141,6 +141,12 @@ pub(crate) enum PoolCommand {
         name: String,
         #[arg(required = true)]
         disks: Vec<PathBuf>,
+        /// The disks are a copy: give the pool this name, and it, its disks and replicas new ids.
+        #[arg(long)]
+        new_ids: bool,
+        /// The pool's UUID; with --new-ids the one that it gets.
+        #[arg(long)]
+        uuid: Option<String>,
     },
     /// List all pools.
     List,

@@ -44,7 +44,19 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
             request.force = *force;
             system.create_pool(&request)?.info()?
         }
-        PoolCommand::Import { name, disks } => system.import_pool(name, disks, None)?.info()?,
+        PoolCommand::Import {
+            name,
+            disks,
+            new_ids,
+            uuid,
+        } => {
+            let uuid = uuid.as_deref().map(parse_uuid).transpose()?;
+            match new_ids {
+                true => system.import_pool_with_new_ids(name, disks, uuid)?,
+                false => system.import_pool(name, disks, uuid)?,
+            }
+            .info()?
+        }
         PoolCommand::List => {
             return Ok(Answer::Many(
                 system.pools()?.iter().map(to_json).collect(),

@@ -270,6 +270,7 @@ pub(crate) fn to_json(replica: &ReplicaInfo) -> Value {
         "snapshot_uuid": replica.snapshot_uuid,
         "share": {"protocol": replica.share_protocol(), "uri": replica.share_uri.as_ref().map(ToString::to_string), "allowed_hosts": replica.allowed_hosts},
         "health": health_json(replica.state, replica.array.as_ref()),
+        "copied_from": replica.copied_from,
         "tags": replica.tags,
     })
 }

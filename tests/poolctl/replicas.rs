@@ -41,6 +41,7 @@ fn a_replica_has_exactly_these_fields() {
         "snapshot_uuid": null,
         "share": {"protocol": "off", "uri": null, "allowed_hosts": []},
         "health": {"state": "online", "images": [], "sync": null, "action": null, "mismatches": null},
+        "copied_from": null,
         "tags": [],
     });
     assert_eq!(made, expected);

@@ -88,7 +88,7 @@ pub use model::{
     SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
 };
 pub use name::{LvName, NameError, Tag, VgName};
-pub use pv::{blank_area, erase_pv, is_blankable, make_pv, orphan_pv, set_pv_size, set_pv_used};
+pub use pv::{blank_area, erase_pv, is_blankable, make_pv, orphan_pv, set_pv_id, set_pv_size, set_pv_used};
 pub use raw_text::RawText;
 pub use restore::highest_seqno;
 pub use scan::{MdaScan, PvScan, scan};

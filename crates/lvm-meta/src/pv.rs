@@ -241,6 +241,14 @@ pub fn set_pv_used(disk: &dyn Disk, used: bool) -> Result<(), Error> {
     change_label(disk, |label| label.header.set_used(used))
 }
 
+/// Gives the PV another id in its label.  Durable when this returns.
+///
+/// # Errors
+/// [`Error::NotAPv`], [`Error::Io`].
+pub fn set_pv_id(disk: &dyn Disk, id: PvId) -> Result<(), Error> {
+    change_label(disk, |label| label.header.id = id)
+}
+
 /// Notes the device's new size in the label.
 ///
 /// # Errors

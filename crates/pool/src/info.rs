@@ -303,6 +303,8 @@ pub struct ReplicaInfo {
     pub share_uri: Option<ReplicaUri>,
     /// The hosts that may connect; none means any.
     pub allowed_hosts: Vec<String>,
+    /// The UUID of the replica of which it is a copy, on disks that were copied.
+    pub copied_from: Option<String>,
     /// The tags that callers set, not the engine's own.
     pub tags: Vec<String>,
     /// Whether it serves.

@@ -20,6 +20,7 @@ mod adopt;
 mod apply;
 mod backups;
 mod block_sizes;
+mod copied_vg;
 mod cow;
 mod disk;
 mod display_names;

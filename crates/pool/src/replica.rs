@@ -334,6 +334,7 @@ impl<'a> View<'a> {
                 false => None,
             },
             allowed_hosts: tags.allowed_hosts.into_iter().map(Into::into).collect(),
+            copied_from: tags.copied_from.map(Into::into),
             tags: tags.others.into_iter().map(Into::into).collect(),
             array,
             state,

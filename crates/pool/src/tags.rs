@@ -9,6 +9,10 @@ use lvm_meta::{NameError, Tag};
 pub(crate) const OWNER: &str = "mayastor";
 /// Marks a VG whose removal was begun and must be finished.
 pub(crate) const DESTROYING: &str = "mayastor.vg.destroying";
+/// Marks a copied VG that gets new ids: its disks' labels may still have the old ones.
+pub(crate) const NEW_IDS: &str = "mayastor.vg.new_ids";
+/// The key of the UUID of the pool of which a VG is a copy.
+pub(crate) const COPIED_VG: &str = "mayastor.vg.copied_from";
 /// Marks an LV that is not ready yet: it is undone when its creator is gone.
 pub(crate) const CREATING: &str = "mayastor.lv.creating";
 
@@ -24,6 +28,8 @@ pub(crate) mod key {
     pub(crate) const LISTEN: &str = "mayastor.lv.listen";
     pub(crate) const ENTITY_ID: &str = "mayastor.lv.entity_id";
     pub(crate) const SNAPSHOT_UUID: &str = "mayastor.lv.snapshot_uuid";
+    /// The UUID of the replica or snapshot of which this is a copy, on copied disks.
+    pub(crate) const COPIED_FROM: &str = "mayastor.lv.copied_from";
 }
 
 /// The keys of a snapshot's properties; a replica has none of these.
@@ -60,6 +66,7 @@ pub(crate) struct LvTags<'a> {
     pub(crate) listen: Option<&'a str>,
     pub(crate) entity_id: Option<&'a str>,
     pub(crate) snapshot_uuid: Option<&'a str>,
+    pub(crate) copied_from: Option<&'a str>,
     /// Those that are not the engine's.
     pub(crate) others: Vec<&'a str>,
 }
@@ -123,6 +130,7 @@ impl<'a> LvTags<'a> {
                 key::LISTEN => found.listen = found.listen.or(Some(value)),
                 key::ENTITY_ID => found.entity_id = found.entity_id.or(Some(value)),
                 key::SNAPSHOT_UUID => found.snapshot_uuid = found.snapshot_uuid.or(Some(value)),
+                key::COPIED_FROM => found.copied_from = found.copied_from.or(Some(value)),
                 _ if key.starts_with(SNAPSHOT_PREFIX) => {
                     found.snapshot.get_or_insert_default().read(key, value);
                 }

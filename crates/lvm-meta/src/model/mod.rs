@@ -25,6 +25,7 @@ mod index;
 mod last_print;
 mod lv;
 mod lvs;
+mod new_ids;
 mod opaque;
 mod part;
 mod plan;

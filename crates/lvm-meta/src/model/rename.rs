@@ -1,7 +1,7 @@
 //! Another name for an LV, wherever the VG's metadata have it.
 //!
-//! Segments kept as text name the LVs below them in fields of their own.  Those of arrays and thin LVs are written anew with
-//! the new name if nothing else of the text is lost by it; any other stays, and keeps the names that it has.
+//! Segments kept as text name the LVs below them in fields of their own.  Those of arrays, thin LVs and classic snapshots are
+//! printed again with the new name if nothing else of the text is lost by it; any other stays, and keeps the names that it has.
 
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl Opaque {
 }
 
 impl Detail {
-    /// Gives an LV another name in the fields of arrays and thin LVs.
+    /// Gives an LV another name in the fields of arrays, thin LVs and snapshots.
     fn rename(&mut self, from: &str, to: &Arc<str>) {
         let change = |name: &mut Arc<str>| {
             if **name == *from {
@@ -98,6 +98,11 @@ impl Detail {
                 let others = [&mut thin.external_origin, &mut thin.origin, &mut thin.merge];
                 let others = others.into_iter().flatten();
                 others.chain([&mut thin.pool]).for_each(change);
+            }
+            Self::Snapshot(snapshot) => {
+                [&mut snapshot.origin, &mut snapshot.store]
+                    .into_iter()
+                    .for_each(change);
             }
             _ => {}
         }

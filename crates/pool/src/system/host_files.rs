@@ -1,9 +1,10 @@
 //! The files by which the LVM tools know which disks are theirs.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lvm_dm::{DeviceEntry, NodeMode};
+use lvm_meta::PvId;
 
 use crate::Error;
 use crate::host::{
@@ -61,6 +62,17 @@ impl Inner {
             }
         })?;
         Ok(before)
+    }
+
+    /// Lists disks whose PVs have new ids in the devices file, if one is in use.
+    pub(crate) fn enter_pvs(&self, locks: &mut HeldLocks, pvs: &[(PathBuf, PvId)]) -> Result<(), Error> {
+        self.edit_devices_file(locks, |file, devices| {
+            for (path, id) in pvs {
+                if let Some(device) = devices.by_path(path) {
+                    file.add(device, *id);
+                }
+            }
+        })
     }
 
     /// Takes back what [`Inner::enter_devices_file`] wrote; its lock was held since.

@@ -3,6 +3,7 @@
 mod adopt;
 mod create_pool;
 mod host_files;
+mod import_copy;
 mod lifecycle;
 mod pools;
 mod rename_pool;

@@ -9,6 +9,7 @@ mod adopt;
 mod crash;
 mod evacuate;
 mod fault;
+mod import_copy;
 mod lab;
 mod obeyed;
 mod order;
