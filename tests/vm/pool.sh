@@ -106,4 +106,35 @@ is "LVM sees the PV's new size" "$(field pvs dev_size "$grow")" $((128 << 20))
 is "LVM sees the VG's new size" "$(field vgs vg_size g)" $((62914560 + (64 << 20)))
 lvm_ok "LVM finds the grown VG sound" g
 good "a replica uses the new space" replica create g "$(uuid 4)" 100M
+
+# Another name, while a replica is open; and a copy of the disk beside the original.
+exec 7<"/dev/g/$(uuid 3)"
+good "it gets another name while a replica is open" pool rename g g-2
+that "it has the name" "d['name'] == 'g-2' and d['state'] == 'online'"
+fails "no node of the old name is left" test -e /dev/g
+is "the node has the new name" "$(stat -L -c %F "/dev/g-2/$(uuid 3)")" "block special file"
+lvm_ok "LVM finds the renamed VG sound" g-2
+runs "vgrename gives it its old name again" vgrename -q g-2 g
+exec 7<&-
+settle
+good "we know it by that" pool show g
+bad "the name of another VG is refused" InvalidName/EINVAL pool rename g "a b"
+fill "/dev/g/$(uuid 3)" 7
+before=$(sum "/dev/g/$(uuid 3)")
+cp --sparse=always "$W/loop-64-1.img" "$W/copy.img"
+copy=$(losetup -f --show "$W/copy.img")
+settle
+good "a copied disk is imported under new ids" pool import copy "$copy" --new-ids
+that "it is a pool of its own" "d['name'] == 'copy' and d['disks'] == ['$copy'] and d['state'] == 'online'"
+good "importing it again is success" pool import copy "$copy" --new-ids
+good "both are listed" pool list
+that "each has its own id" "sorted(p['name'] for p in d) == ['copy', 'g'] and len({p['vg_id'] for p in d}) == 2"
+good "the copy's replicas are listed" replica list copy
+that "they name what they are copies of" "sorted(r['copied_from'] for r in d) == sorted(['$(uuid 3)', '$(uuid 4)'])"
+is "the data is the same" "$(sum "$(q "[r['device'] for r in d if r['copied_from'] == '$(uuid 3)'][0]")")" "$before"
+lvm_ok "LVM finds the copy sound" copy
+lvm_ok "LVM finds the original sound" g
+is "LVM sees each PV once" "$(pvs --noheadings -o pv_uuid "$grow" "$copy" 2>&1 | sort -u | wc -l)" 2
+good "the copy goes" pool destroy copy
+losetup -d "$copy"
 good "the grown pool goes" pool destroy g
