@@ -78,3 +78,29 @@ fn an_import_leaves_what_is_activated_by_name_alone() {
     pool.activate_replica(uuid(1)).unwrap();
     assert!(pool.replica(uuid(1)).unwrap().active);
 }
+
+#[test]
+fn a_host_that_may_not_write_metadata_or_activate_does_not() {
+    let lab = Lab::with_pool(1);
+    let pool = lab.pool();
+    pool.create_replica(&CreateReplica::new(uuid(1), EXTENT)).unwrap();
+    pool.deactivate_replica(uuid(1)).unwrap();
+    let before = lab.bytes();
+    let pool = obeying(&lab, "global { metadata_read_only = 1 }\n")
+        .open_pool(POOL)
+        .unwrap();
+    let error = pool
+        .create_replica(&CreateReplica::new(uuid(2), EXTENT))
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.errno()),
+        ("ReadOnly", libc::EROFS),
+        "{error}"
+    );
+    let pool = obeying(&lab, "activation { volume_list = [ \"other\" ] }\n")
+        .open_pool(POOL)
+        .unwrap();
+    let error = pool.activate_replica(uuid(1)).unwrap_err();
+    assert_eq!(error.kind(), "NotActivated", "{error}");
+    assert!(lab.bytes() == before, "a disk changed");
+}
