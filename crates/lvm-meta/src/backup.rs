@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use crate::text::{self, Item, Lexer};
 use crate::{CorruptKind, Error, Part, Provenance, TextProblem};
 
 /// Tabs before the deepest lines.
@@ -16,16 +17,57 @@ const COMMENT_COLUMN: usize = 6;
 
 /// Prints a raw text (of a disk, the closing NUL included or not) as LVM's `vgcfgbackup` does, with a header of its own.
 ///
-/// `local_time` prints seconds since 1970 as LVM does in comments, `2026-11-23 03:38:14 +0000`.
+/// `local_time` prints seconds since 1970 as LVM does in comments, `2026-11-23 03:38:14 +0000`.  The section of a VG that is
+/// not laid out in lines as LVM writes them is taken over as it is: the file reads as the same VG.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when the text is not laid out in lines as LVM writes it.
+/// [`Error::Corrupt`] when the text holds no section, or breaks the grammar.
 pub fn backup_text(
     raw: &[u8],
     provenance: &Provenance,
     local_time: &dyn Fn(u64) -> String,
+) -> Result<Vec<u8>, Error> {
+    let raw = text::without_nul(raw);
+    if let Ok(text) = std::str::from_utf8(raw) {
+        return file_of(text, provenance, local_time).map(String::into_bytes);
+    }
+    let hidden = text::hide(raw).ok_or_else(|| layout("it is not UTF-8"))?;
+    file_of(&hidden, provenance, local_time).map(|file| text::unhide(&file))
+}
+
+fn file_of(text: &str, provenance: &Provenance, local_time: &dyn Fn(u64) -> String) -> Result<String, Error> {
+    laid_out(text, provenance, local_time).or_else(|error| {
+        let mut out = String::with_capacity(text.len().saturating_add(1024));
+        provenance.print(&mut out);
+        out.push_str(vg_section(text).ok_or(error)?);
+        out.push('\n');
+        Ok(out)
+    })
+}
+
+/// The first section of a text whose grammar is right.
+fn vg_section(text: &str) -> Option<&str> {
+    let mut lexer = Lexer::new(text);
+    let mut found = None;
+    loop {
+        match lexer.item().ok()? {
+            Item::Assign(key) => lexer.skip_value(&key).ok()?,
+            Item::Open(_) => {
+                let start = lexer.item_at();
+                lexer.skip_section(1).ok()?;
+                found = found.or(text.get(start..lexer.at()));
+            }
+            Item::Close => return None,
+            Item::End => return found,
+        }
+    }
+}
+
+fn laid_out(
+    text: &str,
+    provenance: &Provenance,
+    local_time: &dyn Fn(u64) -> String,
 ) -> Result<String, Error> {
-    let text = std::str::from_utf8(raw).map_err(|_| layout("it is not UTF-8"))?;
     let mut out = String::with_capacity(text.len().saturating_mul(3) / 2);
     provenance.print(&mut out);
     let mut printer = Printer {
@@ -34,13 +76,15 @@ pub fn backup_text(
         extent_size: 0,
         local_time,
     };
-    let mut lines = text.trim_end_matches('\0').lines();
+    let mut lines = text.lines();
     loop {
         let line = lines.next().ok_or_else(|| layout("a section does not end"))?;
         printer.line(line)?;
-        // Behind the VG's section stands the header, which a file has in front.
-        if printer.sections.is_empty() {
-            return Ok(printer.out);
+        match (printer.sections.is_empty(), line) {
+            // Behind the VG's section stands the header, which a file has in front.
+            (true, "}") => return Ok(printer.out),
+            (true, _) => return Err(layout("it does not begin with a section")),
+            (false, _) => {}
         }
     }
 }
@@ -53,6 +97,11 @@ fn layout(what: &'static str) -> Error {
     }
 }
 
+/// What a line opens, a section or a list, if it does.
+fn opened(line: &str) -> Option<&str> {
+    line.strip_suffix(" {").or_else(|| line.strip_suffix(" = ["))
+}
+
 /// Is it a line as LVM writes them: a bracket alone or at the end, a key with a value, strings and lists that end in it?
 ///
 /// Anything else could be a section that is not seen as one.
@@ -61,10 +110,7 @@ fn is_plain(line: &str) -> bool {
     if matches!(line, "}" | "]") {
         return true;
     }
-    let line = line
-        .strip_suffix(" {")
-        .or_else(|| line.strip_suffix("= ["))
-        .unwrap_or(line);
+    let line = opened(line).unwrap_or(line);
     let (mut inside, mut escaped, mut lists) = (false, false, 0_i32);
     for byte in line.bytes() {
         match byte {
@@ -111,7 +157,7 @@ impl<'t> Printer<'_, 't> {
                 .pop()
                 .ok_or_else(|| layout("a section ends that did not begin"))?;
             self.indented(line);
-        } else if let Some(name) = line.strip_suffix(" {").or_else(|| line.strip_suffix(" = [")) {
+        } else if let Some(name) = opened(line) {
             self.indented(line);
             self.sections.push(Section { name, kind: "" });
         } else {
@@ -270,25 +316,52 @@ mod tests {
                     \t\t\t\t\tdeep {\n\t\t\t\t\t\ta=1\n\t\t\t\t\t}\n\t\t\t\t}\n\n\
                     \t\t\t\tmessage1 {\n\t\t\t\t\tdelete = 9\n\t\t\t\t}\n\t\t\t}\n\t\t}\n\t}\n}\n";
         let text = backup_text(raw.as_bytes(), &Provenance::default(), &|_| String::new()).unwrap();
+        let text = String::from_utf8(text).unwrap();
         let body = text.split_once("creation_time = 0\t# \n\n").unwrap().1;
         assert_eq!(body, file);
     }
 
     #[test]
-    fn what_is_no_layout_of_lines_is_refused() {
-        let inner = [
+    fn what_is_not_laid_out_in_lines_is_taken_over_as_it_is() {
+        for inner in [
             "id = \"a\nb\"",
             "a{\nb = 1\n}",
             "a = 1 # {",
             "a = 'b'",
             "a = [ 1,\n2 ]",
-            "a = 1 }",
-        ];
-        let inner = inner.map(|inner| format!("vg {{\n{inner}\n}}\n"));
-        for raw in ["", "vg {\n", "}\n"]
-            .into_iter()
-            .chain(inner.iter().map(String::as_str))
-        {
+            "x= [\n1\n]",
+            "x =[\n1\n]",
+            "x=[1,\n2]",
+            "x\n= [\n\"a\"\n]",
+        ] {
+            let vg = format!("vg {{\n{inner}\n}}\n");
+            let made = backup_text(vg.as_bytes(), &Provenance::default(), &|_| String::new()).unwrap();
+            let made = String::from_utf8(made).unwrap();
+            let section = |text: &str| {
+                let tree = text::parse(text.as_bytes()).unwrap();
+                tree.sections().next().map(|(_, section)| section.clone())
+            };
+            assert_eq!(section(&made), section(&vg), "{made}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_come_out_as_they_are() {
+        let raw = b"vg {\nhost = \"M\xfcnchen\"\n}\n\0";
+        let made = backup_text(raw, &Provenance::default(), &|_| String::new()).unwrap();
+        assert!(made.ends_with(b"vg {\n\thost = \"M\xfcnchen\"\n}\n"));
+    }
+
+    #[test]
+    fn what_is_no_text_of_a_vg_is_refused() {
+        for raw in [
+            "",
+            "vg {\n",
+            "}\n",
+            "a = 1\n",
+            "vg {\na = 1 }\n}\n",
+            "vg {\na = 1 # {\n",
+        ] {
             let made = backup_text(raw.as_bytes(), &Provenance::default(), &|_| String::new());
             assert!(matches!(made, Err(Error::Corrupt { .. })), "{raw:?}");
         }

@@ -57,15 +57,9 @@ const RESERVED_PARTS: [&str; 17] = [
     "_tdata", "_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin",
 ];
 
-/// Keys of the text's header block, which a VG's section of that name would hide.
-const HEADER_KEYS: [&str; 6] = [
-    "contents",
-    "version",
-    "description",
-    "creation_host",
-    "creation_host_system_id",
-    "creation_time",
-];
+/// Keys of the text's header block that LVM looks for by their names and insists on: a VG's section of that name hides
+/// them, and LVM reads the VG no more.  The other keys it can do without.
+const HEADER_KEYS: [&str; 2] = ["contents", "version"];
 
 /// A set of bytes, by a flag for each.
 ///

@@ -25,12 +25,13 @@ impl Inner {
         let Some(backups) = self.backups.as_ref().filter(|backups| backups.has_archive()) else {
             return Ok(());
         };
-        let as_it_is = |_| String::from_utf8_lossy(raw).trim_end_matches('\0').to_owned();
+        let end = raw.iter().position(|byte| *byte == 0).unwrap_or(raw.len());
+        let as_it_is = |_| raw.get(..end).unwrap_or(raw).to_vec();
         let text = self.text_before(raw, description).unwrap_or_else(as_it_is);
         quietly_read_only(backups.archive_beside(vg, &text))
     }
 
-    fn text_before(&self, raw: &[u8], description: &str) -> Result<String, Error> {
+    fn text_before(&self, raw: &[u8], description: &str) -> Result<Vec<u8>, Error> {
         let why = format!("Created *before* executing '{description}'");
         file_text(raw, &self.provenance(&why))
     }
@@ -52,7 +53,7 @@ impl Inner {
     }
 }
 
-fn file_text(raw: &[u8], provenance: &Provenance) -> Result<String, Error> {
+fn file_text(raw: &[u8], provenance: &Provenance) -> Result<Vec<u8>, Error> {
     let time = |seconds| CivilTime::from_unix(seconds).stamp();
     lvm_meta::backup_text(raw, provenance, &time).map_err(Error::Meta)
 }

@@ -76,6 +76,8 @@ impl Vg {
             flags: PvFlags::empty(),
             unknown_status: Vec::new(),
             unknown_flags: Vec::new(),
+            came_status: super::WordOrder::default(),
+            came_flags: super::WordOrder::default(),
             tags: Tags::default(),
             dev_size: Some(new.dev_size),
             pe_start: new.pe_start,

@@ -3,8 +3,8 @@
 use super::flags::WRITE_LOCKED;
 use super::import::CONTENTS;
 use super::segment::SegmentRare;
-use super::{Area, Lv, LvStatus, Pv, Segment, SegmentKind, Tags, Vg, VgStatus};
-use crate::text::{Node, push_quoted, push_u64};
+use super::{Area, Lv, LvStatus, Pv, Segment, SegmentKind, Tags, Vg, VgStatus, WordOrder};
+use crate::text::{self, Node, push_quoted, push_u64};
 
 /// Who wrote a text, when and where: the block behind the VG.
 ///
@@ -48,7 +48,10 @@ impl Vg {
             vg: self,
         };
         printer.whole(provenance, Printer::lvs);
-        printer.out.into_bytes()
+        match self.has_raw_bytes {
+            true => text::unhide(&printer.out),
+            false => printer.out.into_bytes(),
+        }
     }
 
     /// Bytes that the text has at most, most of the time.
@@ -121,10 +124,25 @@ impl Printer<'_> {
         self.line("]");
     }
 
-    /// The words that we know, then those that we do not.
-    fn words(&mut self, key: &str, known: impl Iterator<Item = &'static str>, unknown: &[Box<str>]) {
+    /// The words that we know, then those that we do not; all in the order in which they came, if that is kept, and then
+    /// those that are new.
+    fn words(
+        &mut self,
+        key: &str,
+        known: impl Iterator<Item = &'static str>,
+        unknown: &[Box<str>],
+        came: Option<&WordOrder>,
+    ) {
         let known = known.map(|word| -> &str { word });
-        self.list(key, known.chain(unknown.iter().map(AsRef::as_ref)));
+        let words = known.chain(unknown.iter().map(AsRef::as_ref));
+        match came.filter(|came| came.is_odd()) {
+            Some(came) => {
+                let mut words: Vec<&str> = words.collect();
+                words.sort_by_key(|word| came.place(word));
+                self.list(key, words);
+            }
+            None => self.list(key, words),
+        }
     }
 
     fn tags(&mut self, tags: &Tags) {
@@ -154,9 +172,19 @@ impl Printer<'_> {
         self.id(vg.id.as_str());
         self.number("seqno = ", u64::from(vg.seqno));
         self.line("format = \"lvm2\"");
-        self.words("status = ", status.words(), &vg.unknown_status);
+        self.words(
+            "status = ",
+            status.words(),
+            &vg.unknown_status,
+            Some(&vg.came_status),
+        );
         let locked = locked.then_some(WRITE_LOCKED).into_iter();
-        self.words("flags = ", locked.chain(vg.flags.words()), &vg.unknown_flags);
+        self.words(
+            "flags = ",
+            locked.chain(vg.flags.words()),
+            &vg.unknown_flags,
+            Some(&vg.came_flags),
+        );
         self.tags(&vg.tags);
         self.optional("system_id = ", vg.system_id());
         self.optional("lock_type = ", vg.lock_type());
@@ -212,8 +240,18 @@ impl Printer<'_> {
             self.text("device_id_type = ", kind);
             self.text("device_id = ", name);
         }
-        self.words("status = ", pv.status.words(), &pv.unknown_status);
-        self.words("flags = ", pv.flags.words(), &pv.unknown_flags);
+        self.words(
+            "status = ",
+            pv.status.words(),
+            &pv.unknown_status,
+            Some(&pv.came_status),
+        );
+        self.words(
+            "flags = ",
+            pv.flags.words(),
+            &pv.unknown_flags,
+            Some(&pv.came_flags),
+        );
         self.tags(&pv.tags);
         if let Some(size) = pv.dev_size {
             self.number("dev_size = ", size.get());
@@ -259,9 +297,16 @@ impl Printer<'_> {
         self.out.push_str(&lv.name);
         self.line(" {");
         self.id(lv.id.as_str());
-        self.words("status = ", status.words(), unknown_status);
+        let came_status = rare.map(|rare| &rare.came_status);
+        self.words("status = ", status.words(), unknown_status, came_status);
         let locked = locked.then_some(WRITE_LOCKED).into_iter();
-        self.words("flags = ", locked.chain(lv.flags.words()), unknown_flags);
+        let came_flags = rare.map(|rare| &rare.came_flags);
+        self.words(
+            "flags = ",
+            locked.chain(lv.flags.words()),
+            unknown_flags,
+            came_flags,
+        );
         self.tags(&lv.tags);
         if let Some((time, host)) = lv.creation().filter(|(time, _)| *time != 0) {
             self.number("creation_time = ", time);

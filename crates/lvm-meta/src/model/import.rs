@@ -13,7 +13,7 @@ use super::flags::WRITE_LOCKED;
 use super::import_value::wrong_type;
 use super::lvs::Lvs;
 use super::vg::{History, PvIndex};
-use super::{Pv, Refusal, Tags, Vg, VgFlags, VgStatus};
+use super::{Pv, Refusal, Tags, Vg, VgFlags, VgStatus, WordOrder};
 use crate::text::{self, Item, Lexer, NODE_LIMIT, Node};
 use crate::{CorruptKind, Error, ExtentSize, Part, VgId, VgName};
 
@@ -58,8 +58,18 @@ impl Vg {
     /// [`Error::Corrupt`] with [`Part::Text`] and the byte in the text.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let bytes = text::without_nul(text);
-        let text = text::readable(bytes);
-        let blocked = matches!(text, Cow::Owned(_)).then_some(Refusal::NotText);
+        let mut blocked = None;
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => text::hide(bytes).map_or_else(
+                || {
+                    blocked = Some(Refusal::NotText);
+                    String::from_utf8_lossy(bytes)
+                },
+                Cow::Owned,
+            ),
+        };
+        let has_raw_bytes = matches!(text, Cow::Owned(_)) && blocked.is_none();
         let mut import = Import {
             lexer: Lexer::new(&text),
             nodes: NODE_LIMIT,
@@ -74,10 +84,18 @@ impl Vg {
             host: None,
             blocked,
         };
-        import.file().map_err(|fault| Error::Corrupt {
-            part: Part::Text,
-            at: u64::try_from(fault.at).unwrap_or(u64::MAX),
-            kind: CorruptKind::Text(fault.problem),
+        let read = import.file().map(|mut vg| {
+            vg.has_raw_bytes = has_raw_bytes;
+            vg
+        });
+        read.map_err(|fault| {
+            let before = text.get(..fault.at).filter(|_| has_raw_bytes);
+            let at = before.map_or(fault.at, |before| text::unhide(before).len());
+            Error::Corrupt {
+                part: Part::Text,
+                at: u64::try_from(at).unwrap_or(u64::MAX),
+                kind: CorruptKind::Text(fault.problem),
+            }
         })
     }
 
@@ -118,6 +136,8 @@ struct Head {
     flags: Option<VgFlags>,
     unknown_status: Vec<Box<str>>,
     unknown_flags: Vec<Box<str>>,
+    came_status: WordOrder,
+    came_flags: WordOrder,
     write_locked: bool,
     tags: Option<Tags>,
     system_id: Option<Box<str>>,
@@ -246,10 +266,12 @@ impl<'a> Import<'a> {
             "status" => {
                 let mut status = VgStatus::empty();
                 let mut unknown = Vec::new();
-                self.words(&key, &mut unknown, |word| {
-                    VgStatus::from_name(word).map(|bit| status |= bit).is_some()
+                let came = self.words(&key, &mut unknown, |word| {
+                    // As LVM, which once wrote this, and reads over it.
+                    word == "PARTIAL" || VgStatus::from_name(word).map(|bit| status |= bit).is_some()
                 })?;
                 if head.status.is_none() {
+                    head.came_status = WordOrder::of(&came, status.words(), &unknown);
                     head.status = Some(status);
                     head.unknown_status = unknown;
                 }
@@ -258,11 +280,13 @@ impl<'a> Import<'a> {
                 let mut flags = VgFlags::empty();
                 let mut unknown = Vec::new();
                 let mut write_locked = false;
-                self.words(&key, &mut unknown, |word| {
+                let came = self.words(&key, &mut unknown, |word| {
                     write_locked |= word == WRITE_LOCKED;
                     word == WRITE_LOCKED || VgFlags::from_name(word).map(|bit| flags |= bit).is_some()
                 })?;
                 if head.flags.is_none() {
+                    let locked = write_locked.then_some(WRITE_LOCKED).into_iter();
+                    head.came_flags = WordOrder::of(&came, locked.chain(flags.words()), &unknown);
                     head.flags = Some(flags);
                     head.unknown_flags = unknown;
                     head.write_locked = write_locked;
@@ -332,6 +356,8 @@ impl<'a> Import<'a> {
             flags: head.flags.unwrap_or_default(),
             unknown_status: head.unknown_status,
             unknown_flags: head.unknown_flags,
+            came_status: head.came_status,
+            came_flags: head.came_flags,
             tags: head.tags.unwrap_or_default(),
             system_id: head.system_id.filter(|id| !id.is_empty()),
             lock_type: head.lock_type,
@@ -348,6 +374,7 @@ impl<'a> Import<'a> {
             pvs,
             lvs,
             history: head.history,
+            has_raw_bytes: false,
             blocked: self.blocked.take(),
         })
     }

@@ -10,7 +10,7 @@ use super::import::{Import, keep_first, required};
 use super::import_value::wrong_type;
 use super::lv::LvRare;
 use super::lvs::Lvs;
-use super::{LvFlags, LvStatus, Segment, Tags};
+use super::{LvFlags, LvStatus, Segment, Tags, WordOrder};
 use crate::text::Item;
 use crate::{Extents, LvId, LvName};
 
@@ -153,7 +153,7 @@ impl<'a> Import<'a> {
             "status" => {
                 let (mut status, mut flags) = (LvStatus::empty(), LvFlags::empty());
                 let mut unknown = Vec::new();
-                self.words(&key, &mut unknown, |word| {
+                let came = self.words(&key, &mut unknown, |word| {
                     // LVM 2.03.03 wrote this one flag here.
                     if word == "CACHE_VOL" {
                         flags |= LvFlags::CACHE_VOL;
@@ -162,6 +162,10 @@ impl<'a> Import<'a> {
                     LvStatus::from_name(word).map(|bit| status |= bit).is_some()
                 })?;
                 if draft.status.is_none() {
+                    let came = WordOrder::of(&came, status.words(), &unknown);
+                    if came.is_odd() {
+                        draft.rare().came_status = came;
+                    }
                     draft.status = Some(status);
                     draft.status_flags = flags;
                     if !unknown.is_empty() {
@@ -172,11 +176,16 @@ impl<'a> Import<'a> {
             "flags" => {
                 let (mut flags, mut is_locked) = (LvFlags::empty(), false);
                 let mut unknown = Vec::new();
-                self.words(&key, &mut unknown, |word| {
+                let came = self.words(&key, &mut unknown, |word| {
                     is_locked |= word == WRITE_LOCKED;
                     word == WRITE_LOCKED || LvFlags::from_name(word).map(|bit| flags |= bit).is_some()
                 })?;
                 if draft.flags.is_none() {
+                    let locked = is_locked.then_some(WRITE_LOCKED).into_iter();
+                    let came = WordOrder::of(&came, locked.chain(flags.words()), &unknown);
+                    if came.is_odd() {
+                        draft.rare().came_flags = came;
+                    }
                     draft.flags = Some(flags);
                     draft.write_locked = is_locked;
                     if !unknown.is_empty() {

@@ -163,7 +163,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// `status` and `flags`, if all of their words are known.
+/// `status` and `flags`, if all of their words are known and in LVM's order.
 fn words(plain: &mut Plain<'_>) -> Option<(LvStatus, LvFlags)> {
     if plain.has("status = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = []\n") {
         return Some((LvStatus::USER, LvFlags::empty()));
@@ -171,17 +171,24 @@ fn words(plain: &mut Plain<'_>) -> Option<(LvStatus, LvFlags)> {
     let (mut status, mut flags) = (LvStatus::empty(), LvFlags::empty());
     plain.literal("status = [")?;
     each_word(plain, |word| {
-        status |= LvStatus::from_name(word)?;
-        Some(())
+        let bit = LvStatus::from_name(word)?;
+        let is_next = bit.bits() > status.bits();
+        status |= bit;
+        is_next.then_some(())
     })?;
+    let mut is_locked = false;
     plain.literal("flags = [")?;
     each_word(plain, |word| {
         match word {
-            WRITE_LOCKED => status |= LvStatus::WRITE,
-            _ => flags |= LvFlags::from_name(word)?,
+            WRITE_LOCKED if flags.is_empty() && !is_locked => is_locked = true,
+            _ => {
+                let bit = LvFlags::from_name(word).filter(|bit| bit.bits() > flags.bits())?;
+                flags |= bit;
+            }
         }
         Some(())
     })?;
+    status.set(LvStatus::WRITE, status.contains(LvStatus::WRITE) || is_locked);
     Some((status, flags))
 }
 

@@ -5,7 +5,7 @@ use super::extents::{ExtentMap, UsedRuns};
 use super::import::{Import, keep_first, required};
 use super::import_value::wrong_type;
 use super::vg::History;
-use super::{Pv, PvFlags, PvStatus, opaque};
+use super::{Pv, PvFlags, PvStatus, WordOrder, opaque};
 use crate::text::{self, Body, Item};
 use crate::{Extents, PvId, Sectors};
 
@@ -46,6 +46,7 @@ impl Import<'_> {
         let (mut device, mut id_type, mut id_name, mut tags) = (None, None, None, None);
         let (mut dev_size, mut pe_start, mut pe_count) = (None, None, None);
         let (mut ba_start, mut ba_size) = (None, None);
+        let (mut came_status, mut came_flags) = (WordOrder::default(), WordOrder::default());
         let (mut unknown_status, mut unknown_flags, mut extras) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let item = self.lexer.item()?;
@@ -76,22 +77,24 @@ impl Import<'_> {
                 "status" => {
                     let (mut bits, mut unknown, mut marked) =
                         (PvStatus::empty(), Vec::new(), PvFlags::empty());
-                    self.words(&name, &mut unknown, |word| {
+                    let came = self.words(&name, &mut unknown, |word| {
                         let (bit, flag) = (PvStatus::from_name(word), PvFlags::from_name(word));
                         bits |= bit.unwrap_or_default();
                         marked |= flag.unwrap_or_default();
                         bit.is_some() || flag.is_some()
                     })?;
                     if status.is_none() {
+                        came_status = WordOrder::of(&came, bits.words(), &unknown);
                         (status, unknown_status, missing) = (Some(bits), unknown, marked);
                     }
                 }
                 "flags" => {
                     let (mut bits, mut unknown) = (PvFlags::empty(), Vec::new());
-                    self.words(&name, &mut unknown, |word| {
+                    let came = self.words(&name, &mut unknown, |word| {
                         PvFlags::from_name(word).map(|bit| bits |= bit).is_some()
                     })?;
                     if flags.is_none() {
+                        came_flags = WordOrder::of(&came, bits.words(), &unknown);
                         (flags, unknown_flags) = (Some(bits), unknown);
                     }
                 }
@@ -124,6 +127,8 @@ impl Import<'_> {
             flags: flags.unwrap_or_default() | missing,
             unknown_status,
             unknown_flags,
+            came_status,
+            came_flags,
             tags: tags.unwrap_or_default(),
             dev_size,
             pe_start: required(pe_start, key, "pe_start", at)?,

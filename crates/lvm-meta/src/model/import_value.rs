@@ -77,19 +77,22 @@ impl<'a> Import<'a> {
         Ok(Tags::from_texts(texts.iter().map(AsRef::as_ref)))
     }
 
-    /// Reads the words of `status` or `flags`; those that `take` leaves are kept as unknown.
+    /// Reads the words of `status` or `flags`; those that `take` leaves are kept as unknown.  Gives all, as they came.
     pub(super) fn words(
         &mut self,
         key: &str,
         unknown: &mut Vec<Box<str>>,
         mut take: impl FnMut(&str) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<Vec<Cow<'a, str>>, Fault> {
         let mut seen = HashSet::new();
+        let mut came = Vec::new();
         self.strings(key, |word| {
             if !take(&word) && seen.insert(word.clone()) {
-                unknown.push(word.into());
+                unknown.push(word.as_ref().into());
             }
-        })
+            came.push(word);
+        })?;
+        Ok(came)
     }
 
     /// Keeps what stands behind a key that we do not know, to write it back.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::export::Printer;
 use super::{Lv, LvWatch, Provenance, Vg};
 use crate::raw_text::ROOM;
+use crate::text;
 use crate::{PvId, RawText};
 
 /// The last text of a VG, and where each LV stands in it.
@@ -21,6 +22,8 @@ pub struct LastPrint {
     text: String,
     /// The text before, for its memory.
     spare: String,
+    /// The text with its bytes that are no UTF-8, where it has such, and zeroes behind it.
+    raw: Vec<u8>,
 }
 
 /// What any block device takes memory by: writing past the page cache, it is read from where it lies.
@@ -71,13 +74,20 @@ impl LastPrint {
         let mut printer = Printer { out, vg };
         let (last, pieces) = (&*self.text, &mut self.pieces);
         printer.whole(provenance, |printer| print_lvs(printer, last, pieces));
+        let own = printer.out.get(start..).unwrap_or_default();
+        let raw = vg.has_raw_bytes.then(|| text::unhide(own));
         debug_assert!(
-            printer.out.as_bytes().get(start..) == Some(&*vg.print_raw(provenance)),
+            raw.as_deref().unwrap_or(own.as_bytes()) == &*vg.print_raw(provenance),
             "a text from pieces differs from the one printed anew:\n{}",
             printer.out
         );
         printer.out.push_str(ROOM);
         self.spare = std::mem::replace(&mut self.text, printer.out);
+        if let Some(mut raw) = raw {
+            raw.extend_from_slice(ROOM.as_bytes());
+            self.raw = raw;
+            return RawText::before_room(&self.raw);
+        }
         RawText::before_room(self.text.as_bytes().get(start..).unwrap_or_default())
     }
 }

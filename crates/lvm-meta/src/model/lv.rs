@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::part::Part;
-use super::{LvFlags, LvStatus, Refusal, Segment, SegmentKind, Tags};
+use super::{LvFlags, LvStatus, Refusal, Segment, SegmentKind, Tags, WordOrder};
 use crate::text::Node;
 use crate::{Extents, LvId};
 
@@ -35,6 +35,9 @@ pub(super) struct LvRare {
     pub(super) minor: Option<i64>,
     pub(super) unknown_status: Vec<Box<str>>,
     pub(super) unknown_flags: Vec<Box<str>>,
+    /// The order in which the words of `status` and `flags` came, where it was not LVM's.
+    pub(super) came_status: WordOrder,
+    pub(super) came_flags: WordOrder,
     pub(super) extras: Vec<Node>,
 }
 

@@ -39,6 +39,7 @@ mod serial;
 mod tags;
 mod vg;
 mod watch;
+mod word_order;
 
 pub use change::NewLv;
 pub use change_legs::LegSlot;
@@ -62,3 +63,4 @@ pub use segment::{Area, Segment, SegmentKind, Striped};
 pub use tags::Tags;
 pub use vg::{NewVg, Vg};
 pub use watch::{LvChanges, LvWatch};
+use word_order::WordOrder;

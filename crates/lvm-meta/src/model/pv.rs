@@ -1,6 +1,6 @@
 //! A physical volume as its VG's text describes it.
 
-use super::{ExtentMap, PvFlags, PvStatus, Tags};
+use super::{ExtentMap, PvFlags, PvStatus, Tags, WordOrder};
 use crate::text::Node;
 use crate::{Extents, PvId, Sectors};
 
@@ -15,6 +15,9 @@ pub struct Pv {
     pub(super) flags: PvFlags,
     pub(super) unknown_status: Vec<Box<str>>,
     pub(super) unknown_flags: Vec<Box<str>>,
+    /// The order in which the words of `status` and `flags` came, where it was not LVM's.
+    pub(super) came_status: WordOrder,
+    pub(super) came_flags: WordOrder,
     pub(super) tags: Tags,
     pub(super) dev_size: Option<Sectors>,
     pub(super) pe_start: Sectors,

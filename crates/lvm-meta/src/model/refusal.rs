@@ -38,7 +38,7 @@ pub enum Refusal {
     /// Changes need a persistent reservation.
     #[error("the VG requires persistent reservations")]
     PersistentReservation,
-    /// Bytes that are no text: LVM itself refuses to write them.
+    /// Bytes that are no UTF-8, beside characters of the private plane that stands for such bytes here.
     #[error("the metadata holds bytes that are no UTF-8")]
     NotText,
     /// Segments kept as text name PVs by keys that LVM would number anew.

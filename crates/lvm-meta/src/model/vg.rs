@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::lvs::Lvs;
-use super::{Lv, LvStatus, Pv, Refusal, Tags, VgFlags, VgStatus};
+use super::{Lv, LvStatus, Pv, Refusal, Tags, VgFlags, VgStatus, WordOrder};
 use crate::hash::Seed;
 use crate::text::Node;
 use crate::{ExtentSize, Extents, LvId, PvId, Tag, VgId, VgName};
@@ -22,6 +22,9 @@ pub struct Vg {
     pub(super) flags: VgFlags,
     pub(super) unknown_status: Vec<Box<str>>,
     pub(super) unknown_flags: Vec<Box<str>>,
+    /// The order in which the words of `status` and `flags` came, where it was not LVM's.
+    pub(super) came_status: WordOrder,
+    pub(super) came_flags: WordOrder,
     pub(super) tags: Tags,
     pub(super) system_id: Option<Box<str>>,
     pub(super) lock_type: Option<Box<str>>,
@@ -39,6 +42,8 @@ pub struct Vg {
     pub(super) pv_index: PvIndex,
     pub(super) lvs: Lvs,
     pub(super) history: Option<History>,
+    /// The text held bytes that are no UTF-8, which stand as [hidden](crate::text::hide) characters here.
+    pub(super) has_raw_bytes: bool,
     /// A lasting reason against changes that was found while reading.
     pub(super) blocked: Option<Refusal>,
 }
@@ -91,6 +96,8 @@ impl Vg {
             flags: VgFlags::empty(),
             unknown_status: Vec::new(),
             unknown_flags: Vec::new(),
+            came_status: WordOrder::default(),
+            came_flags: WordOrder::default(),
             tags: Tags::new(&new.tags),
             system_id: new.system_id.filter(|id| !id.is_empty()).map(Into::into),
             lock_type: None,
@@ -107,6 +114,7 @@ impl Vg {
             pv_index: PvIndex::default(),
             lvs: Lvs::default(),
             history: None,
+            has_raw_bytes: false,
             blocked: None,
         }
     }

@@ -15,6 +15,7 @@ mod node;
 mod parse;
 mod plain;
 mod print;
+mod raw_bytes;
 
 pub use error::{TextError, TextErrorKind};
 pub(crate) use lexer::{Item, Lexer, Scalar};
@@ -22,6 +23,7 @@ pub use node::{Body, Node, Section, Value};
 #[cfg(feature = "serde")]
 pub(crate) use parse::DEPTH_LIMIT;
 pub use parse::parse;
-pub(crate) use parse::{NODE_LIMIT, parse_body, readable, without_nul};
+pub(crate) use parse::{NODE_LIMIT, parse_body, without_nul};
 pub(crate) use plain::Plain;
 pub(crate) use print::{needs_escapes, push_key, push_quoted, push_u64, push_value};
+pub(crate) use raw_bytes::{hide, unhide};

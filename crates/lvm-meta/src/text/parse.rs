@@ -27,7 +27,7 @@ pub fn parse(text: &[u8]) -> Result<Section, TextError> {
 }
 
 /// A text with replacement characters for what is no UTF-8.
-pub(crate) fn readable(text: &[u8]) -> Cow<'_, str> {
+fn readable(text: &[u8]) -> Cow<'_, str> {
     // Of what is UTF-8 this is the quicker way to see it.
     std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed)
 }

@@ -61,7 +61,7 @@ fn backup_files_come_back_byte_for_byte() {
     assert_eq!(backups.len(), 8);
     for (file, disk) in backups {
         let printed = backup_text(&disk, &provenance(&file), &local_time).unwrap();
-        check_bytes("backup", printed.as_bytes(), &file);
+        check_bytes("backup", &printed, &file);
     }
 }
 

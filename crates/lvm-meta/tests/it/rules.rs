@@ -405,6 +405,12 @@ fn vgs_that_are_not_ours_to_change_say_why() {
     let bytes = text().into_bytes();
     let at = text().find("/dev/sd0").unwrap();
     let odd = [&bytes[..at], &[0xff], &bytes[at..]].concat();
+    // It comes back as it is, but where it cannot be told from a character of its own.
+    let vg = Vg::parse(&odd).unwrap();
+    assert_eq!(vg.refusal(), None);
+    let printed = vg.print_raw(&lvm_meta::Provenance::default());
+    assert!(printed.windows(9).any(|bytes| bytes == b"\xff/dev/sd0"));
+    let odd = [&bytes[..at], "\u{10ff80}".as_bytes(), &[0xff], &bytes[at..]].concat();
     assert_eq!(Vg::parse(&odd).unwrap().refusal(), Some(Refusal::NotText));
 }
 
@@ -452,4 +458,136 @@ fn every_optional_key_has_its_place() {
     assert_eq!(vg.lv("data").unwrap().device_numbers(), (Some(253), Some(40)));
     // The record of a removed LV names it.
     assert!(vg.remove_lv("data").is_err());
+}
+
+#[test]
+fn a_vg_may_have_the_name_of_a_key_that_lvm_can_do_without() {
+    for name in [
+        "description",
+        "creation_host",
+        "creation_time",
+        "creation_host_system_id",
+    ] {
+        let own = text().replacen("vg0 {", &format!("{name} {{"), 1);
+        let vg = parse(&own);
+        assert_eq!((vg.name(), vg.refusal()), (name, None));
+        assert_eq!(print(&vg), own);
+        let head = lvm_meta::TextHead::read(own.as_bytes()).unwrap();
+        assert_eq!((head.name.as_str(), head.id), (name, Some(vg.id())));
+        assert!(head.description.is_some());
+        let file = lvm_meta::backup_text(own.as_bytes(), &lvm_meta::Provenance::default(), &|_| {
+            String::new()
+        });
+        assert_eq!(Vg::parse(&file.unwrap()).unwrap(), vg);
+    }
+    for name in ["contents", "version"] {
+        assert!(Vg::parse(text().replacen("vg0 {", &format!("{name} {{"), 1).as_bytes()).is_err());
+    }
+}
+
+#[test]
+fn words_keep_the_order_in_which_they_came() {
+    let data = [shown("data", 8, &linear(0, 0))];
+    for (from, to) in [
+        (
+            "status = [\"READ\", \"WRITE\", \"VISIBLE\"]",
+            "status = [\"VISIBLE\", \"READ\", \"WRITE\"]",
+        ),
+        (
+            "flags = []\nsegment_count",
+            "flags = [\"NEW\", \"NOAUTOACTIVATE\", \"ACTIVATION_SKIP\"]\nsegment_count",
+        ),
+        (
+            "flags = []\nsegment_count",
+            "flags = [\"NOAUTOACTIVATE\", \"ACTIVATION_SKIP\"]\nsegment_count",
+        ),
+        ("flags = []\ndev_size", "flags = [\"NEW\", \"MISSING\"]\ndev_size"),
+        (
+            "status = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\nflags = []",
+            "status = [\"WRITE\", \"READ\", \"RESIZEABLE\"]\nflags = [\"NEW\", \"NOAUTOACTIVATE\"]",
+        ),
+    ] {
+        let own = vg(&data);
+        let segment_first = from.replace("segment_count", "creation_time");
+        let from = if own.contains(from) {
+            from.to_owned()
+        } else {
+            segment_first
+        };
+        let to = if from.contains("creation_time") {
+            to.replace("segment_count", "creation_time")
+        } else {
+            to.to_owned()
+        };
+        assert!(own.contains(&from), "{from}:\n{own}");
+        let own = own.replacen(&from, &to, 1);
+        assert_eq!(print(&parse(&own)), own);
+    }
+    // What is new comes behind.
+    let own = vg(&data).replacen(
+        "flags = []\nsegment_count",
+        "flags = [\"NOAUTOACTIVATE\"]\nsegment_count",
+        1,
+    );
+    let own = own.replacen(
+        "flags = []\ncreation_time",
+        "flags = [\"NOAUTOACTIVATE\"]\ncreation_time",
+        1,
+    );
+    let own = own.replacen("\"NOAUTOACTIVATE\"", "\"X\", \"NOAUTOACTIVATE\"", 1);
+    let mut changed = parse(&own);
+    let flags = changed.lv("data").unwrap().flags();
+    assert!(!flags.is_empty());
+    changed
+        .set_lv_status(
+            "data",
+            lvm_meta::LvStatus::USER,
+            flags | lvm_meta::LvFlags::ACTIVATION_SKIP,
+        )
+        .unwrap();
+    assert!(
+        print(&changed).contains("[\"X\", \"NOAUTOACTIVATE\", \"ACTIVATION_SKIP\"]"),
+        "{}",
+        print(&changed)
+    );
+}
+
+#[test]
+fn bytes_that_are_no_text_are_kept_where_they_stand() {
+    let bytes = text().into_bytes();
+    let description = text().find("description = \"").unwrap() + 15;
+    let host = text().rfind("creation_host = \"").unwrap() + 17;
+    for at in [description, host] {
+        let odd = [&bytes[..at], b"M\xfcnchen \x80", &bytes[at..]].concat();
+        let mut vg = Vg::parse(&odd).unwrap();
+        assert_eq!(vg.refusal(), None);
+        vg.bump_seqno().unwrap();
+        assert!(check(&vg).is_empty());
+    }
+    let with_host = vg(&[shown("data", 8, &linear(0, 0))]).replacen(
+        "segment_count",
+        "creation_time = 5\ncreation_host = \"@\"\nsegment_count",
+        1,
+    );
+    let at = with_host.find('@').unwrap();
+    let bytes = with_host.as_bytes();
+    let odd = [&bytes[..at], b"M\xfcnchen", &bytes[at + 1..]].concat();
+    let vg = Vg::parse(&odd).unwrap();
+    let mut last = lvm_meta::LastPrint::default();
+    let provenance = lvm_meta::Provenance::default();
+    for _ in 0..2 {
+        let printed = last.print_raw(&vg, &provenance).bytes().to_vec();
+        assert!(printed.windows(7).any(|bytes| bytes == b"M\xfcnchen"));
+        assert_eq!(Vg::parse(&printed).unwrap(), vg);
+        let file = lvm_meta::backup_text(&printed, &provenance, &|_| String::new()).unwrap();
+        assert_eq!(Vg::parse(&file).unwrap(), vg);
+    }
+    // The place of what is wrong is counted in bytes.
+    let end = odd.iter().position(|byte| *byte == 0).unwrap();
+    let wrong = [&odd[..end], b"\n}"].concat();
+    let error = Vg::parse(&wrong).unwrap_err();
+    assert!(
+        matches!(error, lvm_meta::Error::Corrupt { at, .. } if at == wrong.len() as u64 - 1),
+        "{error}"
+    );
 }

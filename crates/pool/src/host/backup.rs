@@ -51,7 +51,7 @@ impl MetadataBackups {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn archive(&self, vg: &str, text: &str) -> Result<()> {
+    pub fn archive(&self, vg: &str, text: impl AsRef<[u8]>) -> Result<()> {
         let older = self.add(vg, text)?;
         self.expire(&older)
     }
@@ -60,12 +60,12 @@ impl MetadataBackups {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn archive_beside(&self, vg: &str, text: &str) -> Result<()> {
+    pub fn archive_beside(&self, vg: &str, text: impl AsRef<[u8]>) -> Result<()> {
         self.add(vg, text).map(drop)
     }
 
     /// Adds a text and gives those that were there before, by number.
-    fn add(&self, vg: &str, text: &str) -> Result<Vec<Archive>> {
+    fn add(&self, vg: &str, text: impl AsRef<[u8]>) -> Result<Vec<Archive>> {
         let dir = &self.config.archive_dir;
         folder::make(dir, Links::Trusted)?;
         let archives = archives(dir, vg);
@@ -102,7 +102,7 @@ impl MetadataBackups {
     ///
     /// # Errors
     /// [`Error::Io`]; the backup is the old one then.
-    pub fn backup(&self, vg: &str, text: &str) -> Result<()> {
+    pub fn backup(&self, vg: &str, text: impl AsRef<[u8]>) -> Result<()> {
         folder::make(&self.config.backup_dir, Links::Trusted)?;
         durable_file::replace(&self.config.backup_dir.join(vg), NEW, text)
     }

@@ -10,7 +10,7 @@ use super::{Error, Result};
 /// Puts a new file in the place of `path`, so that a reader sees the old one or the new one.
 ///
 /// It is made beside it under its name with `suffix`, which nobody else's file may have.
-pub(crate) fn replace(path: &Path, suffix: &str, text: &str) -> Result<()> {
+pub(crate) fn replace(path: &Path, suffix: &str, text: impl AsRef<[u8]>) -> Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(suffix);
     let new = Path::new(&new);
@@ -28,14 +28,14 @@ pub(crate) fn replace(path: &Path, suffix: &str, text: &str) -> Result<()> {
 }
 
 /// Makes a private file, durable but for its name.
-pub(crate) fn create(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn create(path: &Path, text: impl AsRef<[u8]>) -> Result<()> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path);
     let mut file = file.map_err(Error::io("create", path))?;
-    let done = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let done = file.write_all(text.as_ref()).and_then(|()| file.sync_all());
     done.map_err(Error::io("write", path))
 }
 

@@ -162,7 +162,7 @@ fn an_older_text_of_either_form_becomes_the_pools_above_all_others() {
     let lab = &prepared.lab;
     let provenance = Provenance::default();
     let file = lvm_meta::backup_text(&prepared.text, &provenance, &|_| String::new()).unwrap();
-    for text in [prepared.text.clone(), file.into_bytes()] {
+    for text in [prepared.text.clone(), file] {
         let before = lab.pool().info().unwrap().seqno;
         let done = lab.system().restore_pool(&RestorePool::new(POOL, text)).unwrap();
         assert_eq!(done.pool.seqno, before + 1);
