@@ -117,7 +117,8 @@ impl<'a> ShownVg<'a> {
         let refusal = vg.refusal().map(|refusal| refusal.to_string());
         let refusal = refusal
             .or_else(|| found.ambiguous.as_ref().map(ToString::to_string))
-            .or_else(missing);
+            .or_else(missing)
+            .or_else(|| found.too_small().first().map(ToString::to_string));
         Some(Self {
             found,
             vg,

@@ -197,6 +197,15 @@ pub(crate) enum PoolCommand {
     },
     /// Move what a disk holds to the others, and remove it.
     RemoveDisk { pool: String, disk: PathBuf },
+    /// Use only the first SIZE bytes of a disk, before it is made smaller.
+    ShrinkDisk {
+        pool: String,
+        disk: PathBuf,
+        size: String,
+        /// Move the extents in use behind that, to the disk's front or to other disks.
+        #[arg(long = "move")]
+        move_extents: bool,
+    },
     /// Add a disk, move what another one holds to it, and remove that.
     ReplaceDisk {
         pool: String,

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use lvm_native::pool::{
-    CreatePool, CreateThinPool, Error, MoveProgress, PoolInfo, RestorePool, RestoredPool, SavedMetadata,
-    SetPool, System, TendedPool, parse_size, parse_uuid,
+    BehindEnd, CreatePool, CreateThinPool, Error, MoveProgress, PoolInfo, RestorePool, RestoredPool,
+    SavedMetadata, SetPool, System, TendedPool, parse_size, parse_uuid,
 };
 use serde_json::{Value, json};
 
@@ -98,6 +98,19 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
         PoolCommand::RemoveDisk { pool, disk } => {
             let pool = system.open_pool(pool)?;
             moving(|tell| pool.evacuate_disk(disk, tell))?
+        }
+        PoolCommand::ShrinkDisk {
+            pool,
+            disk,
+            size,
+            move_extents,
+        } => {
+            let (pool, size) = (system.open_pool(pool)?, parse_size(size)?);
+            let behind = match move_extents {
+                true => BehindEnd::Move,
+                false => BehindEnd::Refuse,
+            };
+            moving(|tell| pool.shrink_disk(disk, size, behind, tell))?
         }
         PoolCommand::ReplaceDisk {
             pool,

@@ -62,7 +62,7 @@ pub enum Ambiguity {
         /// The names of the others, as far as a message has room.
         others: Vec<String>,
     },
-    /// The extents of a PV are not where only they may be: how.
+    /// A metadata area is among the extents of its PV.
     Extents(String),
 }
 
@@ -70,6 +70,11 @@ impl Ambiguity {
     /// Is it settled when the copy that is read is written to all areas?
     pub fn is_in_copies(&self) -> bool {
         matches!(self, Self::CopiesDiffer(_) | Self::UnreadableCopy(_))
+    }
+
+    /// Is it settled when the PVs are fitted to their disks, as far as nothing is in the wrong place?
+    pub fn is_in_layout(&self) -> bool {
+        matches!(self, Self::Extents(_))
     }
 }
 
@@ -104,6 +109,26 @@ pub struct FoundPv {
     pub disk: Option<usize>,
     /// What was read from that disk.
     pub scan: Option<PvScan>,
+}
+
+/// A device that is smaller than its PV: it shrank, or the metadata never was right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooSmall {
+    /// The PV.
+    pub pv: PvId,
+    /// The disk that carries it, by its number.
+    pub disk: Option<usize>,
+    /// The bytes that its extents need.
+    pub needed: u64,
+    /// The bytes of the device.
+    pub size: u64,
+}
+
+impl fmt::Display for TooSmall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pv, needed, size, .. } = self;
+        write!(f, "PV {pv} needs {needed} bytes; its device has {size}")
+    }
 }
 
 /// What is wrong with one copy or disk.
@@ -411,42 +436,82 @@ impl FoundVg {
         }
     }
 
-    /// What must not be written to because the extents of a PV are not where only they may be.
-    fn report_extents(&mut self) {
-        let Ok(vg) = &self.vg else { return };
-        let mut doubts = Vec::new();
+    /// The devices that are smaller than what the extents of their PVs need.
+    pub fn too_small(&self) -> Vec<TooSmall> {
+        let Ok(vg) = &self.vg else { return Vec::new() };
+        let mut all = Vec::new();
         for found in &self.pvs {
             let (Some(pv), Some(scan)) = (vg.pv(found.id), &found.scan) else {
                 continue;
             };
-            let sectors = vg.extent_size().to_sectors(pv.pe_count());
-            let end = sectors.checked_add(pv.pe_start()).and_then(Sectors::to_bytes);
-            let (start, end) = (
-                pv.pe_start().to_bytes().unwrap_or(u64::MAX),
-                end.unwrap_or(u64::MAX),
-            );
+            let (_, needed) = extent_bytes(vg, pv);
+            if needed > scan.device_size {
+                all.push(TooSmall {
+                    pv: found.id,
+                    disk: found.disk,
+                    needed,
+                    size: scan.device_size,
+                });
+            }
+        }
+        all
+    }
+
+    /// What must not be written to because the extents of a PV are not where only they may be, and devices that are not as
+    /// large as they were.
+    fn report_extents(&mut self) {
+        for disk in self.too_small() {
+            self.problems.push(Problem {
+                severity: Severity::Error,
+                place: Place {
+                    disk: disk.disk,
+                    at: 0,
+                },
+                what: disk.to_string(),
+            });
+        }
+        let Ok(vg) = &self.vg else { return };
+        let (mut doubts, mut shrunk) = (Vec::new(), Vec::new());
+        for found in &self.pvs {
+            let (Some(pv), Some(scan)) = (vg.pv(found.id), &found.scan) else {
+                continue;
+            };
+            let (start, end) = extent_bytes(vg, pv);
             let extents = DiskArea {
                 offset: start,
                 size: end.saturating_sub(start),
-            };
-            let what = if end > scan.device_size {
-                format!(
-                    "PV {} needs {end} bytes; its device has {}",
-                    found.id, scan.device_size
-                )
-            } else if scan.mdas.iter().any(|mda| mda.area.overlaps(&extents)) {
-                format!("PV {} has a metadata area among its extents", found.id)
-            } else {
-                continue;
             };
             let place = Place {
                 disk: found.disk,
                 at: 0,
             };
-            doubts.push((Ambiguity::Extents(what), place));
+            let noted = pv.dev_size().to_bytes().unwrap_or(u64::MAX);
+            if scan.mdas.iter().any(|mda| mda.area.overlaps(&extents)) {
+                let what = format!("PV {} has a metadata area among its extents", found.id);
+                doubts.push((Ambiguity::Extents(what), place));
+            } else if noted > scan.device_size && end <= scan.device_size {
+                let what = format!(
+                    "PV {} had a device of {noted} bytes; it has {} now",
+                    found.id, scan.device_size
+                );
+                shrunk.push(Problem {
+                    severity: Severity::Warning,
+                    place,
+                    what,
+                });
+            }
         }
+        self.problems.append(&mut shrunk);
         for (ambiguity, place) in doubts {
             self.doubt(ambiguity, place);
         }
     }
+}
+
+/// The bytes of a device in which the extents of a PV are.
+fn extent_bytes(vg: &Vg, pv: &crate::Pv) -> (u64, u64) {
+    let sectors = vg.extent_size().to_sectors(pv.pe_count());
+    let end = sectors.checked_add(pv.pe_start()).and_then(Sectors::to_bytes);
+    let start = pv.pe_start().to_bytes();
+    (start.unwrap_or(u64::MAX), end.unwrap_or(u64::MAX))
 }

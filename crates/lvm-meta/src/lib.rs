@@ -37,6 +37,7 @@ mod check;
 mod crc;
 mod disk;
 mod error;
+mod fit;
 mod format;
 mod hash;
 mod head;
@@ -73,11 +74,14 @@ pub use alloc::{
     AllocError, AllocPolicy, AllocRequest, Layout, LegPlan, LegsRequest, MoveError, MovePiece, MoveRequest,
     PvFilter, allocate, allocate_legs, plan_move,
 };
-pub use assemble::{Ambiguity, Assembly, CopyState, FoundPv, FoundVg, Place, Problem, Severity, assemble};
+pub use assemble::{
+    Ambiguity, Assembly, CopyState, FoundPv, FoundVg, Place, Problem, Severity, TooSmall, assemble,
+};
 pub use backup::backup_text;
 pub use check::{Finding, LastCheck, check, warnings};
 pub use disk::{Disk, FileDisk, MemDisk};
 pub use error::{CorruptKind, Error, IoOp, Part};
+pub use fit::{AreaMove, PvFit, fit_pv, move_area};
 pub use format::{DiskArea, MakePv, MdaHeader, PvHeader, PvLayout, RawLocation};
 pub use head::TextHead;
 pub use id::{IdError, LvId, PvId, VgId};
@@ -88,7 +92,9 @@ pub use model::{
     SegmentPlan, Striped, Tags, TextProblem, Vg, VgFlags, VgStatus,
 };
 pub use name::{LvName, NameError, Tag, VgName};
-pub use pv::{blank_area, erase_pv, is_blankable, make_pv, orphan_pv, set_pv_id, set_pv_size, set_pv_used};
+pub use pv::{
+    blank_area, erase_pv, is_blankable, make_pv, orphan_pv, read_label, set_pv_id, set_pv_size, set_pv_used,
+};
 pub use raw_text::RawText;
 pub use restore::highest_seqno;
 pub use scan::{MdaScan, PvScan, scan};

@@ -23,6 +23,8 @@ struct Mda {
     /// Index into the set's disks.
     disk: usize,
     header: MdaHeader,
+    /// Out of use until the next commit.
+    joins: bool,
 }
 
 /// The metadata areas of one VG, open for writing.
@@ -53,12 +55,21 @@ impl MdaSet {
 
     /// Adds an area whose header was read already.
     pub fn add(&mut self, disk: &Arc<dyn Disk>, header: MdaHeader) {
+        self.push(disk, header, false);
+    }
+
+    /// Adds an area that is out of use: the next commit puts it to use.  Until then readers do not look at it.
+    pub fn put_to_use(&mut self, disk: &Arc<dyn Disk>, header: MdaHeader) {
+        self.push(disk, header, true);
+    }
+
+    fn push(&mut self, disk: &Arc<dyn Disk>, header: MdaHeader, joins: bool) {
         let known = self.disks.iter().position(|other| Arc::ptr_eq(other, disk));
         let disk = known.unwrap_or_else(|| {
             self.disks.push(disk.clone());
             self.disks.len().saturating_sub(1)
         });
-        self.mdas.push(Mda { disk, header });
+        self.mdas.push(Mda { disk, header, joins });
     }
 
     /// Adds the areas of a disk, reading their headers; areas out of use are left out.
@@ -74,6 +85,12 @@ impl MdaSet {
             }
         }
         Ok(())
+    }
+
+    /// Has another disk an area?
+    pub fn has_others(&self, disk: &Arc<dyn Disk>) -> bool {
+        let own = self.disks.iter().position(|other| Arc::ptr_eq(other, disk));
+        self.mdas.iter().any(|mda| Some(mda.disk) != own)
     }
 
     /// Takes out the areas of a disk.
@@ -132,7 +149,8 @@ impl MdaSet {
     /// [`Error::Corrupt`], [`Error::Io`]: that of the last area tried.
     pub fn committed_text(&self) -> Result<Option<Arc<Vec<u8>>>, Error> {
         let mut last = Ok(None);
-        for mda in self.mdas.iter().filter(|mda| !mda.header.committed.is_empty()) {
+        let has_text = |mda: &&Mda| !mda.joins && !mda.header.committed.is_empty();
+        for mda in self.mdas.iter().filter(has_text) {
             last = self
                 .disk(mda)
                 .and_then(|disk| read_text(disk, &mda.header, &mda.header.committed))
@@ -196,6 +214,8 @@ impl MdaSet {
             let ring = Ring::new(mda.header.size);
             let old = match mda.header.committed {
                 slot if slot.is_empty() => None,
+                // What an area out of use names is nothing to keep.
+                _ if mda.joins => None,
                 slot => Some(ring.locate(&slot, mda.header.start)?),
             };
             places.push(ring.next(old, length)?);
@@ -259,7 +279,12 @@ impl Default for MdaSet {
 }
 
 /// One write a piece, the zeroes up to the next sector with the last.
-fn write_text(disk: &dyn Disk, start: u64, place: &TextPlace, text: RawText<'_>) -> Result<(), Error> {
+pub(crate) fn write_text(
+    disk: &dyn Disk,
+    start: u64,
+    place: &TextPlace,
+    text: RawText<'_>,
+) -> Result<(), Error> {
     let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let (first, zeroes) = (number(place.first), number(place.padding));
     let at = start.saturating_add(place.offset);
@@ -312,11 +337,16 @@ impl Precommitted<'_> {
     /// [`Error::Io`], which poisons the set: the VG is the old or the new one, which only opening it again tells.
     pub fn commit(self) -> Result<(), Error> {
         let flagged = |(mda, slot): (&Mda, &RawLocation)| {
-            let flags = mda.header.committed.flags;
+            let flags = match mda.joins {
+                true => mda.header.in_use().committed.flags,
+                false => mda.header.committed.flags,
+            };
             (RawLocation { flags, ..*slot }, RawLocation::default())
         };
         let slots: Vec<_> = self.set.mdas.iter().zip(&self.slots).map(flagged).collect();
-        self.set.write_headers(&slots)
+        self.set.write_headers(&slots)?;
+        self.set.mdas.iter_mut().for_each(|mda| mda.joins = false);
+        Ok(())
     }
 
     /// Empties slot 1: the VG stays the old one.

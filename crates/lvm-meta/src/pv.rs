@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::bytes::{SECTOR, Sector};
-use crate::format::{DiskArea, Label, LabelSector, MdaHeader, PvLayout, Ring};
+use crate::format::{DiskArea, Label, LabelSector, MdaHeader, PvHeader, PvLayout, Ring};
 use crate::scan::read_header;
 use crate::{Disk, Error, IoOp, PvId, Sectors};
 
@@ -81,6 +81,14 @@ pub(crate) fn find_label(disk: &(impl Disk + ?Sized)) -> Result<Option<Label>, E
         }
     }
     wrong.map_or(Ok(None), Err)
+}
+
+/// Reads what the label of a disk says; `Ok(None)` when nothing on it claims to be one.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Corrupt`] when what claims to be a label is none.
+pub fn read_label(disk: &dyn Disk) -> Result<Option<PvHeader>, Error> {
+    Ok(find_label(disk)?.map(|label| label.header))
 }
 
 /// Makes a disk a PV of no VG: blank metadata areas, then the label.
@@ -167,7 +175,7 @@ fn good_header(disk: &dyn Disk, area: DiskArea) -> Result<Option<MdaHeader>, Err
 ///
 /// # Errors
 /// [`Error::NotAPv`], [`Error::Io`].
-fn change_label(disk: &dyn Disk, change: impl FnOnce(&mut Label)) -> Result<(), Error> {
+pub(crate) fn change_label(disk: &dyn Disk, change: impl FnOnce(&mut Label)) -> Result<(), Error> {
     let mut label = find_label(disk)?.ok_or(Error::NotAPv)?;
     let before = label.clone();
     change(&mut label);

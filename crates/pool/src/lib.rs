@@ -71,8 +71,8 @@ pub use request::{
 };
 pub use share::{NvmetTarget, ServedReplica, Share, SharedDevice};
 pub use storage_pool::{
-    ArrayMonitor, MoveProgress, OtherMonitor, ReplicaDevice, ScrubProgress, ScrubbedReplica, StoragePool,
-    TakenSnapshot, ThinAction, ThinMonitor,
+    ArrayMonitor, BehindEnd, MoveProgress, OtherMonitor, ReplicaDevice, ScrubProgress, ScrubbedReplica,
+    StoragePool, TakenSnapshot, ThinAction, ThinMonitor,
 };
 pub use system::{RestoredPool, SavedMetadata, System, SystemBuilder};
 pub use thin::policy::{ThinGrowth, ThinPart, ThinPolicy, ThinStep};

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use lvm_dm::{DeviceId, DeviceInfo, DeviceMapper, DeviceNumber};
 use lvm_meta::detail::Thin;
-use lvm_meta::{Ambiguity, Disk, FoundVg, LastCheck, LastPrint, Lv, MdaSet, Problem, PvId, Vg};
+use lvm_meta::{
+    Ambiguity, Disk, DiskArea, FoundVg, LastCheck, LastPrint, Lv, MdaSet, Problem, PvId, TooSmall, Vg,
+};
 
 use crate::apply::{Link, NewText, Step};
 use crate::cow::Group;
@@ -29,6 +31,9 @@ use crate::{Error, activate, evacuate, naming, replica, share, table};
 
 pub(crate) use change::Change;
 
+/// What helps when a PV does not fit its disk.
+const GROW: &str = "growing the pool fits it to the disk, if those extents are free";
+
 /// One disk of an open VG.
 #[derive(Clone)]
 pub(crate) struct VgDisk {
@@ -36,8 +41,9 @@ pub(crate) struct VgDisk {
     pub(crate) path: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) number: DeviceNumber,
-    /// A metadata area lies behind its extents, so they cannot become more.
-    pub(crate) has_end_area: bool,
+    /// The metadata areas that its label names, if one of them is behind the first extent: that one moves when the disk is
+    /// resized, by us or by LVM.
+    pub(crate) end_areas: Option<Vec<DiskArea>>,
     /// Its label says that it is a VG's.
     pub(crate) is_marked: bool,
 }
@@ -53,6 +59,8 @@ pub(crate) struct OpenVg {
     pub(crate) backup_problem: Option<String>,
     /// Nobody can tell which metadata is right, or which disk is whose.
     pub(crate) ambiguous: Option<Ambiguity>,
+    /// The disks that are smaller than their PVs.
+    pub(crate) too_small: Vec<TooSmall>,
     /// What was printed and checked last: what did not change since is neither printed nor checked again.
     printed: LastPrint,
     checked: LastCheck,
@@ -77,6 +85,7 @@ impl OpenVg {
     /// # Errors
     /// [`Error::Unreadable`] when no copy of the metadata is good.
     pub(crate) fn new(inner: &Inner, scan: &Scan, found: FoundVg) -> Result<Self, Error> {
+        let too_small = found.too_small();
         let vg = found.vg.map_err(|source| Error::Unreadable {
             vg: found.name.clone(),
             source,
@@ -87,7 +96,11 @@ impl OpenVg {
                 continue;
             };
             let number = inner.mapper.backing(&disk.path).map_err(Error::Dm)?;
-            let (has_end_area, is_marked) = (read.mdas.len() > 1, read.header.is_used());
+            let is_marked = read.header.is_used();
+            let start = vg.pv(pv.id).and_then(|pv| pv.pe_start().to_bytes());
+            let is_behind = |area: &DiskArea| start.is_none_or(|start| area.offset >= start);
+            let areas = read.header.metadata_areas;
+            let end_areas = areas.iter().any(is_behind).then_some(areas);
             // As LVM: areas out of use are left alone, and so are broken ones, which only a repair rewrites.
             for header in read
                 .mdas
@@ -102,7 +115,7 @@ impl OpenVg {
                 path: disk.path.clone(),
                 disk: disk.disk.clone(),
                 number,
-                has_end_area,
+                end_areas,
                 is_marked,
             });
         }
@@ -121,6 +134,7 @@ impl OpenVg {
             problems,
             backup_problem: None,
             ambiguous: found.ambiguous,
+            too_small,
             printed: LastPrint::default(),
             checked: LastCheck::default(),
             display_names: DisplayNames::default(),
@@ -204,13 +218,23 @@ impl OpenVg {
         })
     }
 
+    /// Are the areas that move with the end of their disks where they were?  The header at the old place may be a good one.
+    fn areas_stayed(&self) -> bool {
+        let stayed = |disk: &VgDisk| match &disk.end_areas {
+            Some(areas) => lvm_meta::read_label(&*disk.disk)
+                .is_ok_and(|label| label.is_some_and(|label| label.metadata_areas == *areas)),
+            None => true,
+        };
+        self.disks.iter().all(stayed)
+    }
+
     /// Brings the parsed VG up to date with the disks.
     ///
     /// # Errors
     /// [`Error::PoolNotFound`] when the VG is gone.
     pub(crate) fn refresh(&mut self, inner: &Inner) -> Result<(), Error> {
         // An area that cannot be read any more is for the scan to find.
-        if !self.stale && self.mdas.unchanged().unwrap_or(false) {
+        if !self.stale && self.mdas.unchanged().unwrap_or(false) && self.areas_stayed() {
             return Ok(());
         }
         let (id, name) = (self.vg.id(), self.vg.name().to_string());
@@ -362,6 +386,15 @@ impl OpenVg {
 
     /// Refuses a VG that we must not change.
     pub(crate) fn check_writable(&self, inner: &Inner) -> Result<(), Error> {
+        self.check_complete(inner)?;
+        match self.too_small.first() {
+            Some(disk) => Err(self.refused(Refusal::DeviceTooSmall(format!("{disk}: {GROW}")))),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`OpenVg::check_writable`], though disks may be smaller than their PVs.
+    pub(crate) fn check_complete(&self, inner: &Inner) -> Result<(), Error> {
         self.check_ours(inner)?;
         let is_missing = |pv: &&lvm_meta::Pv| pv.is_missing() || self.device(pv.id()).is_none();
         self.vg.pvs().iter().find(is_missing).map_or(Ok(()), |pv| {
@@ -375,7 +408,9 @@ impl OpenVg {
     pub(crate) fn check_ours(&self, inner: &Inner) -> Result<(), Error> {
         let refusal = self.vg.refusal();
         let refusal = refusal.filter(|refusal| !matches!(refusal, lvm_meta::Refusal::MissingPv(_)));
-        let why = if let Some(what) = &self.ambiguous {
+        let why = if let Some(Ambiguity::Extents(what)) = &self.ambiguous {
+            Refusal::AreaAmongExtents(format!("{what}: {GROW}"))
+        } else if let Some(what) = &self.ambiguous {
             Refusal::Ambiguous(what.to_string())
         } else if let Some(refusal) = refusal {
             Refusal::of_metadata(&refusal)

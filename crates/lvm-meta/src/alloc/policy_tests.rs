@@ -163,6 +163,7 @@ fn legs_obey_the_policy_of_their_array() {
 fn moved(vg: &Vg, max_piece: u32) -> Result<Vec<(String, (PvId, u32), u32)>, MoveError> {
     let request = MoveRequest {
         from: pv_id(0),
+        keep: Extents::ZERO,
         first: None,
         max_piece: Extents::new(max_piece),
     };

@@ -1,6 +1,6 @@
 //! Finding new places for the extents that LVs hold on one PV.
 
-use super::space::{Run, Space};
+use super::space::{Run, Space, largest};
 use super::{AllocError, AllocPolicy, AllocRequest};
 use crate::detail::Detail;
 use crate::{Area, Extents, Lv, LvRole, PvId, Refusal, SegmentKind, Vg};
@@ -10,6 +10,8 @@ use crate::{Area, Extents, Lv, LvRole, PvId, Refusal, SegmentKind, Vg};
 pub struct MoveRequest {
     /// The PV to empty.
     pub from: PvId,
+    /// Its first extents, this many, stay; what is behind them may go there, too.  0 to empty all of it.
+    pub keep: Extents,
     /// The PV that is filled first, if there is one.
     pub first: Option<PvId>,
     /// Most extents of one piece.  A piece that is not moved as a whole is moved again.
@@ -86,6 +88,8 @@ struct Held<'a> {
     lv: &'a Lv,
     segment_start: u32,
     area: usize,
+    /// Extents of the area before those that have to go.
+    offset: u32,
     start: u32,
     extents: u32,
     /// The PVs of the segment's other stripes, and of the other legs of an array.
@@ -117,7 +121,8 @@ impl<'a> Placed<'a> {
     }
 }
 
-/// Finds places on other PVs for all that a PV holds; empty when it holds nothing.
+/// Finds places on other PVs for all that a PV holds, or for what it holds behind the extents that stay, which may go to
+/// free ones among these as well; empty when it holds nothing.
 ///
 /// Nothing is taken: hand the pieces to [`Vg::begin_move`].  The stripes of a segment stay on distinct PVs, and so do the
 /// legs of an array; the data of a leg goes with its metadata, as long as there is room.  They are placed before linear
@@ -131,7 +136,7 @@ pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveE
     if let Some(refusal) = vg.refusal() {
         return Err(refusal.into());
     }
-    let mut all = held(vg, request.from)?;
+    let mut all = held(vg, request)?;
     // What has the fewest places to choose from comes first, all of a leg together.
     all.sort_by_key(|held| {
         let is_one_run = held.policy == AllocPolicy::Contiguous;
@@ -148,7 +153,12 @@ pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveE
         _ => 0,
     };
     let own = vg.pv(request.from).filter(|pv| pv.is_allocatable());
-    let free = free.saturating_sub(own.map_or(0, |pv| u64::from(pv.free().get())));
+    let own_runs = own.into_iter().flat_map(crate::Pv::free_runs);
+    let beyond = own_runs.map(|(start, length)| {
+        let inside = request.keep.get().saturating_sub(start).min(length.get());
+        u64::from(length.get().saturating_sub(inside))
+    });
+    let free = free.saturating_sub(beyond.sum());
     let mut pieces = Vec::new();
     let mut placed = Placed::default();
     for held in &all {
@@ -175,7 +185,7 @@ pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveE
                 lv: held.lv.name().to_owned(),
                 segment_start: held.segment_start,
                 area: held.area,
-                offset: done,
+                offset: held.offset.saturating_add(done),
                 extents: Extents::new(length),
                 from: (request.from, held.start.saturating_add(done)),
                 to: (to, run.start),
@@ -200,14 +210,19 @@ fn no_place(held: &Held<'_>, needed: Extents, free: u64) -> MoveError {
     }
 }
 
-/// All that lies on a PV.
-fn held(vg: &Vg, from: PvId) -> Result<Vec<Held<'_>>, MoveError> {
+/// All that is on a PV behind the extents that stay.
+fn held<'a>(vg: &'a Vg, request: &MoveRequest) -> Result<Vec<Held<'a>>, MoveError> {
+    let (from, keep) = (request.from, request.keep.get());
     let mut held = Vec::new();
     for lv in vg.lvs() {
         for segment in lv.segments() {
             let mut runs = 0usize;
-            segment.each_pv_run(|pv, _, _| runs = runs.saturating_add(usize::from(pv == from)));
-            if runs == 0 {
+            let mut has_to_go = false;
+            segment.each_pv_run(|pv, start, length| {
+                runs = runs.saturating_add(usize::from(pv == from));
+                has_to_go |= pv == from && start.saturating_add(length) > keep;
+            });
+            if !has_to_go {
                 continue;
             }
             if lv.is_locked() {
@@ -240,12 +255,15 @@ fn held(vg: &Vg, from: PvId) -> Result<Vec<Held<'_>>, MoveError> {
             apart.sort_unstable();
             apart.dedup();
             if let Some((area, start)) = own {
+                let offset = keep.saturating_sub(start);
+                let extents = striped.area_extents(segment.extent_count()).get();
                 held.push(Held {
                     lv,
                     segment_start: segment.start(),
                     area,
-                    start,
-                    extents: striped.area_extents(segment.extent_count()).get(),
+                    offset,
+                    start: start.saturating_add(offset),
+                    extents: extents.saturating_sub(offset),
                     apart,
                     leg,
                     policy,
@@ -282,12 +300,25 @@ fn best_run(
     placed: &Placed<'_>,
 ) -> Option<Run> {
     let is_apart = |id: PvId| !at.apart.contains(&id) && !placed.has_other(at.leg, id);
+    // Of the PV itself, what stays.
+    let runs_of = |pv: usize| {
+        let keep = match space.pv_id(pv) == Some(request.from) {
+            true => request.keep.get(),
+            false => u32::MAX,
+        };
+        let clip = move |run: Run| Run {
+            length: run.length.min(keep.saturating_sub(run.start)),
+            ..run
+        };
+        space.runs_of(pv).map(clip).filter(|run| run.length > 0)
+    };
+    let room_of = |pv: usize| runs_of(pv).map(|run| u64::from(run.length)).sum::<u64>();
     let began = at.leg.and_then(|leg| placed.of(leg));
     let of_leg = held.iter().filter(|held| at.leg.is_some() && held.leg == at.leg);
     let whole: u64 = of_leg.map(|held| u64::from(held.extents)).sum();
     let rank = |pv: usize, run: &Run| {
         let id = space.pv_id(pv);
-        let room = at.leg.map_or(0, |_| space.room_of(pv));
+        let room = at.leg.map_or(0, |_| room_of(pv));
         (
             began.is_some() && id == began,
             room >= whole,
@@ -300,18 +331,14 @@ fn best_run(
         AllocPolicy::Contiguous => run.length >= at.extents,
         AllocPolicy::Cling => match began {
             Some(_) => space.pv_id(pv) == began,
-            None => space.room_of(pv) >= whole,
+            None => room_of(pv) >= whole,
         },
         _ => true,
     };
     let best = |may_be_used: &dyn Fn(PvId) -> bool| {
-        let is_other = |pv: &usize| {
-            space
-                .pv_id(*pv)
-                .is_some_and(|id| id != request.from && may_be_used(id))
-        };
-        let pvs = (0..space.pv_count()).filter(is_other);
-        let runs = pvs.filter_map(|pv| space.largest_of(pv).map(|run| (pv, run)));
+        let is_usable = |pv: &usize| space.pv_id(*pv).is_some_and(may_be_used);
+        let pvs = (0..space.pv_count()).filter(is_usable);
+        let runs = pvs.filter_map(|pv| largest(runs_of(pv)).map(|run| (pv, run)));
         let runs = runs.filter(|(pv, run)| is_allowed(*pv, run));
         let ranked = runs.map(|(pv, run)| (rank(pv, &run), run));
         let best = ranked.reduce(|best, run| if run.0 > best.0 { run } else { best });
@@ -334,6 +361,7 @@ mod tests {
     fn request(max_piece: u32) -> MoveRequest {
         MoveRequest {
             from: pv_id(0),
+            keep: Extents::ZERO,
             first: None,
             max_piece: Extents::new(max_piece),
         }
@@ -549,10 +577,47 @@ mod tests {
         let mut other = pieces.clone();
         other[1].from.1 += 1;
         assert!(begin(&mut vg, &other).is_err());
-        assert!(begin(&mut vg, &pieces[..1]).is_err());
+        let twice = [pieces[0].clone(), pieces[0].clone()];
+        assert!(begin(&mut vg, &twice).is_err());
+        let mut beyond = pieces[2..].to_vec();
+        beyond[0].extents = Extents::new(2);
+        assert!(begin(&mut vg, &beyond).is_err());
         let mut taken = pieces;
         taken[1].to = taken[0].to;
         assert!(begin(&mut vg, &taken).is_err());
         assert_eq!(vg, before);
+    }
+    #[test]
+    fn what_is_behind_the_extents_that_stay_moves_and_the_rest_stays() {
+        let mut vg = vg(&[20, 20]);
+        add(
+            &mut vg,
+            "front",
+            vec![SegmentPlan::linear(pv_id(0), 4, Extents::new(9))],
+        );
+        striped(&mut vg, "striped", &[0, 1], 13, 4);
+        let request = MoveRequest {
+            keep: Extents::new(10),
+            ..request(100)
+        };
+        let pieces = plan_move(&vg, &request).unwrap();
+        let mut moved: Vec<_> = pieces
+            .iter()
+            .map(|piece| (&*piece.lv, piece.from.1, piece.extents.get()))
+            .collect();
+        moved.sort_unstable();
+        assert_eq!(moved, [("front", 10, 3), ("striped", 13, 4)]);
+        let stays = |piece: &MovePiece| piece.to.0 != pv_id(0) || piece.to.1 + piece.extents.get() <= 10;
+        assert!(pieces.iter().all(stays), "{pieces:?}");
+        let stripe = pieces.iter().find(|piece| piece.lv == "striped").unwrap();
+        assert_eq!(stripe.to, (pv_id(0), 0));
+        begin(&mut vg, &pieces).unwrap();
+        assert!(crate::check(&vg).is_empty());
+        vg.end_move("pvmove0").unwrap();
+        vg.remove_move("pvmove0").unwrap();
+        assert!(crate::check(&vg).is_empty());
+        assert_eq!(vg.pv(pv_id(0)).unwrap().free_from(10).get(), 10);
+        let text = vg.print_raw(&Provenance::default());
+        assert_eq!(Vg::parse(&text).unwrap(), vg);
     }
 }

@@ -84,6 +84,23 @@ impl MdaHeader {
         self.precommitted = RawLocation::default();
     }
 
+    /// The largest text that it takes, the closing NUL included.
+    pub fn text_capacity(&self) -> u64 {
+        super::Ring::new(self.size).capacity()
+    }
+
+    /// Puts the area out of use.
+    pub(crate) fn set_ignored(&mut self) {
+        self.committed.flags |= IGNORED;
+    }
+
+    /// The header with the area in use.
+    pub(crate) fn in_use(&self) -> Self {
+        let mut header = self.clone();
+        header.committed.flags &= !IGNORED;
+        header
+    }
+
     /// Is the area out of use?
     pub fn is_ignored(&self) -> bool {
         self.committed.flags & IGNORED != 0

@@ -228,7 +228,7 @@ impl Vg {
     }
 }
 
-/// An LV with pieces of it on a hidden one, each as a segment of its own: LVM joins none of them.
+/// An LV with pieces of it on a hidden one, each as a segment of its own: LVM joins none of them.  What is in no piece stays.
 fn on_hidden(lv: &Lv, hidden: &Arc<str>, pieces: &[(u32, &MovePiece)]) -> Result<Lv, ChangeError> {
     let bad = || ChangeError::BadSegment("a piece that is not the LV's");
     let mut segments = Vec::with_capacity(lv.segments.len());
@@ -246,37 +246,47 @@ fn on_hidden(lv: &Lv, hidden: &Arc<str>, pieces: &[(u32, &MovePiece)]) -> Result
             return Err(bad());
         };
         let stripes = striped.stripe_count();
+        let total = striped.area_extents(segment.extents).get();
+        // The part from one extent of an area to another, with the area that moves on the hidden LV.
+        let part = |from: u32, to: u32, moves: Option<(usize, u32)>| {
+            let areas = striped.areas().iter().enumerate().map(|(at, area)| match area {
+                _ if moves.is_some_and(|(moving, _)| moving == at) => Area::Lv {
+                    name: hidden.clone(),
+                    start: moves.map_or(0, |(_, start)| start),
+                },
+                Area::Pv { pv, start } => Area::Pv {
+                    pv: *pv,
+                    start: start.saturating_add(from),
+                },
+                Area::Lv { name, start } => Area::Lv {
+                    name: name.clone(),
+                    start: start.saturating_add(from),
+                },
+            });
+            let kind = Striped::new(striped.stripe_size(), areas.collect())?;
+            Some(Segment {
+                start: segment.start.saturating_add(from.saturating_mul(stripes)),
+                extents: Extents::new(to.checked_sub(from)?.checked_mul(stripes)?),
+                kind: SegmentKind::Striped(kind),
+                rare: segment.rare.clone(),
+            })
+        };
         let mut next = 0u32;
         for (start, piece) in own {
             used = used.saturating_add(1);
             let is_there = |at: u32| matches!(striped.areas().get(piece.area), Some(Area::Pv { pv, start }) if (*pv, start.saturating_add(at)) == piece.from);
-            if piece.offset != next || !is_there(next) {
+            let end = piece.offset.checked_add(piece.extents.get()).ok_or_else(bad)?;
+            if piece.offset < next || end > total || !is_there(piece.offset) {
                 return Err(bad());
             }
-            let mut areas = striped.areas().to_vec();
-            for (at, area) in areas.iter_mut().enumerate() {
-                match area {
-                    _ if at == piece.area => {
-                        *area = Area::Lv {
-                            name: hidden.clone(),
-                            start: *start,
-                        };
-                    }
-                    Area::Pv { start, .. } | Area::Lv { start, .. } => *start = start.saturating_add(next),
-                }
+            if piece.offset > next {
+                segments.push(part(next, piece.offset, None).ok_or_else(bad)?);
             }
-            let kind = Striped::new(striped.stripe_size(), areas).ok_or_else(bad)?;
-            let extents = piece.extents.get().checked_mul(stripes).ok_or_else(bad)?;
-            segments.push(Segment {
-                start: segment.start.saturating_add(next.saturating_mul(stripes)),
-                extents: Extents::new(extents),
-                kind: SegmentKind::Striped(kind),
-                rare: segment.rare.clone(),
-            });
-            next = next.saturating_add(piece.extents.get());
+            segments.push(part(piece.offset, end, Some((piece.area, *start))).ok_or_else(bad)?);
+            next = end;
         }
-        if next != striped.area_extents(segment.extents).get() {
-            return Err(bad());
+        if next < total {
+            segments.push(part(next, total, None).ok_or_else(bad)?);
         }
     }
     if used != pieces.len() {

@@ -246,7 +246,7 @@ impl Segment {
     }
 
     /// Calls `each` with every run of PV extents that the segment holds.
-    pub(crate) fn each_pv_run(&self, mut each: impl FnMut(PvId, u32, u32)) {
+    pub fn each_pv_run(&self, mut each: impl FnMut(PvId, u32, u32)) {
         match &self.kind {
             SegmentKind::Striped(striped) => {
                 let length = striped.area_extents(self.extents).get();

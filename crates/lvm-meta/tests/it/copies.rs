@@ -185,7 +185,7 @@ fn ignored_areas_are_neither_read_nor_written_and_stay_so() {
 }
 
 /// Sets bit 0 of slot 0's flags and the header's checksum.
-fn set_ignored(disk: &Arc<dyn Disk>) {
+pub(crate) fn set_ignored(disk: &Arc<dyn Disk>) {
     let mut sector = [0; 512];
     disk.read_at(4096, &mut sector).unwrap();
     sector[60] |= 1;
@@ -283,7 +283,7 @@ fn a_label_that_does_not_say_used_is_told_of() {
 }
 
 #[test]
-fn extents_past_the_device_or_over_an_area_stop_changes() {
+fn extents_past_the_device_or_over_an_area_are_told_of() {
     for (more, expected) in [(1, "needs"), (0, "metadata area among its extents")] {
         let disks = CrashDisks::new(blank(1)).disks();
         let mut layout = layout(if more > 0 { 1 } else { 2 });
@@ -299,8 +299,15 @@ fn extents_past_the_device_or_over_an_area_stop_changes() {
         commit_to(&disks[0], &vg);
         set_pv_used(&*disks[0], true).unwrap();
         let found = read_vg(&disks).unwrap();
-        assert!(
-            matches!(&found.ambiguous, Some(Ambiguity::Extents(what)) if what.contains(expected)),
+        let is_told = found
+            .problems
+            .iter()
+            .any(|problem| problem.what.contains(expected));
+        assert!(is_told, "{:?}", found.problems);
+        assert_eq!(found.too_small().len(), usize::try_from(more).unwrap());
+        assert_eq!(
+            matches!(found.ambiguous, Some(Ambiguity::Extents(_))),
+            more == 0,
             "{:?}",
             found.ambiguous
         );

@@ -5,6 +5,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod areas;
 mod bag;
 mod capacity;
 mod commit;

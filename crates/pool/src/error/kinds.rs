@@ -141,6 +141,8 @@ impl Error {
                 DiskProblem::InVg(_)
                 | DiskProblem::InUse(_)
                 | DiskProblem::Used(_)
+                | DiskProblem::UsedBehind { .. }
+                | DiskProblem::OnlyMetadata
                 | DiskProblem::Lost(_)
                 | DiskProblem::Last => Class::Precondition,
                 _ => Class::InvalidArgument,

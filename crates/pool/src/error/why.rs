@@ -25,6 +25,12 @@ pub enum Refusal {
     /// Copies of the metadata differ, or a PV is on several devices: nobody knows which is right.
     #[error("{0}")]
     Ambiguous(String),
+    /// A disk is smaller than its PV: it shrank, or the metadata never was right.
+    #[error("{0}")]
+    DeviceTooSmall(String),
+    /// A metadata area is among the extents of its PV: to write the one may destroy the other.
+    #[error("{0}")]
+    AreaAmongExtents(String),
     /// `volume_list` or the host's tags in lvm.conf do not allow it to be activated here.
     #[error("lvm.conf does not allow {0:?} to be activated on this host")]
     NotActivated(String),
@@ -72,6 +78,19 @@ pub enum DiskProblem {
     /// Extents of it are allocated.
     #[error("still holds {0} used extents")]
     Used(u32),
+    /// Extents of it behind this size are allocated: by these LVs.
+    #[error("still holds used extents behind its first {size} bytes: of {}", .lvs.join(", "))]
+    UsedBehind {
+        /// The size that was asked for, or that the device has.
+        size: u64,
+        /// The LVs.
+        lvs: Vec<String>,
+    },
+    /// No other disk of the pool has a metadata area for its metadata.
+    #[error(
+        "has the only metadata area of the pool that can hold its metadata: a disk with one must be added first"
+    )]
+    OnlyMetadata,
     /// It is missing, and held what no other disk does: these LVs.
     #[error("is missing, and held data of its own: {}", .0.join(", "))]
     Lost(Vec<String>),
@@ -110,6 +129,8 @@ impl Refusal {
             Self::Foreign { .. } => "Foreign",
             Self::Metadata { kind, .. } => kind,
             Self::Ambiguous(_) => "DuplicatePv",
+            Self::DeviceTooSmall(_) => "PvLargerThanDevice",
+            Self::AreaAmongExtents(_) => "AreaAmongExtents",
             Self::NotActivated(_) => "NotActivated",
             Self::NotResizeable => "NotResizeable",
             Self::NodesTaken(_) => "NameTaken",
@@ -140,7 +161,8 @@ impl DiskProblem {
             Self::Missing => "DiskNotFound",
             Self::InVg(_) | Self::InUse(_) => "DiskInUse",
             Self::TooSmall { .. } => "DiskTooSmall",
-            Self::Used(_) | Self::Lost(_) | Self::Last => "DiskNotEmpty",
+            Self::Used(_) | Self::UsedBehind { .. } | Self::Lost(_) | Self::Last => "DiskNotEmpty",
+            Self::OnlyMetadata => "OnlyMetadataArea",
             Self::BlockSize { .. } => "MixedBlockSizes",
             Self::BlockAboveExtent { .. } => "InvalidDisk",
             Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",

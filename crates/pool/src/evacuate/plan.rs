@@ -16,17 +16,23 @@ const PIECE: u64 = 1 << 30;
 /// Pieces of a disk at most, as long as its free and used runs allow: each takes some room in the metadata.
 const PIECES: u32 = 64;
 
-/// Finds the new places of all that a disk holds.  Nothing is changed.
+/// Finds the new places of all that a disk holds behind its first `keep` extents.  Nothing is changed.
 ///
 /// # Errors
 /// [`Error::NoSpace`]; [`Error::Unsupported`], by name, for what cannot be moved.
-pub(crate) fn plan(open: &OpenVg, from: PvId, first: Option<PvId>) -> Result<Vec<MovePiece>, Error> {
+pub(crate) fn plan(
+    open: &OpenVg,
+    from: PvId,
+    keep: Extents,
+    first: Option<PvId>,
+) -> Result<Vec<MovePiece>, Error> {
     let vg = &open.vg;
     let size = vg.extent_size();
     let least = size.extents_ceil(PIECE).unwrap_or(Extents::new(1)).get();
     let max_piece = Extents::new(vg.pv_used(from).get().div_ceil(PIECES).max(least));
     let request = MoveRequest {
         from,
+        keep,
         first,
         max_piece,
     };

@@ -2,6 +2,7 @@
 
 use lvm_meta::{Extents, Pv, PvId, Sectors, Vg};
 
+use super::fit_disks::measure;
 use crate::Error;
 use crate::open_vg::{OpenVg, VgDisk};
 
@@ -26,20 +27,6 @@ impl NewSize {
     }
 }
 
-/// The extents that disks have room for beside those that they have.
-pub(super) fn grown(open: &OpenVg) -> Result<Vec<NewSize>, Error> {
-    each(open, |disk, pv, dev_size| {
-        let pe_count = pe_count(&open.vg, pv, dev_size);
-        let is_larger = !disk.has_end_area && pe_count > pv.pe_count();
-        is_larger.then(|| NewSize {
-            pv: disk.pv,
-            dev_size,
-            pe_count,
-            what: format!("{}: from {} to {pe_count}", disk.path.display(), pv.pe_count()),
-        })
-    })
-}
-
 /// The sizes of devices that the metadata has wrong: too small for the extents, or larger than the device is.
 ///
 /// `pvresize` writes the device's size less the place of the first extent.  LVM asks the device, and so do we, so that
@@ -53,13 +40,18 @@ pub(super) fn misstated(open: &OpenVg) -> Result<Vec<NewSize>, Error> {
             pv: disk.pv,
             dev_size,
             pe_count: pv.pe_count(),
-            what: format!(
-                "{}: the metadata said that the device has {}, and it has {dev_size}",
-                disk.path.display(),
-                pv.dev_size()
-            ),
+            what: was_misstated(disk, pv, dev_size),
         })
     })
+}
+
+/// Says that the size of a device was wrong.
+pub(super) fn was_misstated(disk: &VgDisk, pv: &Pv, dev_size: Sectors) -> String {
+    format!(
+        "{}: the metadata said that the device has {}, and it has {dev_size}",
+        disk.path.display(),
+        pv.dev_size()
+    )
 }
 
 fn each(
@@ -68,20 +60,9 @@ fn each(
 ) -> Result<Vec<NewSize>, Error> {
     let mut sizes = Vec::new();
     for disk in &open.disks {
-        let size = disk.disk.size().map_err(|source| Error::Io {
-            what: "measure",
-            path: disk.path.clone(),
-            source,
-        })?;
+        let size = measure(disk)?;
         let pv = open.vg.pv(disk.pv);
         sizes.extend(pv.and_then(|pv| look(disk, pv, Sectors::from_bytes_floor(size))));
     }
     Ok(sizes)
-}
-
-/// Whole extents that fit a device of this size.
-fn pe_count(vg: &Vg, pv: &Pv, dev_size: Sectors) -> Extents {
-    let room = dev_size.checked_sub(pv.pe_start()).unwrap_or_default().get();
-    let count = room / u64::from(vg.extent_size().sectors());
-    Extents::new(u32::try_from(count).unwrap_or(u32::MAX))
 }

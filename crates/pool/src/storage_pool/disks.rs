@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use lvm_meta::Disk;
 
-use super::StoragePool;
-use super::disk_sizes::{self, NewSize};
+use super::fit_disks::{fit_disks, measure};
+use super::{StoragePool, last_area};
 use crate::apply::Step;
 use crate::block_sizes::block_size;
 use crate::error::DiskProblem;
@@ -17,30 +17,24 @@ use crate::system::Inner;
 use crate::{Error, host};
 
 impl StoragePool {
-    /// Takes the space of disks that have more of it than the metadata says, in one commit, and puts right what the metadata
-    /// says of a device's size.  Success without a commit when there is nothing to do.
+    /// Fits the pool to the sizes that its disks have now, as `pvresize` does: takes the space of those that have more of it
+    /// than the metadata says, a PV that was made smaller than its device included, and leaves what those lost that became
+    /// smaller.  Puts right what the metadata says of a device's size, too.  Success without a commit when there is nothing
+    /// to do.
     ///
-    /// What counts is the device as found, as for `pvresize`: a PV that was made smaller than its device grows, too.
+    /// That is one commit, and a second one when a metadata area behind the extents moves with the end of its disk.  Durable
+    /// when this returns; a call that was cut is finished by the next one.
     ///
     /// # Errors
-    /// [`Error::Refused`], [`Error::Meta`]; [`Error::Io`] when a disk cannot be measured.
+    /// [`Error::Refused`]; [`Error::Disk`] for a disk that became smaller than the extents in use: then nothing was changed.
+    /// [`Error::Meta`]; [`Error::Io`] when a disk cannot be measured.
     pub fn grow(&self) -> Result<TendedPool, Error> {
         let inner = &*self.inner;
         let _lock = inner.lock_vg(self.name())?;
-        let mut open = self.changeable()?;
-        let done = open.change(inner, "grow pool", |change| {
-            let open = change.open();
-            let mut sizes = disk_sizes::grown(open)?;
-            let grows = |size: &NewSize, sizes: &[NewSize]| sizes.iter().any(|other| other.pv == size.pv);
-            let wrong = disk_sizes::misstated(open)?.into_iter();
-            let wrong: Vec<_> = wrong.filter(|size| !grows(size, &sizes)).collect();
-            sizes.extend(wrong);
-            if !sizes.is_empty() {
-                change.step(Step::Commit);
-            }
-            sizes.iter().try_for_each(|size| size.put(change.edit()))?;
-            Ok(sizes.into_iter().map(|size| size.what).collect())
-        })?;
+        let mut open = self.fittable()?;
+        let sizes = open.disks.iter().map(|disk| Ok((disk.clone(), measure(disk)?)));
+        let sizes = sizes.collect::<Result<Vec<_>, Error>>()?;
+        let done = fit_disks(inner, &mut open, &sizes, "grow pool")?;
         open.note_sizes()?;
         Ok(TendedPool {
             pool: super::info(inner, &open),
@@ -143,11 +137,15 @@ impl StoragePool {
         if open.vg.pvs().len() == 1 {
             return Err(refuse(DiskProblem::Last));
         }
+        let spare = last_area::successor(&open, disk.pv)?;
         let _hints = inner.invalidate_hints()?;
         open.change(inner, "remove disk", |change| {
             change.repair(|vg| vg.remove_pv(disk.pv).map(drop))?;
             let open = change.open_mut();
             open.mdas.remove(&disk.disk);
+            if let Some((disk, header)) = spare {
+                open.mdas.put_to_use(&disk, header);
+            }
             open.disks.retain(|other| other.pv != disk.pv);
             change.step(Step::Commit);
             Ok(())

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lvm_meta::{LvId, PvId};
+use lvm_meta::{Extents, LvId, PvId};
 
-use super::{StoragePool, lost_disk};
+use super::fit_disks::lvs_behind;
+use super::{StoragePool, last_area, lost_disk};
 use crate::error::DiskProblem;
 use crate::evacuate::{Hidden, check_target, mend, plan, steps};
 use crate::info::PoolInfo;
@@ -97,12 +98,15 @@ impl StoragePool {
             return self.with_new(new, force, |to| self.take_lost_disk_out(old, lost, to, tell));
         }
         if let Some(from) = pv_of(old)? {
+            if pv_of(new)?.is_some() {
+                last_area::successor(&*self.fresh()?, from)?;
+            }
             // What cannot be moved at all is refused before the new disk is taken.
             let open = self.fresh()?;
             self.check_changeable(&open)?;
             if Hidden::of(&open.vg)?.is_none() && open.vg.pv_used(from).get() > 0 {
                 check_target(&self.inner)?;
-                match plan::plan(&open, from, None) {
+                match plan::plan(&open, from, Extents::ZERO, None) {
                     Err(Error::NoSpace { .. }) | Ok(_) => {}
                     Err(error) => return Err(error),
                 }
@@ -148,7 +152,7 @@ impl StoragePool {
     ) -> Result<PoolInfo, Error> {
         let mut rounds = ROUNDS;
         loop {
-            self.empty_disk(path, first, tell)?;
+            self.empty_disk(path, Extents::ZERO, first, tell)?;
             rounds -= 1;
             match self.take_disk_out(path) {
                 // Somebody put something on it in between.
@@ -161,10 +165,11 @@ impl StoragePool {
         }
     }
 
-    /// Moves what a disk holds until it holds nothing.
-    fn empty_disk(
+    /// Moves what a disk holds behind its first `keep` extents until it holds nothing there.
+    pub(super) fn empty_disk(
         &self,
         path: &Path,
+        keep: Extents,
         first: Option<PvId>,
         tell: &mut dyn FnMut(MoveProgress),
     ) -> Result<(), Error> {
@@ -177,7 +182,7 @@ impl StoragePool {
             let found = {
                 let open = self.fresh()?;
                 self.check_changeable(&open)?;
-                self.look(&open, path, seen)?
+                self.look(&open, path, keep, seen)?
             };
             match found {
                 Found::Empty => return Ok(()),
@@ -186,7 +191,7 @@ impl StoragePool {
                     let mut open = self.changeable()?;
                     mend::ensure_active(inner, &open)?;
                     // Whoever had the lock may have done it.
-                    match self.look(&open, path, seen)? {
+                    match self.look(&open, path, keep, seen)? {
                         Found::Empty => return Ok(()),
                         Found::Copying(..) => {}
                         Found::Due(Some(_)) => {
@@ -198,7 +203,11 @@ impl StoragePool {
                                 return Ok(());
                             };
                             check_target(inner)?;
-                            let pieces = plan::plan(&open, from, first)?;
+                            if keep == Extents::ZERO {
+                                // Before anything is moved for a disk that could not leave.
+                                last_area::successor(&open, from)?;
+                            }
+                            let pieces = plan::plan(&open, from, keep, first)?;
                             let description = format!("move what is on {}", path.display());
                             steps::begin(inner, &mut open, &pieces, &description)?;
                         }
@@ -222,18 +231,18 @@ impl StoragePool {
     }
 
     /// What is to be done; `seen` is the move that was copying at the last look.
-    fn look(&self, open: &OpenVg, path: &Path, seen: Option<LvId>) -> Result<Found, Error> {
+    fn look(&self, open: &OpenVg, path: &Path, keep: Extents, seen: Option<LvId>) -> Result<Found, Error> {
         let Some(from) = pv(open, path) else {
             return Ok(Found::Empty);
         };
         let Some(hidden) = Hidden::of(&open.vg)? else {
-            if open.vg.pv_used(from).get() == 0 {
+            if lvs_behind(&open.vg, from, keep).is_empty() {
                 return Ok(Found::Empty);
             }
             if seen.is_some() {
                 return Err(failed(path, "the move was aborted"));
             }
-            if open.vg.pvs().len() == 1 {
+            if open.vg.pvs().len() == 1 && keep == Extents::ZERO {
                 return Err(Error::Disk {
                     disk: path.into(),
                     why: DiskProblem::Last,
@@ -280,7 +289,7 @@ impl StoragePool {
 }
 
 /// The PV of a disk of the pool.
-fn pv(open: &OpenVg, path: &Path) -> Option<PvId> {
+pub(super) fn pv(open: &OpenVg, path: &Path) -> Option<PvId> {
     let mut disks = open.disks.iter();
     let disk = disks.find(|disk| host::same_device(&disk.path, path).unwrap_or(false));
     disk.map(|disk| disk.pv)

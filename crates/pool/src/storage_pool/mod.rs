@@ -8,7 +8,9 @@ mod create_replica;
 mod disk_sizes;
 mod disks;
 mod evacuate;
+mod fit_disks;
 mod grow_thin_pool;
+mod last_area;
 mod lost_disk;
 mod raid_replicas;
 mod repair;
@@ -16,6 +18,7 @@ mod replicas;
 mod resize_replica;
 mod scrub_replica;
 mod share_replica;
+mod shrink_disk;
 mod snapshots;
 mod thin_monitor;
 mod thin_pool;
@@ -43,6 +46,7 @@ pub use evacuate::MoveProgress;
 pub use replicas::ReplicaDevice;
 pub(crate) use resize_replica::no_space;
 pub use scrub_replica::{ScrubProgress, ScrubbedReplica};
+pub use shrink_disk::BehindEnd;
 pub use snapshots::TakenSnapshot;
 pub use thin_monitor::{OtherMonitor, ThinAction, ThinMonitor};
 pub(crate) use thin_pool::check_thin_pool_fits;
@@ -221,6 +225,22 @@ impl StoragePool {
         self.check_ours(&open)?;
         open.take_back(&self.inner)?;
         open.check_writable(&self.inner)?;
+        open.mend_cut(&self.inner)?;
+        Ok(open)
+    }
+
+    /// As [`StoragePool::changeable`], though disks may be smaller than their PVs, or have a metadata area among extents: to
+    /// fit the PVs to them.
+    fn fittable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
+        let mut open = self.fresh()?;
+        // Copies that differ are a doubt of their own.
+        if open.mdas.agrees() && open.ambiguous.take_if(|doubt| doubt.is_in_layout()).is_some() {
+            // For this call only: the next look finds what is on the disks.
+            open.forget();
+        }
+        self.check_ours(&open)?;
+        open.take_back(&self.inner)?;
+        open.check_complete(&self.inner)?;
         open.mend_cut(&self.inner)?;
         Ok(open)
     }

@@ -6,6 +6,7 @@
 )]
 
 mod adopt;
+mod areas;
 mod crash;
 mod evacuate;
 mod fault;
