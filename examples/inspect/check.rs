@@ -71,6 +71,10 @@ pub(crate) fn vg_problems(devices: &Devices, found: &FoundVg, vg: &Vg) -> Vec<Pr
         }));
     }
     for pv in &found.pvs {
+        if vg.pv(pv.id).is_some_and(|pv| pv.is_missing()) {
+            let what = format!("PV {} is marked missing", pv.id);
+            problems.push(Problem::at(Severity::Error, devices.path(pv.disk), None, what));
+        }
         let (Some(path), Some(scan)) = (devices.path(pv.disk), &pv.scan) else {
             continue;
         };
@@ -83,7 +87,19 @@ pub(crate) fn vg_problems(devices: &Devices, found: &FoundVg, vg: &Vg) -> Vec<Pr
 /// All that is wrong with the PVs of no VG.
 pub(crate) fn orphan_problems(devices: &Devices) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for pv in &devices.assembly.orphans {
+    let orphans = &devices.assembly.orphans;
+    for (at, pv) in orphans.iter().enumerate() {
+        let twin = orphans.iter().take(at).find(|other| other.id == pv.id);
+        if let Some(first) = twin.and_then(|twin| devices.path(twin.disk)) {
+            let what = format!(
+                "PV {} is on more than one device: on {}, too",
+                pv.id,
+                first.display()
+            );
+            problems.push(Problem::at(Severity::Error, devices.path(pv.disk), None, what));
+        }
+    }
+    for pv in orphans {
         let (Some(path), Some(scan)) = (devices.path(pv.disk), &pv.scan) else {
             continue;
         };

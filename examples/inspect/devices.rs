@@ -59,6 +59,12 @@ impl Devices {
         devices
     }
 
+    /// Is there something wrong with each single path?
+    pub(crate) fn is_nothing_shown(&self) -> bool {
+        let has_failed = |path: &PathBuf| self.failures.iter().any(|failure| failure.path == *path);
+        !self.failures.is_empty() && self.paths.iter().all(has_failed)
+    }
+
     /// The path of a PV's disk.
     pub(crate) fn path(&self, disk: Option<usize>) -> Option<&Path> {
         self.paths.get(disk?).map(PathBuf::as_path)

@@ -10,7 +10,8 @@ use crate::failure::Failure;
 use crate::segment::{self, Target};
 use crate::{ShownVg, mda, without_nul};
 
-/// An array of the VGs, the free PVs as one without a name; or the errors, with the array beside them.
+/// An array of the VGs, with one without a name for the free PVs and for what is wrong with single paths.  Where no path can
+/// be shown the answer is the error, as that of every program that fails.
 pub(crate) fn report(
     devices: &Devices,
     vgs: &[ShownVg],
@@ -18,10 +19,18 @@ pub(crate) fn report(
     with_text: bool,
 ) -> Value {
     let mut shown: Vec<Value> = vgs.iter().map(|vg| of_vg(devices, vg, with_text)).collect();
-    if !devices.assembly.orphans.is_empty() {
-        shown.push(orphans(devices, orphan_problems, with_text));
+    let of_paths: Vec<Value> = match devices.is_nothing_shown() {
+        true => Vec::new(),
+        false => devices.failures.iter().map(failure_as_problem).collect(),
+    };
+    if !devices.assembly.orphans.is_empty() || !of_paths.is_empty() {
+        let mut entry = orphans(devices, orphan_problems, with_text);
+        if let Some(problems) = entry["problems"].as_array_mut() {
+            problems.extend(of_paths);
+        }
+        shown.push(entry);
     }
-    match devices.failures.first() {
+    match devices.failures.first().filter(|_| devices.is_nothing_shown()) {
         None => Value::Array(shown),
         Some(first) => {
             let errors: Vec<Value> = devices.failures.iter().map(of_failure).collect();
@@ -37,6 +46,22 @@ fn of_failure(failure: &Failure) -> Value {
         "message": failure.message,
         "path": failure.path.to_string_lossy(),
         "byte": failure.byte,
+    })
+}
+
+fn failure_as_problem(failure: &Failure) -> Value {
+    let place = match failure.byte {
+        Some(byte) => format!("{} byte {byte}", failure.path.display()),
+        None => failure.path.display().to_string(),
+    };
+    json!({
+        "severity": "error",
+        "where": place,
+        "what": failure.message,
+        "path": failure.path.to_string_lossy(),
+        "byte": failure.byte,
+        "kind": failure.kind,
+        "errno": failure.errno_name(),
     })
 }
 
@@ -127,7 +152,7 @@ fn of_pv(devices: &Devices, vg: Option<(&FoundVg, &Vg)>, found: &FoundPv) -> Val
         "name": pv.map(|pv| pv.key()),
         "path": devices.path(found.disk).map(|path| path.to_string_lossy()),
         "device_hint": pv.and_then(|pv| pv.device_hint()),
-        "missing": found.disk.is_none(),
+        "missing": found.disk.is_none() || pv.is_some_and(|pv| pv.is_missing()),
         "dev_size": match pv {
             Some(pv) => pv.dev_size().to_bytes(),
             None => scan.map(|scan| scan.header.device_size),
@@ -140,6 +165,7 @@ fn of_pv(devices: &Devices, vg: Option<(&FoundVg, &Vg)>, found: &FoundPv) -> Val
         "pe_count": pv.map_or(0, |pv| pv.pe_count().get()),
         "pe_used": pv.map_or(0, |pv| pv.used().get()),
         "status": pv.map(|pv| pv.status().words().collect::<Vec<_>>()).unwrap_or_default(),
+        "flags": pv.filter(|pv| pv.is_missing()).map(|_| ["MISSING"].as_slice()).unwrap_or_default(),
         "tags": pv.map(|pv| of_tags(pv.tags())).unwrap_or_default(),
         "mdas": mdas.collect::<Vec<_>>(),
     })
@@ -174,6 +200,7 @@ fn of_segment(vg: &Vg, segment: &Segment) -> Value {
     json["start_extent"] = json!(segment.start());
     json["extent_count"] = json!(segment.extent_count().get());
     json["type"] = json!(segment::type_name(segment));
+    json["type_flags"] = json!(segment::type_words(segment));
     json["stripes"] = json!(areas.len());
     json["areas"] = json!(areas);
     json

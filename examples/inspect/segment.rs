@@ -24,8 +24,19 @@ pub(crate) struct ShownArea<'a> {
 pub(crate) fn type_name(segment: &Segment) -> &str {
     match segment.kind() {
         SegmentKind::Striped(striped) if striped.is_linear() => "linear",
-        _ => segment.type_name(),
+        _ => split_type(segment).0,
     }
+}
+
+/// What the text has behind the type: words that a reader of this type must know, such as `CACHE_USES_CACHEVOL`.
+pub(crate) fn type_words(segment: &Segment) -> Vec<&str> {
+    let words = split_type(segment).1;
+    words.split('+').filter(|word| !word.is_empty()).collect()
+}
+
+fn split_type(segment: &Segment) -> (&str, &str) {
+    let name = segment.type_name();
+    name.split_once('+').unwrap_or((name, ""))
 }
 
 /// Where the data lies, in the order of the stripes or images.

@@ -55,13 +55,15 @@ pub(crate) struct Label {
 
 impl Label {
     /// Does a sector claim to be a label?
+    ///
+    /// `wipefs` erases the type alone: what it leaves is none, and not a broken one.
     pub(crate) fn claimed(bytes: &Sector) -> bool {
-        field::<8>(bytes, 0) == ID
+        field::<8>(bytes, 0) == ID && field::<8>(bytes, 24) != [0; 8]
     }
 
     /// Would any reader take a sector for a label, one less strict than we are, too?
     pub(crate) fn resembled(bytes: &Sector) -> bool {
-        Self::claimed(bytes) || field::<8>(bytes, 24) == TYPE
+        field::<8>(bytes, 0) == ID || field::<8>(bytes, 24) == TYPE
     }
 
     /// Reads a sector that claims to be a label.

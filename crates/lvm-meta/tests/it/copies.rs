@@ -445,3 +445,14 @@ fn two_vgs_of_one_name_are_told_of_and_may_be_changed() {
         );
     }
 }
+
+#[test]
+fn a_label_that_wipefs_erased_is_none() {
+    let (disks, _) = disks_with_vg(&[1]);
+    disks[0].write_at(512 + 24, &[0; 8]).unwrap();
+    assert!(scan(&*disks[0]).unwrap().is_none());
+    // One that is damaged is told of.
+    let (disks, _) = disks_with_vg(&[1]);
+    flip(&disks[0], 512 + 24);
+    assert!(matches!(scan(&*disks[0]), Err(Error::Corrupt { at: 528, .. })));
+}
