@@ -1,5 +1,6 @@
 //! What a command answers: JSON for programs, a table or a block of lines for people.
 
+use lvm_native::pool::{Error, Gap, Listed};
 use serde_json::{Value, json};
 
 /// The fields whose values are bytes; people read them in binary units.
@@ -24,6 +25,8 @@ pub(crate) enum Answer {
     One(Value),
     /// A list of objects, of which people see these fields.
     Many(Vec<Value>, &'static [&'static str]),
+    /// A list, with what could not be looked at.
+    Partial(Vec<Value>, &'static [&'static str], Vec<Gap>),
     /// The command did its work and there is nothing to tell.
     Done,
     /// The command copied data; standard output holds that and nothing else.
@@ -31,11 +34,32 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
+    /// A list with its gaps.  An empty list with a gap says nothing: that is an error.
+    pub(crate) fn listed<T>(
+        listed: Listed<T>,
+        columns: &'static [&'static str],
+        to_json: impl Fn(&T) -> Value,
+    ) -> Result<Self, Error> {
+        if listed.is_empty() {
+            return listed.complete().map(|_| Self::Many(Vec::new(), columns));
+        }
+        let gaps = listed.gaps().to_vec();
+        Ok(Self::Partial(listed.iter().map(to_json).collect(), columns, gaps))
+    }
+
+    /// What could not be looked at.
+    pub(crate) fn gaps(&self) -> &[Gap] {
+        match self {
+            Self::Partial(_, _, gaps) => gaps,
+            _ => &[],
+        }
+    }
+
     /// The answer for programs.
     pub(crate) fn json(self) -> Value {
         match self {
             Self::One(value) => value,
-            Self::Many(values, _) => Value::Array(values),
+            Self::Many(values, _) | Self::Partial(values, _, _) => Value::Array(values),
             Self::Done | Self::Copied => json!({}),
         }
     }
@@ -51,7 +75,7 @@ impl Answer {
                 table(&rows)
             }
             Self::One(value) => format!("{value}\n"),
-            Self::Many(values, columns) => {
+            Self::Many(values, columns) | Self::Partial(values, columns, _) => {
                 let mut rows = vec![columns.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>()];
                 for value in &values {
                     let cell = |name: &&str| plain(name, value.get(*name).unwrap_or(&Value::Null));

@@ -24,7 +24,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use lvm_native::pool::{Error, System};
+use lvm_native::pool::{Error, Gap, System};
 use serde_json::{Value, json};
 
 use answer::Answer;
@@ -32,7 +32,9 @@ use args::{Args, Command, Mapper};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let answer = system(&args).and_then(|system| match &args.command {
+    let mut told = Vec::new();
+    let system = system(&args).inspect(|system| warn(&args, &system.unusable_devices(), &mut told));
+    let answer = system.and_then(|system| match &args.command {
         Command::Pool(command) => pool::run(&system, command),
         Command::Replica(command) => replica::run(&system, command, &args),
         Command::Snapshot(command) => snapshot::run(&system, command),
@@ -41,6 +43,9 @@ fn main() -> ExitCode {
         Command::Thin(command) => thin::run(&system, command, args.json),
         Command::Volume(command) => volume::run(&system, command, &args),
     });
+    if let Ok(answer) = &answer {
+        warn(&args, answer.gaps(), &mut told);
+    }
     let (text, code) = match answer {
         Ok(Answer::Copied) => return ExitCode::SUCCESS,
         Ok(answer) if args.json => (format!("{}\n", answer.json()), ExitCode::SUCCESS),
@@ -58,6 +63,27 @@ fn main() -> ExitCode {
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => code,
+    }
+}
+
+/// Tells on standard error of what could not be looked at, each once: one object a line for programs.
+fn warn(args: &Args, gaps: &[Gap], told: &mut Vec<String>) {
+    for gap in gaps {
+        let text = gap.to_string().replace('\n', " ");
+        if told.contains(&text) {
+            continue;
+        }
+        let _ = match args.json {
+            true => {
+                let path = gap.disk.to_string_lossy();
+                let (kind, errno) = (gap.error.kind(), gap.error.errno_name());
+                let warning =
+                    json!({"kind": kind, "errno": errno, "message": text, "path": path, "pool": gap.vg});
+                writeln!(io::stderr(), "{}", json!({ "warning": warning }))
+            }
+            false => writeln!(io::stderr(), "warning: {text}"),
+        };
+        told.push(text);
     }
 }
 

@@ -58,10 +58,7 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
             .info()?
         }
         PoolCommand::List => {
-            return Ok(Answer::Many(
-                system.pools()?.iter().map(to_json).collect(),
-                COLUMNS,
-            ));
+            return Answer::listed(system.pools()?, COLUMNS, to_json);
         }
         PoolCommand::Show { pool } => system.pool_info(pool)?,
         PoolCommand::Rename { pool, name } => system.rename_pool(pool, name)?.info()?,

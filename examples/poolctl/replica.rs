@@ -73,11 +73,13 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
             return Ok(Answer::Many(made.iter().map(to_json).collect(), COLUMNS));
         }
         ReplicaCommand::List { pool } => {
-            let replicas = match pool {
-                Some(pool) => system.pool_replicas(pool)?,
-                None => system.replicas()?,
+            return match pool {
+                Some(pool) => {
+                    let replicas = system.pool_replicas(pool)?;
+                    Ok(Answer::Many(replicas.iter().map(to_json).collect(), COLUMNS))
+                }
+                None => Answer::listed(system.replicas()?, COLUMNS, to_json),
             };
-            return Ok(Answer::Many(replicas.iter().map(to_json).collect(), COLUMNS));
         }
         ReplicaCommand::Show { uuid } => system.replica_info(parse_uuid(uuid)?)?,
         ReplicaCommand::Resize {

@@ -22,7 +22,7 @@ pub(crate) fn run(system: &System, pool: Option<&str>, once: bool, args: &Args) 
             system.open_pool(pool)?.watch_arrays()?,
             system.pool_replicas(pool)?,
         ),
-        None => (system.watch_arrays()?, system.replicas()?),
+        None => (system.watch_arrays()?, system.replicas()?.into_iter().collect()),
     };
     let mut told: HashMap<_, _> = replicas
         .iter()

@@ -40,8 +40,7 @@ pub(crate) fn run(system: &System, command: &SnapshotCommand) -> Result<Answer, 
         }
         SnapshotCommand::List { replica } => {
             let source = replica.as_deref().map(parse_uuid).transpose()?;
-            let found = system.snapshots(source)?;
-            Answer::Many(found.iter().map(to_json).collect(), COLUMNS)
+            Answer::listed(system.snapshots(source)?, COLUMNS, to_json)?
         }
         SnapshotCommand::Show { uuid } => Answer::One(to_json(&system.snapshot_info(parse_uuid(uuid)?)?)),
         SnapshotCommand::Resize { uuid, size } => {
@@ -72,8 +71,7 @@ pub(crate) fn run_clone(system: &System, command: &CloneCommand) -> Result<Answe
         }
         CloneCommand::List { snapshot } => {
             let snapshot = snapshot.as_deref().map(parse_uuid).transpose()?;
-            let found = system.clones(snapshot)?;
-            Answer::Many(found.iter().map(replica::to_json).collect(), replica::COLUMNS)
+            Answer::listed(system.clones(snapshot)?, replica::COLUMNS, replica::to_json)?
         }
     })
 }

@@ -60,10 +60,41 @@ fn a_broken_image_hides_no_other_pool() {
             host.write_image("disk0", at, bytes);
         }
         for list in ["pool", "replica"] {
-            assert_eq!(names(&host.unchanged(&[list, "list"])), ["q"], "{what}");
+            let output = host.run(&[list, "list"]);
+            let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(
+                (output.status.code(), names(&shown)),
+                (Some(0), vec!["q"]),
+                "{what}"
+            );
+            let told: Value = serde_json::from_slice(&output.stderr).unwrap();
+            let warning = &told["warning"];
+            assert_eq!(
+                (&warning["kind"], &warning["path"]),
+                (&json!("Corrupt"), &json!(host.name("disk0")))
+            );
+            assert!(
+                warning["message"].as_str().unwrap().contains("at byte"),
+                "{warning}"
+            );
         }
         host.ok(&["replica", "set", B, "--name", "still"]);
-        host.refused(&["pool", "show", "p"], "PoolNotFound", "ENOENT");
+        let p = || {
+            [
+                &["pool", "show", "p"][..],
+                &["pool", "destroy", "p"],
+                &["pool", "import", "p", "disk0"],
+            ]
+        };
+        for command in p()
+            .into_iter()
+            .chain([&["replica", "destroy", A][..], &["replica", "show", A]])
+        {
+            let told = host.refused(command, "Corrupt", "EILSEQ");
+            assert!(told.contains("at byte") && told.contains("disk0"), "{told}");
+        }
+        let told = host.refused(&["pool", "create", "p", "disk0"], "DiskInUse", "EBUSY");
+        assert!(told.contains("at byte"), "{told}");
     }
 }
 
@@ -88,8 +119,80 @@ fn what_is_no_image_hides_no_pool() {
     host.images
         .extend(["folder".into(), "pipe".into(), "missing".into()]);
     for list in ["pool", "replica"] {
-        assert_eq!(names(&host.ok(&[list, "list"])), ["p", "q"]);
+        let output = host.run(&[list, "list"]);
+        let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), names(&shown)), (Some(0), vec!["p", "q"]));
+        let told = String::from_utf8(output.stderr).unwrap();
+        let kinds: Vec<Value> = told
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["warning"]["kind"].clone())
+            .collect();
+        assert_eq!(kinds, ["InvalidDisk", "InvalidDisk", "DiskNotFound"], "{told}");
     }
+    // What is not there may have been on one of these.
+    host.refused(&["pool", "show", "other"], "InvalidDisk", "ENOTBLK");
+    host.images.drain(..2);
+    host.refused(&["pool", "list"], "InvalidDisk", "ENOTBLK");
+    host.images = vec!["missing".into()];
+    host.refused(&["pool", "list"], "DiskNotFound", "ENODEV");
+}
+
+#[test]
+fn a_full_descriptor_table_makes_nothing_absent() {
+    let host = two_pools();
+    let before = host.ok(&["pool", "list"]);
+    for command in [
+        &["pool", "list"][..],
+        &["replica", "list"],
+        &["replica", "show", A],
+        &["pool", "show", "q"],
+    ] {
+        for limit in 3..24 {
+            let run = host.command(command);
+            let mut limited = std::process::Command::new("sh");
+            limited.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]);
+            let output = limited
+                .arg(run.get_program())
+                .args(run.get_args())
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            if output.status.success() {
+                assert!(text.len() > 10, "{command:?} with {limit}: {text}");
+            } else {
+                assert!(!text.contains("ENOENT"), "{command:?} with {limit}: {text}");
+            }
+        }
+    }
+    assert_eq!(host.ok(&["pool", "list"]), before);
+}
+
+#[test]
+fn a_command_scans_the_disks_that_it_names() {
+    let mut host = Host::new(&[64, 64, 64]);
+    host.images = vec!["disk0".into()];
+    let made = host.ok(&["pool", "create", "p", "disk0", "disk1"]);
+    assert_eq!(made["state"], "online");
+    host.images = vec!["disk0".into(), "disk1".into()];
+    let grown = host.ok(&["pool", "add-disk", "p", "disk2"]);
+    assert_eq!(
+        (&grown["state"], &grown["reasons"]),
+        (&json!("online"), &json!([]))
+    );
+    let shrunk = host.ok(&["pool", "remove-disk", "p", "disk2"]);
+    assert_eq!(
+        (&shrunk["state"], &shrunk["reasons"]),
+        (&json!("online"), &json!([]))
+    );
+    host.images = vec!["disk0".into()];
+    let told = host.refused(&["pool", "create", "p", "disk0"], "DisksMismatch", "EINVAL");
+    assert!(told.contains("has 2 disks") && told.contains("disk1"), "{told}");
+    let told = host.refused(
+        &["pool", "create", "p", "disk0", "nowhere"],
+        "DiskNotFound",
+        "ENODEV",
+    );
+    assert!(told.contains("nowhere"), "{told}");
 }
 
 #[test]

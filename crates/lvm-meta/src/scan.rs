@@ -45,6 +45,18 @@ impl MdaScan {
         let header = self.header.as_ref().ok()?;
         (!header.is_ignored() && !header.committed.is_empty()).then_some(header.committed)
     }
+
+    /// The place on the device of a byte of the committed text.
+    pub fn text_byte(&self, at: u64) -> Option<u64> {
+        let header = self.header.as_ref().ok()?;
+        let offset = header.committed.offset.checked_add(at)?;
+        // A text that passes the end of its area goes on behind the header's sector.
+        let offset = match offset < header.size {
+            true => offset,
+            false => offset.checked_sub(header.size)?.checked_add(512)?,
+        };
+        header.start.checked_add(offset)
+    }
 }
 
 /// Reads a disk.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use lvm_meta::NameError;
 
+use crate::gap::Gap;
 use crate::{VolumeError, host};
 
 pub use why::{DiskProblem, Refusal};
@@ -42,15 +43,35 @@ pub enum Error {
         /// The name or id.
         id: String,
     },
+    /// What was asked for was not found, and not everything in scope could be looked at: it may be there.
+    #[error("{what}; not everything could be looked at: {}", crate::gap::describe(gaps))]
+    Unseen {
+        /// What was not found.
+        what: String,
+        /// What could not be looked at.  Its first error is the one that this error's kind, class and errno are of.
+        gaps: Vec<Gap>,
+    },
+    /// Several pools hold an object of one UUID, as disks that were copied do.
+    #[error("{what} {id} is in several pools: {}; look at the disks of one of them alone", pools.join(", "))]
+    InSeveralPools {
+        /// `replica` or `snapshot`.
+        what: &'static str,
+        /// The UUID.
+        id: String,
+        /// Each pool by its name and id.
+        pools: Vec<String>,
+    },
     /// The pool exists on other disks than those given.
-    #[error("pool {pool:?} is on {actual:?}, not on {given:?}")]
+    #[error("{}", why::disks_mismatch(pool, *disks, missing, others))]
     DisksMismatch {
         /// The pool.
         pool: String,
-        /// What it is on.
-        actual: Vec<PathBuf>,
-        /// What the caller gave.
-        given: Vec<PathBuf>,
+        /// How many disks it has.
+        disks: usize,
+        /// Those of them that were not given: by path, or by the PV's id and last path.
+        missing: Vec<String>,
+        /// Those that were given and are none of its disks.
+        others: Vec<PathBuf>,
     },
     /// The pool exists with another UUID than the one given.
     #[error("pool {pool:?} has the uuid {actual}, not {given}")]
@@ -346,10 +367,14 @@ pub enum Error {
     #[error("{0} is not supported")]
     Unsupported(String),
     /// No copy of the VG's metadata can be read.
-    #[error("the metadata of {vg:?} cannot be read")]
+    #[error("the metadata of {vg:?} on {} cannot be read at byte {byte}", disk.display())]
     Unreadable {
         /// The VG.
         vg: String,
+        /// The disk whose copy was tried.
+        disk: PathBuf,
+        /// Where on that disk the copy breaks a rule, or begins.
+        byte: u64,
         /// Why the newest copy is refused.
         source: lvm_meta::Error,
     },

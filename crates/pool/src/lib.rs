@@ -27,6 +27,7 @@ mod display_names;
 mod error;
 mod evacuate;
 mod extent_map;
+mod gap;
 pub mod host;
 mod identity;
 mod info;
@@ -58,6 +59,7 @@ mod volume;
 
 pub use adopt::{AdoptionPlan, AdoptionStep};
 pub use error::{Class, DiskProblem, Error, Refusal};
+pub use gap::{Gap, Listed};
 pub use host::IoStats;
 pub use identity::{parse_uuid, pool_uuid};
 pub use info::{

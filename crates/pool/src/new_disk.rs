@@ -9,6 +9,7 @@ use lvm_meta::{Disk, DiskArea, MakePv, MdaSet, NewPv, Pv, PvId, PvLayout, Sector
 use crate::block_sizes::{BlockSize, block_size};
 use crate::disk::UndoDisk;
 use crate::error::DiskProblem;
+use crate::gap::{self, Gap};
 use crate::host::{
     self, BlockDisk, DeviceIdType, FoundSignature, InUse, LeaveOut, OnSignature, OpenMode, SignatureKind,
     Skip,
@@ -16,7 +17,7 @@ use crate::host::{
 use crate::new_disks::NewDisksRequest;
 use crate::scan::Scan;
 use crate::system::Inner;
-use crate::{Error, identity};
+use crate::{Class, Error, identity};
 
 /// The metadata area of a disk in a pool, where the caller names no size: the text of 10 000 tagged replicas fits.
 ///
@@ -46,13 +47,37 @@ fn refusal(path: &Path) -> impl Fn(DiskProblem) -> Error {
 }
 
 /// What the label of a disk says that is there and no VG's.
-fn label_of_no_vg(scan: &Scan, path: &Path) -> Result<Option<Label>, Error> {
-    if !path.exists() {
-        return Err(refusal(path)(DiskProblem::Missing));
+fn label_of_no_vg(inner: &Inner, scan: &Scan, path: &Path) -> Result<Option<Label>, Error> {
+    gap::check_named(path, inner.images)?;
+    let is_unread =
+        |gap: &&Gap| !gap.is_excluded && !matches!(gap.error.class(), Class::Corrupt | Class::Precondition);
+    if let Some(gap) = scan.gap_on(path).filter(is_unread) {
+        return Err(Error::Unseen {
+            what: format!("{path:?} cannot be taken"),
+            gaps: vec![gap.clone()],
+        });
     }
     match scan.label_on(path) {
         Some(Label::OfVg(vg)) => Err(refusal(path)(DiskProblem::InVg(vg))),
         label => Ok(label),
+    }
+}
+
+/// The refusal of a disk that holds something, with what is wrong with the PV that it may be.
+fn with_gap(error: Error, scan: &Scan, path: &Path) -> Error {
+    match (error, scan.gap_on(path)) {
+        (
+            Error::Disk {
+                disk,
+                why: DiskProblem::InUse(mut reasons),
+            },
+            Some(gap),
+        ) => {
+            reasons.push(gap.to_string());
+            let why = DiskProblem::InUse(reasons);
+            Error::Disk { disk, why }
+        }
+        (error, _) => error,
     }
 }
 
@@ -82,7 +107,7 @@ impl NewDisk {
             ..
         } = *request;
         let refuse = refusal(path);
-        let label = label_of_no_vg(scan, path)?;
+        let label = label_of_no_vg(inner, scan, path)?;
         let forgiven = |reason: &InUse| match reason {
             // A PV of no VG is as good as blank; one that says it is in use may be one whose other disks are away.
             InUse::Signature(found) if found.kind == SignatureKind::LvmPv => {
@@ -90,7 +115,7 @@ impl NewDisk {
             }
             other => force && other.can_be_forced(),
         };
-        let (disk, device_id) = claim(inner, path, &forgiven)?;
+        let (disk, device_id) = claim(inner, path, &forgiven).map_err(|error| with_gap(error, scan, path))?;
         let size = measure(path, &*disk)?;
         let needed = inner.config.devices.pv_min_size;
         if size < needed {
@@ -129,7 +154,7 @@ impl NewDisk {
         force: bool,
     ) -> Result<Self, Error> {
         let refuse = refusal(path);
-        let label = label_of_no_vg(scan, path)?;
+        let label = label_of_no_vg(inner, scan, path)?;
         let found = scan.disk_at(path);
         if let Some(found) = found
             && let Ok(Some(read)) = lvm_meta::scan(&*found.disk)

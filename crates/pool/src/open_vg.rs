@@ -20,6 +20,7 @@ use crate::apply::{Link, NewText, Step};
 use crate::cow::Group;
 use crate::display_names::DisplayNames;
 use crate::error::Refusal;
+use crate::gap::{self, Gap};
 use crate::host::VolumeList;
 use crate::raid::{Array, Degraded};
 use crate::recover::recover_open;
@@ -55,6 +56,8 @@ pub(crate) struct OpenVg {
     pub(crate) disks: Vec<VgDisk>,
     /// What is wrong with copies and disks and where, for people.
     pub(crate) problems: Vec<String>,
+    /// What could not be looked at, if disks are missing.
+    pub(crate) unseen: Vec<Gap>,
     /// Why the last backup of the metadata could not be kept.
     pub(crate) backup_problem: Option<String>,
     /// Nobody can tell which metadata is right, or which disk is whose.
@@ -86,10 +89,10 @@ impl OpenVg {
     /// [`Error::Unreadable`] when no copy of the metadata is good.
     pub(crate) fn new(inner: &Inner, scan: &Scan, found: FoundVg) -> Result<Self, Error> {
         let too_small = found.too_small();
-        let vg = found.vg.map_err(|source| Error::Unreadable {
-            vg: found.name.clone(),
-            source,
-        })?;
+        let vg = match found.vg {
+            Ok(vg) => vg,
+            Err(ref source) => return Err(unreadable(scan, &found, source)),
+        };
         let (mut disks, mut mdas) = (Vec::new(), MdaSet::new());
         for pv in found.pvs {
             let (Some(disk), Some(read)) = (pv.disk.and_then(|index| scan.disks.get(index)), pv.scan) else {
@@ -126,12 +129,19 @@ impl OpenVg {
                 |disk| format!("{}, byte {}: {problem}", disk.path.display(), problem.place.at),
             )
         };
-        let problems = found.problems.iter().map(where_and_what).collect();
+        let mut problems: Vec<String> = found.problems.iter().map(where_and_what).collect();
+        // A disk that could not be read may be one that is missed.
+        let unseen = match disks.len() < vg.pvs().len() {
+            true => scan.gaps.clone(),
+            false => Vec::new(),
+        };
+        problems.extend(unseen.iter().map(Gap::to_string));
         let mut open = Self {
             vg,
             mdas,
             disks,
             problems,
+            unseen,
             backup_problem: None,
             ambiguous: found.ambiguous,
             too_small,
@@ -231,7 +241,7 @@ impl OpenVg {
     /// Brings the parsed VG up to date with the disks.
     ///
     /// # Errors
-    /// [`Error::PoolNotFound`] when the VG is gone.
+    /// [`Error::PoolNotFound`] when the VG is gone, [`Error::Unseen`] when it may be where nobody can look now.
     pub(crate) fn refresh(&mut self, inner: &Inner) -> Result<(), Error> {
         // An area that cannot be read any more is for the scan to find.
         if !self.stale && self.mdas.unchanged().unwrap_or(false) && self.areas_stayed() {
@@ -239,7 +249,9 @@ impl OpenVg {
         }
         let (id, name) = (self.vg.id(), self.vg.name().to_string());
         let mut scan = inner.scan()?;
-        let found = scan.take_vg(&id).ok_or(Error::PoolNotFound(name))?;
+        let Some(found) = scan.take_vg(&id, &name) else {
+            return Err(gap::unless_unseen(Error::PoolNotFound(name), &scan.gaps));
+        };
         let (poisoned, cut) = (self.poisoned, self.cut);
         *self = Self::new(inner, &scan, found)?;
         (self.poisoned, self.cut) = (poisoned, cut);
@@ -551,5 +563,33 @@ impl OpenVg {
             .map(|error| format!("no backup of the metadata was kept: {error}"));
         self.poisoned = self.mdas.is_poisoned();
         result.map(|stall| (answer, stall))
+    }
+}
+
+/// Why no copy of a VG's metadata can be used, and where the one that was tried is.
+fn unreadable(scan: &Scan, found: &FoundVg, source: &lvm_meta::Error) -> Error {
+    let place = found.problems.first().map(|problem| problem.place);
+    let disk = place.and_then(|place| scan.disks.get(place.disk?));
+    let is_it = |pv: &&lvm_meta::FoundPv| place.is_some_and(|place| place.disk == pv.disk);
+    let pvs = found.pvs.iter().chain(&scan.assembly.orphans);
+    let mut areas = pvs
+        .filter(is_it)
+        .filter_map(|pv| pv.scan.as_ref())
+        .flat_map(|read| &read.mdas);
+    let start = place.map_or(0, |place| place.at);
+    let area = areas.find(|mda| mda.area.offset == start);
+    let byte = match source {
+        lvm_meta::Error::Corrupt {
+            part: lvm_meta::Part::Text,
+            at,
+            ..
+        } => area.and_then(|area| area.text_byte(*at)),
+        _ => None,
+    };
+    Error::Unreadable {
+        vg: found.name.clone(),
+        disk: disk.map(|disk| disk.path.clone()).unwrap_or_default(),
+        byte: byte.unwrap_or(start),
+        source: gap::copy_of(source),
     }
 }

@@ -2,16 +2,18 @@
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use lvm_dm::DmUuid;
-use lvm_meta::{Assembly, Disk, FoundPv, FoundVg, PvId, Vg, VgId};
+use lvm_meta::{Assembly, Disk, FoundPv, FoundVg, PvId, PvScan, Vg, VgId};
 
 use crate::disk::LazyDisk;
-use crate::host::{self, DeviceRules, Devices, LeaveOut, SignatureKind};
+use crate::error::DiskProblem;
+use crate::gap::{self, Gap};
+use crate::host::{self, DeviceRules, Devices, LeaveOut, SignatureKind, Skip};
 use crate::new_disk::Label;
 use crate::system::Inner;
-use crate::{Error, naming};
+use crate::{Class, Error, naming};
 
 /// Which disks are looked at.
 pub(crate) enum Scope {
@@ -33,17 +35,32 @@ pub(crate) struct Scan {
     pub(crate) assembly: Assembly,
     /// The PV on each disk with a label that counts, by the disk's number.
     pub(crate) labels: Vec<(usize, PvId)>,
+    /// What could not be looked at.
+    pub(crate) gaps: Vec<Gap>,
     /// Disks that LVM would not use as they are, although they carry a free PV.
+    excluded: Vec<usize>,
+}
+
+/// The host's devices, with LVM's rules.
+type Host = (Devices, DeviceRules);
+
+/// A scan under way.
+#[derive(Default)]
+struct Looks {
+    disks: Vec<ScannedDisk>,
+    scans: Vec<(usize, PvScan)>,
+    gaps: Vec<Gap>,
     excluded: Vec<usize>,
 }
 
 impl Inner {
     /// Looks at every disk in scope.
     ///
-    /// A disk that cannot be opened or read is left out: what it held shows as missing.
+    /// A disk that cannot be opened or read is a gap; a shortage of descriptors or memory is an error, as no disk is to
+    /// blame for it.
     ///
     /// # Errors
-    /// [`Error::Host`] when the devices cannot be enumerated, or none may be opened.
+    /// [`Error::Host`] when the devices cannot be enumerated, or none may be opened; [`Error::Meta`].
     pub(crate) fn scan(&self) -> Result<Scan, Error> {
         self.scan_also(&[])
     }
@@ -51,10 +68,13 @@ impl Inner {
     /// The host's block devices, and the rules by which LVM uses or skips them.
     pub(crate) fn devices(&self, leave_out: &LeaveOut) -> Result<(Devices, DeviceRules), Error> {
         let rules = self.config.device_rules(&self.paths).map_err(Error::Host)?;
+        host::check_descriptors(&self.paths).map_err(Error::Host)?;
         let mut devices = Devices::scan(&self.paths, leave_out).map_err(Error::Host)?;
         if rules.need_aliases() {
             devices.find_aliases(&self.paths.dev, leave_out);
         }
+        // What sysfs did not tell for want of a descriptor looks like what is not there.
+        host::check_descriptors(&self.paths).map_err(Error::Host)?;
         Ok((devices, rules))
     }
 
@@ -85,71 +105,187 @@ impl Inner {
             true => None,
             false => Some(self.devices(&self.lvs_to_leave_out())?),
         };
-        let mut paths: Vec<PathBuf> = match (&self.scope, &host) {
-            (Scope::Host, Some((devices, rules))) => rules
-                .candidates(devices)
-                .into_iter()
-                .map(|device| device.preferred_name().to_path_buf())
-                .collect(),
-            _ => Vec::new(),
-        };
+        let mut looks = Looks::default();
+        let mut paths: Vec<PathBuf> = Vec::new();
+        if let (Scope::Host, Some((devices, rules))) = (&self.scope, &host) {
+            for device in devices.iter() {
+                if rules.skip(devices, device).is_none() {
+                    paths.push(device.preferred_name().to_path_buf());
+                } else if device.is_suspended() && rules.skip_running(devices, device).is_none() {
+                    let path = device.preferred_name().to_path_buf();
+                    let error = Error::Host(host::Error::Suspended { path: path.clone() });
+                    looks.gaps.push(Gap::new(&path, error));
+                }
+            }
+        }
+        let candidates = paths.len();
         let named = match &self.scope {
             Scope::Only(paths) => &paths[..],
             Scope::Host => &[],
         };
+        // Disks of pools, which are missing once they are gone.
+        let also = self.also.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let also = also.iter().filter(|path| path.exists());
         // One disk under two names is no duplicate.
-        for path in named.iter().chain(more) {
+        for path in named.iter().chain(more).chain(also) {
             if !paths
                 .iter()
-                .any(|known| host::same_device(known, path).unwrap_or(false))
+                .any(|known| known == path || host::same_device(known, path).unwrap_or(false))
             {
                 paths.push(path.clone());
             }
         }
-        let (mut disks, mut scans, mut excluded, mut denied) = (Vec::new(), Vec::new(), Vec::new(), None);
-        for path in paths {
-            let device = host.as_ref().and_then(|(devices, _)| devices.by_path(&path));
-            let opened = match device {
-                Some(device) => LazyDisk::on(device),
-                None => LazyDisk::open(&self.paths, &path),
-            };
-            let disk = match opened {
-                Ok(disk) => disk,
-                Err(error) => {
-                    let is_denied = matches!(&error, host::Error::Io { source, .. } if is_permission(source));
-                    denied = denied.or(is_denied.then_some(error));
-                    continue;
-                }
-            };
-            let disk = self.wrap(&path, Arc::new(disk));
-            if let Ok(Some(pv)) = lvm_meta::scan(&*disk) {
-                if host
-                    .as_ref()
-                    .is_none_or(|host| is_usable(host, &path, &*disk, &pv))
-                {
-                    scans.push((disks.len(), pv));
-                } else if is_free(&pv) {
-                    excluded.push(disks.len());
-                }
-            }
-            disks.push(ScannedDisk { path, disk });
+        for (at, path) in paths.into_iter().enumerate() {
+            self.look_at(&mut looks, host.as_ref(), path, at >= candidates)?;
         }
-        // Without the right to look at any disk, "there is nothing" would be a lie.
-        if let Some(error) = denied.filter(|_| disks.is_empty()) {
-            return Err(Error::Host(error));
+        // Without the right to look at any disk, "there is nothing" would be wrong.
+        let is_denied = |gap: &Gap| gap.error.class() == Class::Permission;
+        if looks.disks.is_empty() && looks.gaps.iter().any(is_denied) {
+            return Err(Error::Unseen {
+                what: "no disk could be opened".into(),
+                gaps: looks.gaps,
+            });
+        }
+        let Looks {
+            disks,
+            scans,
+            mut gaps,
+            excluded,
+            ..
+        } = looks;
+        let labels = scans.iter().map(|(disk, pv)| (*disk, pv.header.id)).collect();
+        let assembly = lvm_meta::assemble(scans);
+        for orphan in &assembly.orphans {
+            if let (Some(disk), Some(pv)) = (orphan.disk.and_then(|at| disks.get(at)), &orphan.scan)
+                && let Some(error) = what_it_hides(disk, pv)
+            {
+                gaps.push(Gap::new(&disk.path, error));
+            }
+        }
+        let shortage = gaps.iter().position(|gap| gap::is_shortage(&gap.error));
+        if let Some(error) = shortage.and_then(|at| Arc::into_inner(gaps.swap_remove(at).error)) {
+            return Err(error);
         }
         Ok(Scan {
-            labels: scans.iter().map(|(disk, pv)| (*disk, pv.header.id)).collect(),
-            assembly: lvm_meta::assemble(scans),
+            labels,
+            assembly,
             disks,
+            gaps,
             excluded,
         })
     }
+
+    /// Looks at one disk; one that the caller named must be there.
+    fn look_at(
+        &self,
+        looks: &mut Looks,
+        host: Option<&Host>,
+        path: PathBuf,
+        is_named: bool,
+    ) -> Result<(), Error> {
+        if is_named && let Err(error) = gap::check_named(&path, self.images) {
+            looks.gaps.push(Gap::new(&path, error));
+            return Ok(());
+        }
+        let device = host.and_then(|(devices, _)| devices.by_path(&path));
+        let opened = match device {
+            Some(device) => LazyDisk::on(device),
+            None => LazyDisk::open(&self.paths, &path),
+        };
+        let disk = match opened {
+            Ok(disk) => self.wrap(&path, Arc::new(disk)),
+            Err(error) if !is_named && gap::is_absent(&error) => return Ok(()),
+            Err(error) => {
+                let error = Error::Host(error);
+                if gap::is_shortage(&error) {
+                    return Err(error);
+                }
+                looks.gaps.push(Gap::new(&path, error));
+                return Ok(());
+            }
+        };
+        let found = match disk.size() {
+            // No label fits.
+            Ok(size) if size < LABEL_END => Ok(None),
+            _ => lvm_meta::scan(&*disk).map_err(Error::Meta),
+        };
+        if let Err(error) = found.as_ref()
+            && gap::is_shortage(error)
+        {
+            return found.map(drop);
+        }
+        // What LVM does not look at may hold whatever it likes.
+        let why = match (host, &found) {
+            (None, _) | (_, Ok(None)) => Ok(None),
+            (Some(host), Ok(Some(pv))) => why_not(host, &path, &*disk, Some(pv)),
+            (Some(host), Err(_)) => why_not(host, &path, &*disk, None),
+        };
+        let at = looks.disks.len();
+        match (found, why) {
+            (Ok(None), _) => {}
+            (Ok(Some(pv)), Ok(None)) => looks.scans.push((at, pv)),
+            (Ok(Some(_)), Err(error)) => looks.gaps.push(Gap::new(&path, Error::Host(error))),
+            (Err(error), Ok(None) | Err(_)) => looks.gaps.push(Gap::new(&path, error)),
+            (found, Ok(Some(why))) => {
+                if is_named {
+                    let why = DiskProblem::Excluded(why);
+                    let disk = path.clone();
+                    looks.gaps.push(Gap {
+                        is_excluded: true,
+                        ..Gap::new(&path, Error::Disk { disk, why })
+                    });
+                }
+                if found.is_ok_and(|pv| pv.is_some_and(|pv| is_free(&pv))) {
+                    looks.excluded.push(at);
+                }
+            }
+        }
+        looks.disks.push(ScannedDisk { path, disk });
+        Ok(())
+    }
+
+    /// Takes disks that a command names into scope, for good if `run` succeeds.
+    ///
+    /// # Errors
+    /// `run`'s.
+    pub(crate) fn with_disks<R>(
+        &self,
+        paths: &[PathBuf],
+        run: impl FnOnce() -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let added = self.widen(paths);
+        let result = run();
+        if result.is_err() {
+            self.narrow(&added);
+        }
+        result
+    }
+
+    /// Takes disks into scope; tells which were not.
+    pub(crate) fn widen(&self, paths: &[PathBuf]) -> Vec<PathBuf> {
+        let Scope::Only(named) = &self.scope else {
+            return Vec::new();
+        };
+        let mut also = self.also.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut added = Vec::new();
+        for path in paths.iter().filter(|path| !named.contains(path)) {
+            if !also.contains(path) {
+                also.push(path.clone());
+                added.push(path.clone());
+            }
+        }
+        added
+    }
+
+    /// Takes disks that [`Inner::widen`] added out of scope.
+    pub(crate) fn narrow(&self, paths: &[PathBuf]) {
+        let mut also = self.also.lock().unwrap_or_else(PoisonError::into_inner);
+        also.retain(|path| !paths.contains(path));
+    }
 }
 
-fn is_permission(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::PermissionDenied
-}
+/// The sectors in which a label can be end here.
+const LABEL_END: u64 = 2048;
 
 /// What on a disk, beside a label, makes LVM leave it alone.
 const FORBIDDING: [SignatureKind; 6] = [
@@ -161,34 +297,69 @@ const FORBIDDING: [SignatureKind; 6] = [
     SignatureKind::Lvm1,
 ];
 
-/// Is a disk with a label one that LVM would use: not excluded, no leg of an array, listed for this PV?
-fn is_usable(
-    (devices, rules): &(Devices, DeviceRules),
+/// Why LVM would not use a disk with a label: excluded, a leg of an array, listed for another PV.
+///
+/// # Errors
+/// [`host::Error::DiskIo`].
+fn why_not(
+    (devices, rules): &Host,
     path: &Path,
     disk: &dyn Disk,
-    pv: &lvm_meta::PvScan,
-) -> bool {
+    pv: Option<&PvScan>,
+) -> Result<Option<String>, host::Error> {
     let Some(device) = devices.by_path(path) else {
         // An LV, which is left out of the devices, or an image file, which is not LVM's business.
         let is_block = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_block_device());
-        return !is_block;
+        return Ok(is_block.then(|| Skip::Lv.to_string()));
     };
+    if let Some(skip) = rules.skip(devices, device) {
+        return Ok(Some(skip.to_string()));
+    }
     let listed = rules.devices_file.as_ref().and_then(|file| file.entry(device));
-    rules.skip(devices, device).is_none()
-        && listed.is_none_or(|entry| entry.allows_pv(pv.header.id))
-        && host::find_kinds(disk, &FORBIDDING).is_ok_and(|found| rules.skip_content(device, &found).is_none())
+    if listed.is_some_and(|entry| pv.is_some_and(|pv| !entry.allows_pv(pv.header.id))) {
+        return Ok(Some("the devices file lists it for another PV".into()));
+    }
+    let found = host::find_kinds(disk, &FORBIDDING)?;
+    Ok(rules.skip_content(device, &found).map(|skip| skip.to_string()))
+}
+
+/// Why a PV that no VG lists may be one of a VG that was not seen; `None` for a free one, and one that left a VG.
+fn what_it_hides(disk: &ScannedDisk, pv: &PvScan) -> Option<Error> {
+    let broken = pv.mdas.iter().find_map(|mda| match (&mda.header, &mda.text) {
+        (Err(error), _) | (_, Some(Err(error))) => Some(gap::copy_of(error)),
+        _ => None,
+    });
+    let is_known = pv.mdas.iter().any(|mda| matches!(mda.text, Some(Ok(_))));
+    match broken {
+        Some(error) => Some(Error::Meta(error)),
+        None if pv.header.is_used() && !is_known => Some(Error::Disk {
+            disk: disk.path.clone(),
+            why: DiskProblem::OfUnseenVg,
+        }),
+        None => None,
+    }
 }
 
 /// Is it a PV of no VG?  A text in an area whose VG does not list the PV is one that is not here, or cannot be read.
-fn is_free(pv: &lvm_meta::PvScan) -> bool {
+fn is_free(pv: &PvScan) -> bool {
     !pv.header.is_used() && pv.mdas.iter().all(|mda| mda.text.is_none())
 }
 
 impl Scan {
-    /// Takes out the VG of this id.
-    pub(crate) fn take_vg(&mut self, id: &VgId) -> Option<FoundVg> {
-        let at = self.assembly.vgs.iter().position(|vg| vg.id == Some(*id))?;
+    /// Takes out the VG of this id; of several, the one of this name, and else one of the name that cannot be read.
+    pub(crate) fn take_vg(&mut self, id: &VgId, name: &str) -> Option<FoundVg> {
+        let vgs = &self.assembly.vgs;
+        let is_its = |vg: &FoundVg| vg.id == Some(*id);
+        let at = vgs.iter().position(|vg| is_its(vg) && vg.name == name);
+        let at = at.or_else(|| vgs.iter().position(is_its));
+        let at = at.or_else(|| vgs.iter().position(|vg| vg.id.is_none() && vg.name == name))?;
         Some(self.assembly.vgs.remove(at))
+    }
+
+    /// Why a disk could not be looked at.
+    pub(crate) fn gap_on(&self, path: &Path) -> Option<&Gap> {
+        let is_it = |gap: &&Gap| gap.disk == path || host::same_device(&gap.disk, path).unwrap_or(false);
+        self.gaps.iter().find(is_it)
     }
 
     /// The disk of a path, under whatever name it was looked at.

@@ -106,6 +106,11 @@ def read_ours(disks):
         if failures:
             return failures
         report = report["vgs"]
+    # What is wrong with a path alone stands with the free PVs.
+    problems = [problem for vg in report if not vg["name"] for problem in vg["problems"]]
+    failures = [problem["what"] for problem in problems if problem.get("kind", "NotAPv") != "NotAPv"]
+    if failures:
+        return failures
     return [
         (vg["name"], vg["seqno"], [pv["id"] for pv in vg["pvs"]], [(lv["name"], lv["tags"], lv["segments"]) for lv in vg["lvs"]])
         for vg in report

@@ -10,7 +10,8 @@ impl Error {
             Self::PoolNotFound(_) => "PoolNotFound",
             Self::ReplicaNotFound(_) => "ReplicaNotFound",
             Self::LvNotFound(_) => "LvNotFound",
-            Self::AmbiguousName { .. } => "AmbiguousName",
+            Self::Unseen { gaps, .. } => gaps.first().map_or("Io", |gap| gap.error.kind()),
+            Self::AmbiguousName { .. } | Self::InSeveralPools { .. } => "AmbiguousName",
             Self::Exists { .. } => "AlreadyExists",
             Self::DisksMismatch { .. } => "DisksMismatch",
             Self::UuidMismatch { .. } => "UuidMismatch",
@@ -85,6 +86,11 @@ impl Error {
                 why: Refusal::Metadata { kind: "ReadOnly", .. } | Refusal::ReadOnlyHost,
                 ..
             } => libc::EROFS,
+            // Never that there is none.
+            Self::Unseen { gaps, .. } => match gaps.first().map_or(libc::EIO, |gap| gap.error.errno()) {
+                libc::ENOENT => libc::ENODEV,
+                errno => errno,
+            },
             Self::Volume(error) => error.errno(),
             Self::AfterCommit(inner) => inner.errno(),
             Self::NothingToRepair(_) => libc::EINVAL,
@@ -124,7 +130,13 @@ impl Error {
             | Self::LvNotFound(_)
             | Self::SnapshotNotFound(_) => Class::NotFound,
             Self::Exists { .. } => Class::AlreadyExists,
+            Self::Unseen { gaps, .. } => match gaps.first().map(|gap| gap.error.class()) {
+                Some(Class::NotFound) => Class::Precondition,
+                Some(class) => class,
+                None => Class::Internal,
+            },
             Self::AmbiguousName { .. }
+            | Self::InSeveralPools { .. }
             | Self::DisksMismatch { .. }
             | Self::UuidMismatch { .. }
             | Self::ManyThinPools { .. }
@@ -144,6 +156,7 @@ impl Error {
                 | DiskProblem::UsedBehind { .. }
                 | DiskProblem::OnlyMetadata
                 | DiskProblem::Lost(_)
+                | DiskProblem::OfUnseenVg
                 | DiskProblem::Last => Class::Precondition,
                 _ => Class::InvalidArgument,
             },

@@ -72,6 +72,9 @@ pub enum DiskProblem {
     /// It is not one of the pool's.
     #[error("is not a disk of pool {0:?}")]
     NotInPool(String),
+    /// It is not there, and none of the pool's disks was last seen there.
+    #[error("is missing, and no disk of pool {0:?} was last seen there")]
+    Unknown(String),
     /// The text that is to be restored has another PV on it, or has this one elsewhere.
     #[error("{0}")]
     OtherPv(String),
@@ -118,9 +121,35 @@ pub enum DiskProblem {
         /// An extent's.
         extent: u64,
     },
+    /// It is a file, and the kernel's mapper takes block devices.
+    #[error("is an image file: only the embedded mapper takes one (--mapper embedded)")]
+    ImageFile,
+    /// Its label says that it belongs to a VG, and no metadata that was read says to which.
+    #[error("belongs to a volume group whose metadata is on other disks, which were not looked at")]
+    OfUnseenVg,
     /// LVM's devices file or filters exclude it.
     #[error("is excluded by LVM's configuration: {0}")]
     Excluded(String),
+}
+
+/// Which disks of a pool were not given, and which of those given are not its own.
+pub(super) fn disks_mismatch(pool: &str, disks: usize, missing: &[String], others: &[PathBuf]) -> String {
+    if disks == 0 {
+        let others: Vec<_> = others.iter().map(|path| path.display().to_string()).collect();
+        return format!("no one volume group is on {}", others.join(", "));
+    }
+    let mut text = format!(
+        "pool {pool:?} has {disks} {}",
+        if disks == 1 { "disk" } else { "disks" }
+    );
+    if !missing.is_empty() {
+        text += &format!("; of these were not given: {}", missing.join(", "));
+    }
+    if !others.is_empty() {
+        let others: Vec<_> = others.iter().map(|path| path.display().to_string()).collect();
+        text += &format!("; not its own: {}", others.join(", "));
+    }
+    text
 }
 
 impl Refusal {
@@ -165,7 +194,13 @@ impl DiskProblem {
             Self::OnlyMetadata => "OnlyMetadataArea",
             Self::BlockSize { .. } => "MixedBlockSizes",
             Self::BlockAboveExtent { .. } => "InvalidDisk",
-            Self::GivenTwice | Self::NotInPool(_) | Self::Excluded(_) | Self::OtherPv(_) => "InvalidDisk",
+            Self::GivenTwice
+            | Self::NotInPool(_)
+            | Self::Unknown(_)
+            | Self::Excluded(_)
+            | Self::OtherPv(_)
+            | Self::ImageFile
+            | Self::OfUnseenVg => "InvalidDisk",
         }
     }
 }

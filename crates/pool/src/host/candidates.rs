@@ -163,6 +163,11 @@ impl DeviceRules {
         if device.is_suspended() {
             return Some(Skip::Suspended);
         }
+        self.skip_running(devices, device)
+    }
+
+    /// As [`DeviceRules::skip`], for a device whose I/O may be stopped: would LVM look at it if it were not?
+    pub(crate) fn skip_running(&self, devices: &Devices, device: &BlockDevice) -> Option<Skip> {
         match &self.devices_file {
             Some(file) if file.entry(device).is_none() => return Some(Skip::NotListed),
             Some(_) => {}

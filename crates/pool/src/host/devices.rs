@@ -157,6 +157,17 @@ impl Devices {
     }
 }
 
+/// Are there descriptors for a look at sysfs?  Without one an attribute or a folder reads as one that is not there.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn check_descriptors(paths: &Paths) -> Result<()> {
+    // As many as a walk through sysfs holds at once, and some for other threads.
+    const SPARE: usize = 8;
+    let open = |_| fs::File::open(&paths.sys).map_err(Error::io("open", &paths.sys));
+    (0..SPARE).map(open).collect::<Result<Vec<_>>>().map(drop)
+}
+
 /// Whether two paths lead to one block device, whatever their names; also true for two names of one file.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use crate::info::{PoolInfo, TendedPool};
 use crate::new_disks::{NewDisks, NewDisksRequest, check_given_once};
 use crate::scan::ScannedDisk;
 use crate::system::Inner;
-use crate::{Error, host};
+use crate::{Error, gap, host};
 
 impl StoragePool {
     /// Fits the pool to the sizes that its disks have now, as `pvresize` does: takes the space of those that have more of it
@@ -50,6 +50,15 @@ impl StoragePool {
     pub fn add_disks(&self, disks: &[PathBuf], force: bool) -> Result<PoolInfo, Error> {
         let inner = &*self.inner;
         check_given_once(disks)?;
+        disks
+            .iter()
+            .try_for_each(|path| gap::check_named(path, inner.images))?;
+        inner.with_disks(disks, || self.add_named_disks(disks, force))
+    }
+
+    /// As [`StoragePool::add_disks`], with the disks in scope.
+    fn add_named_disks(&self, disks: &[PathBuf], force: bool) -> Result<PoolInfo, Error> {
+        let inner = &*self.inner;
         let mut locks = inner.lock_global(self.name())?;
         let mut open = self.repairable()?;
         open.check_resizeable()?;
@@ -124,6 +133,14 @@ impl StoragePool {
         let same = |disk: &&crate::open_vg::VgDisk| host::same_device(&disk.path, path).unwrap_or(false);
         let Some(disk) = open.disks.iter().find(same).cloned() else {
             let scan = inner.scan_also(&[path.into()])?;
+            if !path.exists() {
+                return Err(refuse(DiskProblem::Unknown(self.name().into())));
+            }
+            if let Some(gap) = scan.gap_on(path).filter(|gap| !gap.is_excluded) {
+                let what = format!("{path:?} was not found among the disks of pool {:?}", self.name());
+                let gaps = vec![gap.clone()];
+                return Err(Error::Unseen { what, gaps });
+            }
             let is_it = |disk: &&ScannedDisk| host::same_device(&disk.path, path).unwrap_or(false);
             let left = scan.left_behind(&open.vg).find(is_it);
             let left = left.ok_or_else(|| refuse(DiskProblem::NotInPool(self.name().into())))?;
@@ -151,6 +168,7 @@ impl StoragePool {
             Ok(())
         })?;
         take_label_off(inner, &mut locks, &disk.path, &*disk.disk)?;
+        inner.narrow(&[path.into()]);
         Ok(super::info(inner, &open))
     }
 }

@@ -11,7 +11,7 @@ use crate::error::DiskProblem;
 use crate::evacuate::{Hidden, check_target, mend, plan, steps};
 use crate::info::PoolInfo;
 use crate::open_vg::OpenVg;
-use crate::{Error, host};
+use crate::{Error, gap, host};
 
 /// How far a move is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,24 @@ impl StoragePool {
     pub fn evacuate_disk(&self, path: &Path, tell: &mut dyn FnMut(MoveProgress)) -> Result<PoolInfo, Error> {
         // Before anything moves.
         self.fresh()?.check_resizeable()?;
+        self.look_at_named(path)?;
         match self.lost(path)? {
             Some(lost) => self.take_lost_disk_out(path, lost, None, tell),
             None => self.empty_and_take_out(path, None, tell),
         }
+    }
+
+    /// Takes a disk that a command names into scope, so that one which is there is not taken for a lost one.
+    fn look_at_named(&self, path: &Path) -> Result<(), Error> {
+        if gap::check_named(path, self.inner.images).is_err() {
+            // An id, or the path of a disk that is gone.
+            return Ok(());
+        }
+        let is_known = pv(&*self.fresh()?, path).is_some();
+        if !is_known && !self.inner.widen(&[path.into()]).is_empty() {
+            self.lock().forget();
+        }
+        Ok(())
     }
 
     /// The missing PV that a path or an id names; `None` for a disk that is there.
@@ -92,6 +106,7 @@ impl StoragePool {
             });
         }
         self.fresh()?.check_resizeable()?;
+        self.look_at_named(old)?;
         let pv_of = |path: &Path| -> Result<Option<PvId>, Error> { Ok(pv(&*self.fresh()?, path)) };
         if let Some(lost) = self.lost(old)? {
             self.check_lost(old, lost)?;

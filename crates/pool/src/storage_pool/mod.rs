@@ -31,15 +31,17 @@ use lvm_meta::VgId;
 use uuid::Uuid;
 
 use crate::apply::Step;
+use crate::gap::Gap;
 use crate::info::{PoolInfo, ReplicaInfo, State, ThinPoolInfo};
 use crate::open_vg::{Change, OpenVg};
 use crate::replica::{self, ActiveDevices, View};
 use crate::request::SetPool;
-use crate::system::Inner;
+use crate::scan::Scope;
+use crate::system::{Inner, missing_pv};
 use crate::tags::{self, LvTags};
 use crate::thin::usages::Usages;
 use crate::thin::{PoolLv, usage};
-use crate::{Error, identity, share, snapshot, thin};
+use crate::{Class, Error, identity, share, snapshot, thin};
 
 pub use array_monitor::ArrayMonitor;
 pub use evacuate::MoveProgress;
@@ -249,6 +251,7 @@ impl StoragePool {
     fn repairable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
         let mut open = self.fresh()?;
         self.check_ours(&open)?;
+        check_is_lost(&open)?;
         open.take_back(&self.inner)?;
         if open.check_writable(&self.inner).is_ok() {
             open.mend_cut(&self.inner)?;
@@ -269,6 +272,22 @@ impl StoragePool {
         } else {
             Err(Error::PoolNotFound(self.name.to_string()))
         }
+    }
+}
+
+/// Refuses to go on without disks that are missing while one may be a disk that this process may not open.
+///
+/// # Errors
+/// [`Error::Unseen`].
+fn check_is_lost(open: &OpenVg) -> Result<(), Error> {
+    let is_denied = |gap: &&Gap| !gap.is_excluded && gap.error.class() == Class::Permission;
+    let denied: Vec<Gap> = open.unseen.iter().filter(is_denied).cloned().collect();
+    match denied.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Unseen {
+            what: format!("not all disks of pool {:?} are there", open.vg.name()),
+            gaps: denied,
+        }),
     }
 }
 
@@ -310,7 +329,13 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
         _ => State::Degraded,
     };
     if missing > 0 {
-        reasons.push(format!("{missing} of {} disks are missing", vg.pvs().len()));
+        let gone = vg.pvs().iter().filter(|pv| open.device(pv.id()).is_none());
+        let gone: Vec<String> = gone.map(missing_pv).collect();
+        let mut reason = format!("{missing} of {} disks are missing", vg.pvs().len());
+        if matches!(inner.scope, Scope::Only(_)) && !gone.is_empty() {
+            reason += &format!(", or not among the disks that were named: {}", gone.join(", "));
+        }
+        reasons.push(reason);
     }
     if let Err(Error::Refused { why, .. }) = open.check_writable(inner) {
         reasons.push(format!("changes are refused: {why}"));

@@ -4,6 +4,7 @@ use lvm_meta::VgName;
 use uuid::Uuid;
 
 use crate::adopt::{self, AdoptionPlan};
+use crate::gap;
 use crate::info::ReplicaInfo;
 use crate::open_vg::OpenVg;
 use crate::system::System;
@@ -13,7 +14,8 @@ impl System {
     /// Tells what [`System::adopt`] would do, and why it would not.  Nothing is changed, and nobody is waited for.
     ///
     /// # Errors
-    /// [`Error::LvNotFound`], also for a VG that cannot be read; [`Error::AmbiguousName`].
+    /// [`Error::LvNotFound`]; [`Error::AmbiguousName`]; [`Error::Unseen`] when the VG was not found and not everything in
+    /// scope could be looked at.
     pub fn plan_adoption(&self, vg: &str, lv: &str, uuid: Uuid) -> Result<AdoptionPlan, Error> {
         self.look_to_adopt(vg, lv, uuid).map(|(_, plan)| plan)
     }
@@ -47,12 +49,15 @@ impl System {
 
     /// The VG of an LV, and what is to be done.
     fn look_to_adopt(&self, vg: &str, lv: &str, uuid: Uuid) -> Result<(OpenVg, AdoptionPlan), Error> {
-        let all: Vec<OpenVg> = self.open_all(self.inner.scan()?).collect();
+        let (all, gaps) = self.open_all(self.inner.scan()?)?;
         let (mut named, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|open| open.vg.name() == vg);
         let count = named.len();
-        let open = named
-            .pop()
-            .ok_or_else(|| Error::LvNotFound(format!("{vg}/{lv}")))?;
+        let its = gap::of_vg(&gaps, vg);
+        let not_found = || {
+            let gaps = if its.is_empty() { &gaps } else { &its };
+            gap::unless_unseen(Error::LvNotFound(format!("{vg}/{lv}")), gaps)
+        };
+        let open = named.pop().ok_or_else(not_found)?;
         if count > 1 {
             let name = vg.into();
             return Err(Error::AmbiguousName { name, count });

@@ -11,6 +11,7 @@ use crate::open_vg::OpenVg;
 use crate::request::CreatePool;
 use crate::scan::Scan;
 use crate::system::System;
+use crate::system::lifecycle::disks_mismatch;
 use crate::thin::sizes::Sizes;
 use crate::thin::stack::check_targets;
 use crate::{Error, StoragePool, identity, storage_pool, tags};
@@ -55,21 +56,33 @@ impl System {
                 why,
             });
         }
+        self.check_named(&request.disks)?;
         check_given_once(&request.disks)?;
         let mut locks = self.inner.lock_global(name.as_str())?;
+        let disks = &request.disks;
+        self.inner.with_disks(disks, || {
+            self.create_or_find(request, name, extent_size, &mut locks)
+        })
+    }
+
+    /// As [`System::create_vg`], with the disks in scope, under the locks.
+    fn create_or_find(
+        &self,
+        request: &CreatePool,
+        name: VgName,
+        extent_size: ExtentSize,
+        locks: &mut HeldLocks,
+    ) -> Result<(StoragePool, bool), Error> {
         let scan = self.inner.scan_also(&request.disks)?;
         if scan.assembly.vgs.iter().any(|vg| vg.name == name.as_str()) {
             let found = self.find_vg(scan, name.as_str())?;
-            let found = found.ok_or_else(|| Error::Exists {
-                what: "volume group",
-                id: name.to_string(),
-            })?;
             return self.created_before(found, request).map(|pool| (pool, false));
         }
-        let pool = self.make_pool(request, name, extent_size, &scan, &mut locks)?;
+        let name_of = name.to_string();
+        let pool = self.make_pool(request, name, extent_size, &scan, locks)?;
         let mut scan = self.inner.scan_also(&request.disks)?;
         let found = scan
-            .take_vg(&pool)
+            .take_vg(&pool, &name_of)
             .ok_or_else(|| Error::PoolNotFound(request.name.clone()))?;
         let open = OpenVg::new(&self.inner, &scan, found)?;
         Ok((StoragePool::new(self.inner.clone(), open), true))
@@ -79,8 +92,7 @@ impl System {
     fn created_before(&self, found: OpenVg, request: &CreatePool) -> Result<StoragePool, Error> {
         let actual: Vec<_> = found.disks.iter().map(|disk| disk.path.clone()).collect();
         if actual.len() != found.vg.pvs().len() || !same_disks(&request.disks, &actual)? {
-            let (pool, given) = (request.name.clone(), request.disks.clone());
-            return Err(Error::DisksMismatch { pool, actual, given });
+            return Err(disks_mismatch(&found, &request.disks));
         }
         let actual = found.vg.extent_size().bytes();
         if let Some(given) = request.extent_size.filter(|given| *given != actual) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lvm_meta::{Disk, FoundVg, MdaSet, PvId, PvScan, Vg, VgId, VgName};
+use lvm_meta::{Disk, FoundVg, MdaSet, Pv, PvId, PvScan, Vg, VgId, VgName};
 use uuid::Uuid;
 
 use crate::apply::{NewText, Step};
@@ -72,7 +72,7 @@ impl System {
         inner.enter_pvs(&mut locks, &copied.new_pvs(&uuid))?;
         drop(copied);
         let mut scan = inner.scan_also(disks)?;
-        let found = scan.take_vg(&id);
+        let found = scan.take_vg(&id, name.as_str());
         let found = found.ok_or_else(|| Error::PoolNotFound(name.to_string()))?;
         let mut open = OpenVg::new(inner, &scan, found)?;
         open.change(inner, "import pool under new ids", |change| {
@@ -145,10 +145,15 @@ impl Copied {
             (Some(at), _) => vgs.swap_remove(at),
             (None, 1) => vgs.remove(0),
             (None, 0) => return Err(Error::PoolNotFound(name.to_string())),
-            (None, _) => return Err(mismatch(name, Vec::new(), paths)),
+            (None, _) => return Err(mismatch(name, None, &[], paths)),
         };
+        let place = found.problems.first().map(|problem| problem.place);
         let vg = found.vg.map_err(|source| Error::Unreadable {
             vg: found.name.clone(),
+            disk: place
+                .and_then(|place| paths.get(place.disk?).cloned())
+                .unwrap_or_default(),
+            byte: place.map_or(0, |place| place.at),
             source,
         })?;
         if let Some(what) = found.ambiguous.filter(|_| !is_begun) {
@@ -160,8 +165,8 @@ impl Copied {
             && copied.disks.iter().all(|disk| copied.pv_of(disk).is_some());
         if !is_whole {
             let of_vg = copied.disks.iter().filter(|disk| copied.pv_of(disk).is_some());
-            let actual = of_vg.map(|disk| disk.path.clone()).collect();
-            return Err(mismatch(name, actual, paths));
+            let own: Vec<PathBuf> = of_vg.map(|disk| disk.path.clone()).collect();
+            return Err(mismatch(name, Some(&copied), &own, paths));
         }
         Ok(copied)
     }
@@ -303,10 +308,16 @@ impl CopiedDisk {
     }
 }
 
-fn mismatch(name: &VgName, actual: Vec<PathBuf>, given: &[PathBuf]) -> Error {
+/// The disks given are of several VGs, or not those of the one whose copy they hold.
+fn mismatch(name: &VgName, copied: Option<&Copied>, own: &[PathBuf], given: &[PathBuf]) -> Error {
+    let pvs = copied.map_or(&[][..], |copied| copied.vg.pvs());
+    let is_here =
+        |pv: &&Pv| copied.is_some_and(|it| it.disks.iter().any(|disk| it.pv_of(disk) == Some(pv.id())));
+    let missing = pvs.iter().filter(|pv| !is_here(pv)).map(super::missing_pv);
     Error::DisksMismatch {
         pool: name.to_string(),
-        actual,
-        given: given.into(),
+        disks: pvs.len(),
+        missing: missing.collect(),
+        others: given.iter().filter(|path| !own.contains(path)).cloned().collect(),
     }
 }

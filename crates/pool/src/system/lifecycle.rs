@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::apply::Step;
 use crate::cow::Group;
 use crate::disk::same_disks;
+use crate::gap;
 use crate::open_vg::{Change, OpenVg};
 use crate::raid::Degraded;
 use crate::recover::recover_open;
@@ -16,13 +17,14 @@ use crate::system::System;
 use crate::tags::{self, LvTags};
 use crate::thin::PoolLv;
 use crate::thin::stack::Layers;
-use crate::{Error, StoragePool, activate, identity, share, storage_pool};
+use crate::{Error, StoragePool, activate, host, identity, share, storage_pool};
 
 impl System {
     /// Takes over a VG as a pool and activates its replicas.  The mark of ownership is durable when this returns.
     ///
     /// # Errors
-    /// [`Error::PoolNotFound`]; [`Error::DisksMismatch`] when the disks are not the VG's as a set;
+    /// [`Error::PoolNotFound`]; [`Error::Unseen`] when it may be on a disk that cannot be read; [`Error::Disk`] and
+    /// [`Error::Host`] for what is no disk; [`Error::DisksMismatch`] when the disks are not the VG's as a set;
     /// [`Error::UuidMismatch`]; [`Error::Refused`] for a VG that must not be changed.
     pub fn import_pool(
         &self,
@@ -31,16 +33,18 @@ impl System {
         uuid: Option<Uuid>,
     ) -> Result<StoragePool, Error> {
         VgName::parse(name)?;
+        self.check_named(disks)?;
         let _lock = self.inner.lock_vg(name)?;
+        self.inner
+            .with_disks(disks, || self.import_named(name, disks, uuid))
+    }
+
+    /// As [`System::import_pool`], with the disks in scope.  The caller holds the VG's lock.
+    fn import_named(&self, name: &str, disks: &[PathBuf], uuid: Option<Uuid>) -> Result<StoragePool, Error> {
         let found = self.find_vg(self.inner.scan_also(disks)?, name)?;
-        let found = found.ok_or_else(|| Error::PoolNotFound(name.into()))?;
         let actual: Vec<_> = found.disks.iter().map(|disk| disk.path.clone()).collect();
         if !same_disks(disks, &actual)? {
-            return Err(Error::DisksMismatch {
-                pool: name.into(),
-                actual,
-                given: disks.into(),
-            });
+            return Err(disks_mismatch(&found, disks));
         }
         let actual = identity::pool_uuid(&found.vg.id());
         if let Some(given) = uuid.filter(|given| *given != actual) {
@@ -51,6 +55,16 @@ impl System {
             });
         }
         self.take_over(found)
+    }
+
+    /// Refuses paths that a command names as disks and that are none.
+    ///
+    /// # Errors
+    /// [`Error::Disk`], [`Error::Host`], [`Error::Io`].
+    pub(super) fn check_named(&self, disks: &[PathBuf]) -> Result<(), Error> {
+        disks
+            .iter()
+            .try_for_each(|path| gap::check_named(path, self.inner.images))
     }
 
     /// Marks an open VG as a pool, if it is not, and activates its replicas.  The caller holds its lock.
@@ -109,9 +123,7 @@ impl System {
     /// # Errors
     /// [`Error::Busy`] while a replica is open, [`Error::PoolNotFound`].
     pub fn export_pool(&self, wanted: &str) -> Result<(), Error> {
-        let found = self
-            .find_vg(self.inner.scan()?, wanted)?
-            .ok_or_else(|| Error::PoolNotFound(wanted.into()))?;
+        let found = self.find_vg(self.inner.scan()?, wanted)?;
         let _lock = self.inner.lock_vg(found.vg.name())?;
         let mut open = found;
         open.refresh(&self.inner)?;
@@ -138,9 +150,7 @@ impl System {
     /// [`Error::ForeignLvs`] with their names, [`Error::Busy`] while a replica is open; nothing is changed then.
     pub fn destroy_pool(&self, wanted: &str) -> Result<(), Error> {
         let inner = &*self.inner;
-        let found = self
-            .find_vg(inner.scan()?, wanted)?
-            .ok_or_else(|| Error::PoolNotFound(wanted.into()))?;
+        let found = self.find_vg(inner.scan()?, wanted)?;
         let mut locks = inner.lock_global(found.vg.name())?;
         let mut open = found;
         open.refresh(inner)?;
@@ -176,6 +186,35 @@ impl System {
         open.disks
             .iter()
             .try_for_each(|disk| lvm_meta::erase_pv(&*disk.disk).map_err(Error::Meta))
+    }
+}
+
+/// How the disks that a caller named differ from those of a VG.
+pub(super) fn disks_mismatch(open: &OpenVg, given: &[PathBuf]) -> Error {
+    let is_same = |a: &PathBuf, b: &PathBuf| host::same_device(a, b).unwrap_or(false);
+    let missing =
+        open.vg
+            .pvs()
+            .iter()
+            .filter_map(|pv| match open.disks.iter().find(|disk| disk.pv == pv.id()) {
+                Some(disk) if given.iter().any(|path| is_same(path, &disk.path)) => None,
+                Some(disk) => Some(disk.path.display().to_string()),
+                None => Some(missing_pv(pv)),
+            });
+    let is_other = |path: &&PathBuf| !open.disks.iter().any(|disk| is_same(&disk.path, path));
+    Error::DisksMismatch {
+        pool: open.vg.name().into(),
+        disks: open.vg.pvs().len(),
+        missing: missing.collect(),
+        others: given.iter().filter(is_other).cloned().collect(),
+    }
+}
+
+/// A PV whose disk is not there, for people.
+pub(crate) fn missing_pv(pv: &lvm_meta::Pv) -> String {
+    match pv.device_hint() {
+        Some(hint) => format!("PV {} (last seen as {})", pv.id(), hint.escape_debug()),
+        None => format!("PV {}", pv.id()),
     }
 }
 

@@ -13,7 +13,7 @@ mod snapshots;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lvm_dm::{Backend, BlockIo, DeviceId, DeviceMapper, DeviceNumber, DmUuid, Embedded, Kernel, NodeMode};
@@ -29,7 +29,7 @@ use crate::volume::initiator::Initiator;
 use crate::volume::patience::Patience;
 use crate::{Error, NvmetTarget, Share, host};
 
-pub(crate) use lifecycle::is_destroying;
+pub(crate) use lifecycle::{is_destroying, missing_pv};
 pub use restore_pool::RestoredPool;
 pub use saved_metadata::SavedMetadata;
 
@@ -199,6 +199,7 @@ impl SystemBuilder {
             share,
             wrap: self.wrap,
             patience: Patience::default(),
+            also: Mutex::default(),
         };
         Ok(System {
             inner: Arc::new(inner),
@@ -266,6 +267,8 @@ pub(crate) struct Inner {
     wrap: Option<WrapDisk>,
     /// For what targets of NVMe-oF make the kernel wait for.
     pub(crate) patience: Patience,
+    /// Disks that commands named, beside those in scope.
+    pub(crate) also: Mutex<Vec<PathBuf>>,
 }
 
 impl Inner {

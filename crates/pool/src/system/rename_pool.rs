@@ -22,7 +22,7 @@ impl System {
         let inner = &*self.inner;
         let name = CreatePool::new(new, Vec::new()).vg_name()?;
         let found = self.find_vg(inner.scan()?, wanted)?;
-        let mut open = found
+        let mut open = Some(found)
             .filter(storage_pool::is_pool)
             .ok_or_else(|| Error::PoolNotFound(wanted.into()))?;
         let old = open.vg.name().to_string();

@@ -43,9 +43,17 @@ impl System {
     pub fn restore_pool(&self, request: &RestorePool) -> Result<RestoredPool, Error> {
         let inner = &*self.inner;
         let wanted = Wanted::read(inner, request)?;
-        let (name, id, paths) = (request.name.as_str(), wanted.vg.id(), wanted.paths());
+        let paths = wanted.paths();
+        self.check_named(&paths)?;
+        inner.with_disks(&paths, || self.restore_on(wanted, &paths))
+    }
+
+    /// As [`System::restore_pool`], with the disks in scope.
+    fn restore_on(&self, wanted: Wanted<'_>, paths: &[PathBuf]) -> Result<RestoredPool, Error> {
+        let inner = &*self.inner;
+        let (name, id) = (&*wanted.vg.name().to_string(), wanted.vg.id());
         let mut locks = inner.lock_global(name)?;
-        let scan = inner.scan_also(&paths)?;
+        let scan = inner.scan_also(paths)?;
         let plan = wanted.check(inner, &scan)?;
         let description = format!("restore pool {name}");
         let text = plan.vg.print_raw(&inner.provenance(&description));
@@ -66,9 +74,9 @@ impl System {
         let relabelled = plan.new.disks().iter().map(|disk| disk.path.clone()).collect();
         carry_out(plan, &mut locks, &text)?;
         let kept = archived.and(inner.backup(name, &text, &description));
-        let mut scan = inner.scan_also(&paths)?;
+        let mut scan = inner.scan_also(paths)?;
         let found = scan
-            .take_vg(&id)
+            .take_vg(&id, name)
             .ok_or_else(|| Error::PoolNotFound(name.into()))?;
         let holds_text = |pv: &&FoundPv| {
             let mut areas = pv.scan.iter().flat_map(|read| &read.mdas);

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::gap::Listed;
 use crate::info::{ReplicaInfo, SnapshotInfo};
 use crate::open_vg::OpenVg;
 use crate::replica::{self, ActiveDevices};
@@ -14,27 +15,27 @@ impl System {
     ///
     /// # Errors
     /// As [`System::pools`].
-    pub fn snapshots(&self, source: Option<Uuid>) -> Result<Vec<SnapshotInfo>, Error> {
-        let pools = self.open_pools()?;
+    pub fn snapshots(&self, source: Option<Uuid>) -> Result<Listed<SnapshotInfo>, Error> {
+        let (pools, gaps) = self.open_pools()?;
         let devices = ActiveDevices::list(&self.inner);
         let of_pool = |open| snapshot::list(&self.inner, open, &devices, source);
-        Ok(pools.iter().flat_map(of_pool).collect())
+        Ok(Listed::new(pools.iter().flat_map(of_pool).collect(), gaps))
     }
 
     /// Lists the clones of all pools, those of one snapshot if it is named.
     ///
     /// # Errors
     /// As [`System::pools`].
-    pub fn clones(&self, snapshot: Option<Uuid>) -> Result<Vec<ReplicaInfo>, Error> {
-        let mut clones = self.replicas()?;
+    pub fn clones(&self, snapshot: Option<Uuid>) -> Result<Listed<ReplicaInfo>, Error> {
+        let (mut clones, gaps) = self.replicas()?.into_parts();
         clones.retain(|replica| replica.is_clone_of(snapshot));
-        Ok(clones)
+        Ok(Listed::new(clones, gaps))
     }
 
     /// Reads the properties of a snapshot.
     ///
     /// # Errors
-    /// [`Error::SnapshotNotFound`].
+    /// [`Error::SnapshotNotFound`]; [`Error::InSeveralPools`]; [`Error::Unseen`] as [`System::pool_info`].
     pub fn snapshot_info(&self, uuid: Uuid) -> Result<SnapshotInfo, Error> {
         snapshot::info(&self.inner, &self.find_snapshot(uuid)?, uuid)
     }
@@ -69,7 +70,7 @@ impl System {
     fn check_free(&self, what: &'static str, uuid: Uuid) -> Result<(), Error> {
         let is_taken =
             |open: &OpenVg| replica::find(open, uuid).is_ok() || snapshot::find(open, uuid).is_ok();
-        match self.open_pools()?.iter().any(is_taken) {
+        match self.open_pools()?.0.iter().any(is_taken) {
             true => Err(Error::Exists {
                 what,
                 id: uuid.to_string(),
@@ -79,10 +80,11 @@ impl System {
     }
 
     fn find_snapshot(&self, uuid: Uuid) -> Result<OpenVg, Error> {
-        let found = self
-            .open_pools()?
-            .into_iter()
-            .find(|open| snapshot::find(open, uuid).is_ok());
-        found.ok_or_else(|| Error::SnapshotNotFound(uuid.to_string()))
+        self.find_holder(
+            "snapshot",
+            uuid,
+            |open| snapshot::find(open, uuid).is_ok(),
+            Error::SnapshotNotFound(uuid.to_string()),
+        )
     }
 }

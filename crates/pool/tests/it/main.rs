@@ -22,4 +22,5 @@ mod repair;
 mod restore;
 mod share;
 mod thin;
+mod unseen;
 mod volume;
