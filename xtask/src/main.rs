@@ -5,6 +5,7 @@ mod count;
 mod fuzz;
 mod host;
 mod sh;
+mod soak;
 mod tidy;
 mod vm;
 
@@ -28,6 +29,8 @@ usage: cargo xtask TASK
   bench thin [udev]    thin replicas, snapshots and clones beside the LVM tools, in a VM
   bench io             the embedded mapper's reads and writes, beside pread and pwrite
   tidy                 the rules of the source tree that no compiler checks
+  soak SEED MINUTES    random operations on image files, and a model of what should be
+  soak vm SEED MINUTES the same in a VM, with the LVM tools changing the pool in turn
   fuzz [SECONDS]       each fuzz target for a minute, or for SECONDS
 ";
 
@@ -49,6 +52,8 @@ fn main() -> ExitCode {
         ["bench", "print"] => bench::print(false),
         ["bench", "print", "udev"] => bench::print(true),
         ["tidy"] => tidy::check(),
+        ["soak", "vm", seed, minutes] => soak::in_vm(seed, minutes),
+        ["soak", seed, minutes] => soak::on_images(seed, minutes),
         ["fuzz"] => fuzz::run("60"),
         ["fuzz", seconds] => fuzz::run(seconds),
         _ => {

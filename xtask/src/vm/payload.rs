@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::base::Base;
 use super::cpio::Archive;
 use super::scenario::Scenario;
-use crate::sh;
+use crate::{sh, soak};
 
 /// Files of `tests/vm/guest` that scenarios and inits use.
 const GUEST_FILES: [&str; 9] = [
@@ -56,6 +56,9 @@ impl Payload<'_> {
             .map(|scenario| scenario.name.as_str())
             .collect();
         archive.file("opt/vm/plan", 0o644, format!("{}\n", plan.join("\n")).as_bytes())?;
+        if let Ok(words) = std::env::var(soak::WORDS) {
+            archive.file("opt/vm/soak", 0o644, words.as_bytes())?;
+        }
         for scenario in &self.scenarios {
             archive.file(
                 &format!("opt/vm/{}.sh", scenario.name),
