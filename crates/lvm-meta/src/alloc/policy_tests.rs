@@ -160,7 +160,10 @@ fn legs_obey_the_policy_of_their_array() {
     assert_ne!(pv(first(&plans[0])), pv(first(&plans[1])));
 }
 
-fn moved(vg: &Vg, max_piece: u32) -> Result<Vec<(String, (PvId, u32), u32)>, MoveError> {
+/// The LV of a piece, where it goes, and its extents.
+type Moved = (String, (PvId, u32), u32);
+
+fn moved(vg: &Vg, max_piece: u32) -> Result<Vec<Moved>, MoveError> {
     let request = MoveRequest {
         from: pv_id(0),
         keep: Extents::ZERO,

@@ -186,7 +186,8 @@ impl System {
 }
 
 fn extent_size(bytes: u64) -> Result<ExtentSize, Error> {
-    let sectors = (bytes % 512 == 0)
+    let sectors = bytes
+        .is_multiple_of(512)
         .then(|| u32::try_from(bytes / 512).ok())
         .flatten();
     sectors
