@@ -273,6 +273,16 @@ pub(crate) enum ReplicaCommand {
         #[arg(long)]
         allow_shrink: bool,
     },
+    /// Move it to other disks of its pool, online; what is there already is success.
+    Move {
+        uuid: String,
+        /// Where it may go; may be given several times.  Any other disk without it.
+        #[arg(long = "disk", value_name = "DISK", required_unless_present = "from")]
+        disks: Vec<PathBuf>,
+        /// The disk that it leaves; all but those where it goes otherwise.
+        #[arg(long, value_name = "DISK")]
+        from: Option<PathBuf>,
+    },
     /// Destroy a replica.
     Destroy { uuid: String },
     /// Change properties; what is set already costs no commit.

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use lvm_native::pool::{
-    BehindEnd, CreatePool, CreateThinPool, Error, MoveProgress, PoolInfo, RestorePool, RestoredPool,
-    SavedMetadata, SetPool, System, TendedPool, parse_size, parse_uuid,
+    BehindEnd, CreatePool, CreateThinPool, Error, PoolInfo, RestorePool, RestoredPool, SavedMetadata,
+    SetPool, System, TendedPool, parse_size, parse_uuid,
 };
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::args::PoolCommand;
-use crate::progress::bar;
+use crate::progress;
 use crate::thin;
 
 /// What a list shows to people.
@@ -94,7 +94,7 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
         PoolCommand::AddDisk { pool, disks, force } => system.open_pool(pool)?.add_disks(disks, *force)?,
         PoolCommand::RemoveDisk { pool, disk } => {
             let pool = system.open_pool(pool)?;
-            moving(|tell| pool.evacuate_disk(disk, tell))?
+            progress::moving(|tell| pool.evacuate_disk(disk, tell))?
         }
         PoolCommand::ShrinkDisk {
             pool,
@@ -107,7 +107,7 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
                 true => BehindEnd::Move,
                 false => BehindEnd::Refuse,
             };
-            moving(|tell| pool.shrink_disk(disk, size, behind, tell))?
+            progress::moving(|tell| pool.shrink_disk(disk, size, behind, tell))?
         }
         PoolCommand::ReplaceDisk {
             pool,
@@ -116,21 +116,10 @@ pub(crate) fn run(system: &System, command: &PoolCommand) -> Result<Answer, Erro
             force,
         } => {
             let pool = system.open_pool(pool)?;
-            moving(|tell| pool.replace_disk(old, new, *force, tell))?
+            progress::moving(|tell| pool.replace_disk(old, new, *force, tell))?
         }
     };
     Ok(Answer::One(to_json(&info)))
-}
-
-/// Runs what moves extents, with its progress on standard error.
-fn moving<T>(run: impl FnOnce(&mut dyn FnMut(MoveProgress)) -> Result<T, Error>) -> Result<T, Error> {
-    let bar = bar(0, "moving", true);
-    let result = run(&mut |progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.moved);
-    });
-    bar.finish_and_clear();
-    result
 }
 
 /// The pool, and what was done to its disks.

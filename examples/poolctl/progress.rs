@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lvm_native::pool::{Error, MoveProgress};
 
 /// A bar over `total` steps on standard error, or nothing if that is no terminal.
 pub(crate) fn bar(total: u64, what: &'static str, bytes: bool) -> ProgressBar {
@@ -19,4 +20,17 @@ pub(crate) fn bar(total: u64, what: &'static str, bytes: bool) -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
+}
+
+/// Runs what moves extents, with its progress on standard error.
+pub(crate) fn moving<T>(
+    run: impl FnOnce(&mut dyn FnMut(MoveProgress)) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let bar = bar(0, "moving", true);
+    let result = run(&mut |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.moved);
+    });
+    bar.finish_and_clear();
+    result
 }

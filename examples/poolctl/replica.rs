@@ -95,6 +95,11 @@ pub(crate) fn run(system: &System, command: &ReplicaCommand, args: &Args) -> Res
             };
             system.pool_of_replica(uuid)?.resize_replica(uuid, size, shrink)?
         }
+        ReplicaCommand::Move { uuid, disks, from } => {
+            let uuid = parse_uuid(uuid)?;
+            let pool = system.pool_of_replica(uuid)?;
+            progress::moving(|tell| pool.move_replica(uuid, from.as_deref(), disks, tell))?
+        }
         ReplicaCommand::Destroy { uuid } => {
             let uuid = parse_uuid(uuid)?;
             system.pool_of_replica(uuid)?.destroy_replica(uuid)?;

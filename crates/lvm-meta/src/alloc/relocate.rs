@@ -1,17 +1,21 @@
 //! Finding new places for the extents that LVs hold on one PV.
 
 use super::space::{Run, Space, largest};
-use super::{AllocError, AllocPolicy, AllocRequest};
+use super::{AllocError, AllocPolicy, AllocRequest, PvFilter};
 use crate::detail::Detail;
 use crate::{Area, Extents, Lv, LvRole, PvId, Refusal, SegmentKind, Vg};
 
 /// What is to be moved, and where it may go.
 #[derive(Clone, Copy, Debug)]
-pub struct MoveRequest {
+pub struct MoveRequest<'a> {
     /// The PV to empty.
     pub from: PvId,
     /// Its first extents, this many, stay; what is behind them may go there, too.  0 to empty all of it.
     pub keep: Extents,
+    /// The LVs whose segments on it are moved; all if `None`.
+    pub only: Option<&'a [&'a str]>,
+    /// The PVs where they may go; of `from` no others than those that stay.
+    pub to: PvFilter<'a>,
     /// The PV that is filled first, if there is one.
     pub first: Option<PvId>,
     /// Most extents of one piece.  A piece that is not moved as a whole is moved again.
@@ -121,8 +125,8 @@ impl<'a> Placed<'a> {
     }
 }
 
-/// Finds places on other PVs for all that a PV holds, or for what it holds behind the extents that stay, which may go to
-/// free ones among these as well; empty when it holds nothing.
+/// Finds places on other PVs for all that a PV holds, or all that some LVs have on it, or for what lies there behind the
+/// extents that stay, which may go to free ones among these as well; empty when that is nothing.
 ///
 /// Nothing is taken: hand the pieces to [`Vg::begin_move`].  The stripes of a segment stay on distinct PVs, and so do the
 /// legs of an array; the data of a leg goes with its metadata, as long as there is room.  They are placed before linear
@@ -132,7 +136,7 @@ impl<'a> Placed<'a> {
 ///
 /// # Errors
 /// [`MoveError`]
-pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveError> {
+pub fn plan_move(vg: &Vg, request: &MoveRequest<'_>) -> Result<Vec<MovePiece>, MoveError> {
     if let Some(refusal) = vg.refusal() {
         return Err(refusal.into());
     }
@@ -147,12 +151,18 @@ pub fn plan_move(vg: &Vg, request: &MoveRequest) -> Result<Vec<MovePiece>, MoveE
     let total = all
         .iter()
         .fold(0u32, |sum, held| sum.saturating_add(held.extents));
-    let mut space = Space::new(vg, &AllocRequest::new(Extents::new(total)));
+    let mut space = Space::new(
+        vg,
+        &AllocRequest {
+            pvs: request.to,
+            ..AllocRequest::new(Extents::new(total))
+        },
+    );
     let free = match Space::no_space(&space, Extents::new(total)) {
         AllocError::NoSpace { free, .. } => free,
         _ => 0,
     };
-    let own = vg.pv(request.from).filter(|pv| pv.is_allocatable());
+    let own = space.find(request.from).and_then(|_| vg.pv(request.from));
     let own_runs = own.into_iter().flat_map(crate::Pv::free_runs);
     let beyond = own_runs.map(|(start, length)| {
         let inside = request.keep.get().saturating_sub(start).min(length.get());
@@ -210,11 +220,12 @@ fn no_place(held: &Held<'_>, needed: Extents, free: u64) -> MoveError {
     }
 }
 
-/// All that is on a PV behind the extents that stay.
-fn held<'a>(vg: &'a Vg, request: &MoveRequest) -> Result<Vec<Held<'a>>, MoveError> {
+/// All that is to be moved: on a PV behind the extents that stay.
+fn held<'a>(vg: &'a Vg, request: &MoveRequest<'_>) -> Result<Vec<Held<'a>>, MoveError> {
     let (from, keep) = (request.from, request.keep.get());
+    let is_asked = |lv: &&Lv| request.only.is_none_or(|only| only.contains(&lv.name()));
     let mut held = Vec::new();
-    for lv in vg.lvs() {
+    for lv in vg.lvs().filter(is_asked) {
         for segment in lv.segments() {
             let mut runs = 0usize;
             let mut has_to_go = false;
@@ -294,7 +305,7 @@ fn pvs_of_others(vg: &Vg, (array, own): Leg<'_>) -> Vec<PvId> {
 /// that fails takes no more with it; then comes the PV that is filled first, then for a leg the one with the most room.
 fn best_run(
     space: &Space<'_>,
-    request: &MoveRequest,
+    request: &MoveRequest<'_>,
     held: &[Held<'_>],
     at: &Held<'_>,
     placed: &Placed<'_>,
@@ -358,10 +369,12 @@ mod tests {
     use super::*;
     use crate::{ChangeError, Error, LvId, LvName, NewLv, Provenance, Sectors, SegmentPlan};
 
-    fn request(max_piece: u32) -> MoveRequest {
+    fn request(max_piece: u32) -> MoveRequest<'static> {
         MoveRequest {
             from: pv_id(0),
             keep: Extents::ZERO,
+            only: None,
+            to: PvFilter::All,
             first: None,
             max_piece: Extents::new(max_piece),
         }

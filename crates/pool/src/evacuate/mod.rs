@@ -5,6 +5,7 @@
 //! | `mod` | the hidden LV that moves others, its device and table |
 //! | `parts` | the devices of the LVs that it moves |
 //! | `plan` | what may be moved, and where to |
+//! | `chosen` | the same of one replica and of disks that the caller chose |
 //! | `steps` | the three commits: begin, a piece done, end |
 //! | `mend` | what a cut change left |
 //!
@@ -12,6 +13,7 @@
 //! their old one.  That it is ours a tag says; the tools do not mind it, and finish or abort the move as one of theirs.
 //! Reference: LVM2 `tools/pvmove.c`, `tools/pvmove_poll.c`, `lib/mirror/mirrored.c`.
 
+pub(crate) mod chosen;
 pub(crate) mod mend;
 mod parts;
 pub(crate) mod plan;

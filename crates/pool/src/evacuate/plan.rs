@@ -1,6 +1,6 @@
 //! What may be moved, and where it goes.
 
-use lvm_meta::{Extents, MoveError, MovePiece, MoveRequest, PvId, Sectors, Vg};
+use lvm_meta::{Extents, MoveError, MovePiece, MoveRequest, PvFilter, PvId, Sectors, Vg};
 
 use super::parts::Part;
 use crate::Error;
@@ -27,14 +27,13 @@ pub(crate) fn plan(
     first: Option<PvId>,
 ) -> Result<Vec<MovePiece>, Error> {
     let vg = &open.vg;
-    let size = vg.extent_size();
-    let least = size.extents_ceil(PIECE).unwrap_or(Extents::new(1)).get();
-    let max_piece = Extents::new(vg.pv_used(from).get().div_ceil(PIECES).max(least));
     let request = MoveRequest {
         from,
         keep,
         first,
-        max_piece,
+        max_piece: piece_limit(vg, vg.pv_used(from)),
+        only: None,
+        to: PvFilter::All,
     };
     let pieces = lvm_meta::plan_move(vg, &request).map_err(|error| refused(vg, error))?;
     for name in names(&pieces) {
@@ -44,6 +43,12 @@ pub(crate) fn plan(
     }
     region(vg)?;
     Ok(pieces)
+}
+
+/// Most extents of a piece, of so many that are moved.
+pub(super) fn piece_limit(vg: &Vg, used: Extents) -> Extents {
+    let least = vg.extent_size().extents_ceil(PIECE).unwrap_or(Extents::new(1));
+    least.max(Extents::new(used.get().div_ceil(PIECES)))
 }
 
 /// The LVs of pieces, each once.
@@ -65,7 +70,7 @@ pub(super) fn region(vg: &Vg) -> Result<Sectors, Error> {
     Ok(Sectors::new(region))
 }
 
-fn refused(vg: &Vg, error: MoveError) -> Error {
+pub(super) fn refused(vg: &Vg, error: MoveError) -> Error {
     match error {
         MoveError::NoSpace { needed, .. } | MoveError::Policy { needed, .. } => {
             let needed = vg.extent_size().to_bytes(needed).unwrap_or(u64::MAX);

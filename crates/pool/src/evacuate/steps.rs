@@ -164,7 +164,7 @@ fn sectors(open: &OpenVg, extent: u32) -> u64 {
 }
 
 /// The name that LVM would give: that of the first number that is free.
-fn free_name(vg: &Vg) -> Result<LvName, Error> {
+pub(super) fn free_name(vg: &Vg) -> Result<LvName, Error> {
     let mut names = (0u32..).map(|number| format!("{NAME}{number}"));
     let name = names.find(|name| vg.lv(name).is_none());
     Ok(LvName::parse(&name.unwrap_or_default())?)

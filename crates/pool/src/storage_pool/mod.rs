@@ -12,6 +12,7 @@ mod fit_disks;
 mod grow_thin_pool;
 mod last_area;
 mod lost_disk;
+mod move_replica;
 mod raid_replicas;
 mod repair;
 mod replicas;
