@@ -287,3 +287,33 @@ fn a_copied_disk_makes_the_pool_read_only() {
     assert!(told.contains("more than one device"), "{told}");
     assert_eq!(host.unchanged(&["pool", "list"])[0]["name"], "p");
 }
+
+#[test]
+fn a_pool_gives_up_the_end_of_a_disk() {
+    let host = Host::new(&[64]);
+    host.ok(&["pool", "create", "p", "disk0"]);
+    host.ok(&["replica", "create", "p", REPLICA, "40M"]);
+    host.refused(
+        &["pool", "shrink-disk", "p", "disk0", "32M"],
+        "DiskNotEmpty",
+        "EBUSY",
+    );
+    host.refused(
+        &["pool", "shrink-disk", "p", "disk0", "32M", "--move"],
+        "NoSpace",
+        "ENOSPC",
+    );
+    host.refused(
+        &["pool", "shrink-disk", "p", "disk0", "65M"],
+        "InvalidArgument",
+        "EINVAL",
+    );
+    let shrunk = host.ok(&["pool", "shrink-disk", "p", "disk0", "48M"]);
+    assert_eq!(shrunk["capacity"], json!(44 * MIB));
+    assert_eq!(
+        host.unchanged(&["pool", "shrink-disk", "p", "disk0", "48M"]),
+        shrunk
+    );
+    host.resize_image("disk0", 48 * MIB);
+    host.ok(&["pool", "show", "p"]);
+}
