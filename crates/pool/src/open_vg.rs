@@ -4,6 +4,7 @@
 //! the parsed VG in place, and commits; when it fails half way, the parsed VG is read anew before its next use.
 
 mod change;
+mod own_devices;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,15 +23,16 @@ use crate::display_names::DisplayNames;
 use crate::error::Refusal;
 use crate::gap::{self, Gap};
 use crate::host::VolumeList;
-use crate::raid::{Array, Degraded};
+use crate::raid::Array;
 use crate::recover::recover_open;
 use crate::scan::Scan;
 use crate::system::Inner;
 use crate::thin::index::ThinIndex;
 use crate::thin::{self, PoolLv, stack};
-use crate::{Error, activate, evacuate, naming, replica, share, table};
+use crate::{Error, evacuate, naming, share, table};
 
 pub(crate) use change::Change;
+use own_devices::OwnDevices;
 
 /// What helps when a PV does not fit its disk.
 const GROW: &str = "growing the pool fits it to the disk, if those extents are free";
@@ -73,7 +75,8 @@ pub(crate) struct OpenVg {
     read_only: Option<VolumeList>,
     /// Knows the devices of LVs on which others lie.
     mapper: Arc<dyn DeviceMapper>,
-    /// The parsed metadata may not be what is on disk: a change failed half way.
+    own: OwnDevices,
+    /// The parsed metadata may not be what is on disk: a change failed half way, or was made meanwhile.
     stale: bool,
     /// A write or sync failed: this handle changes nothing more.
     poisoned: bool,
@@ -151,28 +154,16 @@ impl OpenVg {
             thin_index: ThinIndex::default(),
             read_only: inner.config.activation.read_only_volume_list.clone(),
             mapper: inner.mapper.clone(),
+            own: OwnDevices::default(),
             stale: false,
             poisoned: false,
             cut: false,
         };
         if inner.has_own_devices() {
-            open.activate_embedded(inner)?;
+            (open.own.is_unmapped, open.own.is_unswept) = (true, true);
+            open.map_own(inner);
         }
         Ok(open)
-    }
-
-    /// Maps what the metadata has: devices of an embedded mapper live in this process only.
-    fn activate_embedded(&mut self, inner: &Inner) -> Result<(), Error> {
-        let mut steps = Vec::new();
-        for lv in self.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
-            if self.kernel_device(inner, lv)?.is_none()
-                && let Ok(activate) = activate::prepare(inner, self, lv, Degraded::Refuse)
-                    .and_then(|()| activate::activate(inner, self, lv, Degraded::Refuse))
-            {
-                steps.extend(activate);
-            }
-        }
-        inner.kernel().apply(None, &steps)
     }
 
     /// Makes the next look read everything anew.
@@ -245,7 +236,10 @@ impl OpenVg {
     pub(crate) fn refresh(&mut self, inner: &Inner) -> Result<(), Error> {
         // An area that cannot be read any more is for the scan to find.
         if !self.stale && self.mdas.unchanged().unwrap_or(false) && self.areas_stayed() {
-            return Ok(());
+            self.map_own(inner);
+            if !self.stale {
+                return Ok(());
+            }
         }
         let (id, name) = (self.vg.id(), self.vg.name().to_string());
         let mut scan = inner.scan()?;
@@ -511,6 +505,7 @@ impl OpenVg {
         if self.poisoned {
             return Err(Error::Meta(lvm_meta::Error::Poisoned));
         }
+        self.sweep_own(inner);
         let name_before = self.vg.name().to_owned();
         let mut change = Change {
             open: self,

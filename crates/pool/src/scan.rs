@@ -1,5 +1,7 @@
 //! Finding VGs: reads every disk in scope once, and never writes.
 
+mod steady;
+
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -99,8 +101,8 @@ impl Inner {
         leave_out
     }
 
-    /// As [`Inner::scan`], with `more` disks in scope.
-    pub(crate) fn scan_also(&self, more: &[PathBuf]) -> Result<Scan, Error> {
+    /// One look at every disk in scope and at `more`.
+    fn scan_once(&self, more: &[PathBuf]) -> Result<Scan, Error> {
         let host = match self.images {
             true => None,
             false => Some(self.devices(&self.lvs_to_leave_out())?),

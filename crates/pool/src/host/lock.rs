@@ -8,7 +8,8 @@
 //! | `P_global:aux`, `V_<vg>:aux` | let a waiting writer go before new readers |
 //!
 //! The lock is flock(2).  It belongs to the open file description, and each acquisition opens the file anew, so
-//! threads and handles of one process exclude each other just as processes do; no mutex is needed.
+//! threads and handles of one process exclude each other just as processes do.  flock knows no order, so those who
+//! share one [`Locks`] queue before it (`queue.rs`), and the first of them alone polls.
 //!
 //! The tools unlink a lock file when they release it, so a lock counts only when the path still names the inode
 //! that was locked.  This library never unlinks: an empty file that stays costs nothing, the tools take it
@@ -21,12 +22,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::file_lock::{FileLock, Tried};
 use super::folder::{self, Links};
-use super::{Error, LockName, Paths, Result, lock_holder, regular};
+use super::queue::{Place, Queues};
+use super::{Error, LockHolder, LockName, Paths, Result, lock_holder, regular};
 
 /// Shortest pause between two tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -45,12 +48,24 @@ pub enum LockMode {
 }
 
 /// The lock files of one host.
+///
+/// Clones share a queue for each lock, in which each call is served in the order in which it came.  Two that were made
+/// by [`Locks::new`] compete as processes do.
 #[derive(Clone, Debug)]
 pub struct Locks {
     dir: PathBuf,
     proc: PathBuf,
     write_priority: bool,
     links: Links,
+    queues: Arc<Queues<LockName>>,
+}
+
+/// A lock that is held, and with it the turn among the callers of this process.
+#[derive(Debug)]
+struct Turn {
+    // The lock goes before the turn: the next caller finds it free.
+    _lock: FileLock,
+    _place: Place<LockName>,
 }
 
 impl Locks {
@@ -61,6 +76,7 @@ impl Locks {
             proc: paths.proc.clone(),
             write_priority: true,
             links: Links::Trusted,
+            queues: Arc::default(),
         }
     }
 
@@ -86,6 +102,23 @@ impl Locks {
         }
     }
 
+    /// Takes a turn without the lock, if no other caller has or wants the lock: as long as it is kept, none of this
+    /// process has it.
+    pub(crate) fn try_turn(&self, name: &LockName) -> Option<Place<LockName>> {
+        let now = Instant::now();
+        self.queues.enter(name, LockMode::Exclusive, now, Duration::ZERO)
+    }
+
+    /// That another call of this process kept the lock of a VG for too long.
+    pub(crate) fn kept_here(&self, vg: &str, waited: Duration) -> Error {
+        Error::LockTimeout {
+            lock: LockName::Vg(vg.to_owned()),
+            path: self.dir.join(format!("V_{vg}")),
+            waited,
+            holder: Some(LockHolder::this_process()),
+        }
+    }
+
     fn path(&self, name: &LockName) -> Result<PathBuf> {
         let (prefix, rest) = match name {
             LockName::Global => ("P_", "global"),
@@ -103,7 +136,7 @@ impl Locks {
         Ok(self.dir.join(format!("{prefix}{rest}")))
     }
 
-    fn acquire(&self, name: &LockName, mode: LockMode, timeout: Duration) -> Result<FileLock> {
+    fn acquire(&self, name: &LockName, mode: LockMode, timeout: Duration) -> Result<Turn> {
         let path = self.path(name)?;
         folder::make(&self.dir, self.links)?;
         let wait = Wait {
@@ -113,20 +146,31 @@ impl Locks {
             began: Instant::now(),
             timeout,
         };
+        let place = self.queues.enter(name, mode, wait.began, timeout);
+        let place = place.ok_or_else(|| wait.too_late(&path, Some(LockHolder::this_process())))?;
+        Ok(Turn {
+            _lock: self.lock(&wait, mode)?,
+            _place: place,
+        })
+    }
+
+    /// Takes a lock whose turn it is.
+    fn lock(&self, wait: &Wait<'_>, mode: LockMode) -> Result<FileLock> {
+        let path = wait.main;
         // The tools lock a devices file without the helper.
-        if !self.write_priority || matches!(name, LockName::DevicesFile(_)) {
-            return wait.flock(&path, mode);
+        if !self.write_priority || matches!(wait.name, LockName::DevicesFile(_)) {
+            return wait.flock(path, mode);
         }
         // Everybody passes through the helper; a writer stays in it while it waits, so that readers who
         // come later queue behind it instead of keeping the main lock shared for ever.
-        let mut aux_path = path.clone().into_os_string();
+        let mut aux_path = path.to_owned().into_os_string();
         aux_path.push(AUX_SUFFIX);
         let aux = wait.flock(Path::new(&aux_path), LockMode::Exclusive)?;
         match mode {
-            LockMode::Exclusive => wait.flock(&path, mode),
+            LockMode::Exclusive => wait.flock(path, mode),
             LockMode::Shared => {
                 drop(aux);
-                wait.flock(&path, mode)
+                wait.flock(path, mode)
             }
         }
     }
@@ -140,7 +184,7 @@ impl Locks {
 #[must_use = "the locks are released when this is dropped"]
 pub struct HeldLocks {
     locks: Locks,
-    held: Vec<(LockName, LockMode, FileLock)>,
+    held: Vec<(LockName, LockMode, Turn)>,
 }
 
 impl HeldLocks {
@@ -252,19 +296,23 @@ impl Wait<'_> {
         let waited = self.began.elapsed();
         let left = self.timeout.saturating_sub(waited);
         if left.is_zero() {
-            // Whoever holds the helper waits as we do, so the main lock's holder is the one to name.
-            let holder =
-                lock_holder::find(self.proc, self.main).or_else(|| lock_holder::find(self.proc, path));
-            return Err(Error::LockTimeout {
-                lock: self.name.clone(),
-                path: self.main.to_owned(),
-                waited,
-                holder,
-            });
+            return Err(self.too_late(path, None));
         }
         thread::sleep(left.min(*pause));
         *pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         Ok(())
+    }
+
+    /// The error of a wait for `path` whose time is up; `otherwise` holds it if nothing else tells.
+    fn too_late(&self, path: &Path, otherwise: Option<LockHolder>) -> Error {
+        // Whoever holds the helper waits as we do, so the main lock's holder is the one to name.
+        let holder = lock_holder::find(self.proc, self.main).or_else(|| lock_holder::find(self.proc, path));
+        Error::LockTimeout {
+            lock: self.name.clone(),
+            path: self.main.to_owned(),
+            waited: self.began.elapsed(),
+            holder: holder.or(otherwise),
+        }
     }
 }
 

@@ -16,8 +16,21 @@ pub struct LockHolder {
     pub command: Option<String>,
 }
 
+impl LockHolder {
+    /// Another call of the process that asks.
+    pub(crate) fn this_process() -> Self {
+        Self {
+            pid: std::process::id(),
+            command: None,
+        }
+    }
+}
+
 impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pid == std::process::id() {
+            return write!(f, "another call of this process, {}", self.pid);
+        }
         write!(f, "process {}", self.pid)?;
         match &self.command {
             Some(command) => write!(f, " ({command})"),

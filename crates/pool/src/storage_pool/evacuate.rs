@@ -71,7 +71,7 @@ impl StoragePool {
         }
         let is_known = pv(&*self.fresh()?, path).is_some();
         if !is_known && !self.inner.widen(&[path.into()]).is_empty() {
-            self.lock().forget();
+            self.lock()?.forget();
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod disks;
 mod evacuate;
 mod fit_disks;
 mod grow_thin_pool;
+mod guard;
 mod last_area;
 mod lost_disk;
 mod move_replica;
@@ -26,7 +27,7 @@ mod thin_pool;
 mod thin_replicas;
 mod thin_volumes;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use lvm_meta::VgId;
 use uuid::Uuid;
@@ -44,6 +45,8 @@ use crate::thin::usages::Usages;
 use crate::thin::{PoolLv, usage};
 use crate::{Class, Error, identity, share, snapshot, thin};
 
+use guard::{OpenGuard, SharedVg};
+
 pub use array_monitor::ArrayMonitor;
 pub use evacuate::MoveProgress;
 pub use replicas::ReplicaDevice;
@@ -57,12 +60,12 @@ pub(crate) use thin_pool::check_thin_pool_fits;
 /// A pool held open.
 ///
 /// Cheap to ask again and again: as long as nobody changed the metadata, a question costs one header read per
-/// metadata area.  Any number of threads may share a handle; changes wait for each other, and for other processes
-/// and the LVM tools, on LVM's own locks.
+/// metadata area.  Any number of threads may share a handle; changes wait for each other, in the order in which they came,
+/// and for other processes and the LVM tools, on LVM's own locks.  No wait is longer than the system's timeout.
 #[derive(Clone)]
 pub struct StoragePool {
     pub(crate) inner: Arc<Inner>,
-    open: Arc<Mutex<OpenVg>>,
+    open: Arc<SharedVg>,
     id: VgId,
     name: Arc<str>,
 }
@@ -81,7 +84,7 @@ impl StoragePool {
         let (id, name) = (open.vg.id(), Arc::from(open.vg.name()));
         Self {
             inner,
-            open: Arc::new(Mutex::new(open)),
+            open: Arc::new(SharedVg::new(open)),
             id,
             name,
         }
@@ -146,15 +149,14 @@ impl StoragePool {
     }
 
     /// The open VG with the metadata as it is on disk now.
-    pub(crate) fn fresh(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
-        let mut open = self.lock();
+    pub(crate) fn fresh(&self) -> Result<OpenGuard<'_>, Error> {
+        let mut open = self.lock()?;
         open.refresh(&self.inner)?;
         Ok(open)
     }
 
-    fn lock(&self) -> MutexGuard<'_, OpenVg> {
-        // A panic of another thread cannot leave it half changed for us: a change marks it stale first.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Result<OpenGuard<'_>, Error> {
+        self.open.lock(&self.inner, &self.name)
     }
 
     fn describe(&self, open: &OpenVg, uuid: Uuid) -> Result<ReplicaInfo, Error> {
@@ -223,7 +225,7 @@ impl StoragePool {
     ///
     /// # Errors
     /// [`Error::Refused`]; [`Error::PoolNotFound`] when somebody exported or renamed it.
-    fn changeable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
+    fn changeable(&self) -> Result<OpenGuard<'_>, Error> {
         let mut open = self.fresh()?;
         self.check_ours(&open)?;
         open.take_back(&self.inner)?;
@@ -234,7 +236,7 @@ impl StoragePool {
 
     /// As [`StoragePool::changeable`], though disks may be smaller than their PVs, or have a metadata area among extents: to
     /// fit the PVs to them.
-    fn fittable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
+    fn fittable(&self) -> Result<OpenGuard<'_>, Error> {
         let mut open = self.fresh()?;
         // Copies that differ are a doubt of their own.
         if open.mdas.agrees() && open.ambiguous.take_if(|doubt| doubt.is_in_layout()).is_some() {
@@ -249,7 +251,7 @@ impl StoragePool {
     }
 
     /// As [`StoragePool::changeable`], though disks may be missing: for devices, and for what LVM allows without them, too.
-    fn repairable(&self) -> Result<MutexGuard<'_, OpenVg>, Error> {
+    fn repairable(&self) -> Result<OpenGuard<'_>, Error> {
         let mut open = self.fresh()?;
         self.check_ours(&open)?;
         check_is_lost(&open)?;

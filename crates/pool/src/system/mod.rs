@@ -38,6 +38,9 @@ pub use saved_metadata::SavedMetadata;
 /// Holds no global state, and makes no threads that outlive a call, except where a target of NVMe-oF does not answer
 /// (docs/volumes.md); any number of systems may live in one process.  Pools are found by
 /// name or by any spelling of their id: LVM's with or without dashes, or the UUID's.
+///
+/// All clones of a system, and the handles that it opens, queue for a VG's lock: who asked first changes first.  Two systems
+/// compete for it as two processes do, so a program that serves many callers has one.
 #[derive(Clone)]
 pub struct System {
     pub(crate) inner: Arc<Inner>,
@@ -200,6 +203,7 @@ impl SystemBuilder {
             wrap: self.wrap,
             patience: Patience::default(),
             also: Mutex::default(),
+            mapping: Mutex::default(),
         };
         Ok(System {
             inner: Arc::new(inner),
@@ -269,6 +273,8 @@ pub(crate) struct Inner {
     pub(crate) patience: Patience,
     /// Disks that commands named, beside those in scope.
     pub(crate) also: Mutex<Vec<PathBuf>>,
+    /// Held while devices are made of what was read: those who read at once shall not make them twice.
+    pub(crate) mapping: Mutex<()>,
 }
 
 impl Inner {

@@ -7,6 +7,7 @@
 
 mod adopt;
 mod areas;
+mod callers;
 mod crash;
 mod evacuate;
 mod fault;

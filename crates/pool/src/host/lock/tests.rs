@@ -53,8 +53,7 @@ fn a_writer_excludes_readers_and_writers_of_the_same_process() {
         assert_eq!(holder.pid, std::process::id());
         assert_eq!(path, &host.file("V_vg0"));
         assert!(
-            err.to_string()
-                .contains(&format!("held by process {}", std::process::id())),
+            err.to_string().contains("held by another call of this process"),
             "{err}"
         );
     }
@@ -261,4 +260,46 @@ fn a_planted_link_is_no_locking_folder_where_all_users_may_make_them() {
     // An administrator's own is followed.
     drop(host.vg(LockMode::Exclusive, NOW).unwrap());
     assert_ne!(fs::read_dir(&victim).unwrap().count(), 0);
+}
+
+#[test]
+fn of_many_callers_with_short_changes_none_is_told_that_the_lock_is_not_free() {
+    let host = host();
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    let _held = host.vg(LockMode::Exclusive, Duration::from_secs(5)).unwrap();
+                    thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn who_waits_behind_others_is_told_of_the_process_that_they_wait_for() {
+    let host = host();
+    let file = host.file("V_vg0");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mut flock = std::process::Command::new("flock")
+        .arg(&file)
+        .args(["sh", "-c", "echo; read end"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = [0];
+    std::io::Read::read_exact(flock.stdout.as_mut().unwrap(), &mut line).unwrap();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| host.vg(LockMode::Exclusive, LONG).map(drop));
+        while host.locks.try_turn(&LockName::Vg("vg0".into())).is_some() {
+            thread::yield_now();
+        }
+        let told = host.vg(LockMode::Exclusive, NOW).unwrap_err().to_string();
+        drop(flock.stdin.take());
+        flock.wait().unwrap();
+        first.join().unwrap().unwrap();
+        assert!(told.contains("held by process"), "{told}");
+    });
 }
