@@ -216,13 +216,5 @@ fn size(bytes: u64) -> String {
 
 /// Text from a disk or a path without what could command a terminal.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
+    lvm_native::pool::printable(text)
 }

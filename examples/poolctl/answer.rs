@@ -1,6 +1,6 @@
 //! What a command answers: JSON for programs, a table or a block of lines for people.
 
-use lvm_native::pool::{Error, Gap, Listed};
+use lvm_native::pool::{Error, Gap, Listed, printable};
 use serde_json::{Value, json};
 
 /// The fields whose values are bytes; people read them in binary units.
@@ -95,7 +95,7 @@ impl Answer {
 fn plain(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => printable(text),
         Value::Bool(yes) => if *yes { "yes" } else { "no" }.into(),
         Value::Number(number) => match number.as_u64() {
             Some(bytes) if SIZES.contains(&name) => size(bytes),

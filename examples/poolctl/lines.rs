@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use lvm_native::pool::Error;
+use lvm_native::pool::{Error, printable};
 use serde_json::Value;
 
 /// Standard output, a line at a time.
@@ -21,7 +21,7 @@ impl Out {
         let text = match (self.json, line) {
             (false, Value::Object(fields)) => {
                 let words = fields.iter().map(|(name, value)| match value {
-                    Value::String(text) => format!("{name}={text}"),
+                    Value::String(text) => format!("{name}={}", printable(text)),
                     value => format!("{name}={value}"),
                 });
                 words.collect::<Vec<_>>().join(" ")

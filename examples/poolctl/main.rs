@@ -24,7 +24,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use lvm_native::pool::{Error, Gap, System};
+use lvm_native::pool::{Error, Gap, System, printable};
 use serde_json::{Value, json};
 
 use answer::Answer;
@@ -52,7 +52,10 @@ fn main() -> ExitCode {
         Ok(answer) => (answer.text(), ExitCode::SUCCESS),
         Err(error) if args.json => (format!("{}\n", error_json(&error)), ExitCode::FAILURE),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {}", message(&error));
+            let _ = writeln!(io::stderr(), "error: {}", printable(&message(&error)));
+            if let Some(hint) = hint(&error) {
+                let _ = writeln!(io::stderr(), "hint: {hint}");
+            }
             return ExitCode::FAILURE;
         }
     };
@@ -118,6 +121,20 @@ pub(crate) fn message(error: &Error) -> String {
         source = cause.source();
     }
     text.replace('\n', " ")
+}
+
+/// What to try next, where the error does not say so itself.
+fn hint(error: &Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        "AmbiguousName" => "`inspect` shows the ids of volume groups",
+        "ShrinkRefused" => "--allow-shrink makes it smaller, and cuts off what is behind the new end",
+        "NeedsForce" => "--force allows it",
+        "NotActive" => "`poolctl replica activate` makes its device",
+        "LockTimeout" => "--timeout waits longer",
+        "NoDeviceMapper" => "--mapper embedded works on image files without the kernel's device-mapper",
+        "DiskInUse" => "--force takes a disk that only carries a signature",
+        _ => return None,
+    })
 }
 
 pub(crate) fn error_json(error: &Error) -> Value {

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lvm_native::pool::{Error, ReplicaUri, System, VolumeError, VolumeInfo, parse_size, parse_uuid};
+use lvm_native::pool::{
+    Error, ReplicaUri, System, VolumeError, VolumeInfo, parse_size, parse_uuid, printable,
+};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -68,7 +70,7 @@ fn monitor(system: &System, uuid: uuid::Uuid, args: &Args) -> Result<(), Error> 
             }
             // What fails now may do later.
             Err(error) => {
-                let _ = writeln!(io::stderr(), "error: {}", crate::message(&error));
+                let _ = writeln!(io::stderr(), "error: {}", printable(&crate::message(&error)));
                 thread::sleep(Duration::from_secs(1));
                 None
             }

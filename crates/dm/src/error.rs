@@ -11,7 +11,7 @@ use crate::ThinMetadataProblem;
 #[non_exhaustive]
 pub enum Error {
     /// The kernel has no device-mapper, or `/dev/mapper/control` is missing.
-    #[error("no device-mapper: {path:?} cannot be opened")]
+    #[error("the kernel does not offer device-mapper (modprobe dm-mod): {path:?} cannot be opened")]
     NoDeviceMapper {
         /// The control node.
         path: PathBuf,

@@ -35,6 +35,18 @@ impl Source {
     }
 }
 
+impl Source {
+    /// An error of the disk that names it.
+    fn named(&self, op: &'static str, error: io::Error) -> io::Error {
+        match (self, error.raw_os_error()) {
+            // What no system call answered tells of itself.
+            (_, None) => error,
+            (Self::Device(device), _) => host::Error::named(op, device.preferred_name(), error),
+            (Self::Path(_, path), _) => host::Error::named(op, path, error),
+        }
+    }
+}
+
 impl LazyDisk {
     /// Opens a block device or an image file for reading.
     pub(crate) fn open(paths: &Paths, path: &Path) -> Result<Self, host::Error> {
@@ -58,20 +70,27 @@ impl LazyDisk {
         if let Some(disk) = self.write.get() {
             return Ok(&**disk);
         }
-        let disk = self.source.open(OpenMode::ReadWrite).map_err(io::Error::other)?;
+        let opened = self.source.open(OpenMode::ReadWrite);
+        let disk = opened.map_err(|error| match error {
+            host::Error::Io { op, path, source } => host::Error::named(op, &path, source),
+            other => io::Error::other(other),
+        })?;
         Ok(&**self.write.get_or_init(|| disk))
     }
 }
 
 impl Disk for LazyDisk {
     fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.read.read_at(at, buf)
+        let read = self.read.read_at(at, buf);
+        read.map_err(|error| self.source.named("read", error))
     }
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.writable()?.write_at(at, bytes)
+        let written = self.writable()?.write_at(at, bytes);
+        written.map_err(|error| self.source.named("write", error))
     }
     fn sync(&self) -> io::Result<()> {
-        self.write.get().map_or(Ok(()), |disk| disk.sync())
+        let synced = self.write.get().map_or(Ok(()), |disk| disk.sync());
+        synced.map_err(|error| self.source.named("sync", error))
     }
     fn size(&self) -> io::Result<u64> {
         self.read.size()

@@ -1,6 +1,9 @@
 //! The crate's error: a kind, a stable errno, and a class that maps to a gRPC status.
 
 mod kinds;
+#[cfg(test)]
+mod tests;
+mod text;
 mod why;
 
 use std::path::PathBuf;
@@ -10,7 +13,9 @@ use lvm_meta::NameError;
 use crate::gap::Gap;
 use crate::{VolumeError, host};
 
-pub use why::{DiskProblem, Refusal};
+pub use text::printable;
+pub(crate) use text::{Size, paths};
+pub use why::{DiskProblem, Obstacle, Refusal};
 
 /// Why an operation on a pool or a replica failed.
 ///
@@ -84,7 +89,7 @@ pub enum Error {
         given: uuid::Uuid,
     },
     /// An argument is outside what is possible.
-    #[error("{what} {given:?} is refused: {why}")]
+    #[error("{what} {given:?} is refused: {}", printable(why))]
     InvalidArgument {
         /// Which argument.
         what: &'static str,
@@ -97,7 +102,7 @@ pub enum Error {
     #[error(transparent)]
     Name(#[from] NameError),
     /// Too few free extents for the request.
-    #[error("not enough space in pool {pool:?}: {needed} bytes needed, {free} free{detail}")]
+    #[error("not enough space in pool {pool:?}: {} needed, {} free{}", Size(*needed), Size(*free), printable(detail))]
     NoSpace {
         /// The pool.
         pool: String,
@@ -105,11 +110,31 @@ pub enum Error {
         needed: u64,
         /// Bytes free.
         free: u64,
-        /// What else keeps the request from fitting.
+        /// What else keeps the request from fitting, such as the number of disks that it needs.
         detail: String,
     },
+    /// A disk that is lost cannot leave its pool: what it held cannot all be made anew.
+    #[error("disk {disk:?} cannot leave pool {pool:?}: {}", printable(&why::listed(in_the_way)))]
+    DiskStays {
+        /// The disk as the caller named it.
+        disk: PathBuf,
+        /// The pool.
+        pool: String,
+        /// What is in the way, each with what would help.
+        in_the_way: Vec<Obstacle>,
+    },
+    /// An operation of several steps ended before its last one.  What was done stays, and the call may be repeated.
+    #[error("ended half way, after this: {}", printable(&done.join("; ")))]
+    Partly {
+        /// What was done.
+        done: Vec<String>,
+        /// What ended it.
+        source: Box<Error>,
+    },
     /// The metadata areas are too small for one more object.
-    #[error("the metadata of pool {pool:?} would take {needed} bytes; its areas hold {capacity}")]
+    #[error(
+        "the metadata of pool {pool:?} would take {needed} bytes; its areas hold {capacity}: destroy what is not needed"
+    )]
     MetadataFull {
         /// The pool.
         pool: String,
@@ -119,7 +144,11 @@ pub enum Error {
         capacity: u64,
     },
     /// Shrinking needs the caller's explicit word.
-    #[error("replica {replica:?} is {size} bytes; shrinking it to {asked} must be allowed explicitly")]
+    #[error(
+        "replica {replica:?} has {}; making it smaller, {}, must be allowed explicitly",
+        Size(*size),
+        Size(*asked)
+    )]
     ShrinkRefused {
         /// The replica.
         replica: String,
@@ -129,7 +158,7 @@ pub enum Error {
         asked: u64,
     },
     /// The replica's device is open.
-    #[error("replica {replica:?} is in use: {device} is open {open_count} times")]
+    #[error("replica {replica:?} is in use: its device {} is open{}", printable(device), times(*open_count))]
     Busy {
         /// The replica.
         replica: String,
@@ -149,7 +178,7 @@ pub enum Error {
         device: String,
     },
     /// The VG holds LVs that are not replicas.
-    #[error("pool {pool:?} holds logical volumes that are not its own: {}", lvs.join(", "))]
+    #[error("pool {pool:?} holds logical volumes that are not its own: {}", printable(&lvs.join(", ")))]
     ForeignLvs {
         /// The pool.
         pool: String,
@@ -173,7 +202,9 @@ pub enum Error {
         why: DiskProblem,
     },
     /// A disk that the replica lies on is not there.
-    #[error("replica {replica:?} lies on PV {pv}, whose disk is missing")]
+    #[error(
+        "replica {replica:?} lies on PV {pv}, whose disk is missing: bring it back, or remove the disk from the pool"
+    )]
     MissingDisk {
         /// The replica.
         replica: String,
@@ -181,7 +212,7 @@ pub enum Error {
         pv: String,
     },
     /// A file that a pool is to be restored from does not hold the metadata of a VG that may be written.
-    #[error("the metadata of {vg:?} in the file cannot be used: {why}")]
+    #[error("the metadata of {vg:?} in the file cannot be used: {}", printable(why))]
     BadBackup {
         /// The pool to restore.
         vg: String,
@@ -189,7 +220,10 @@ pub enum Error {
         why: String,
     },
     /// Devices of the VG are mapped: what is written under them would not be what they are.
-    #[error("volume group {vg:?} has active devices: {}", devices.join(", "))]
+    #[error(
+        "volume group {vg:?} has active devices, deactivate its replicas first: {}",
+        first_of(devices)
+    )]
     ActiveLvs {
         /// The VG.
         vg: String,
@@ -197,7 +231,7 @@ pub enum Error {
         devices: Vec<String>,
     },
     /// What would be lost needs the caller's explicit word.
-    #[error("{what} of volume group {vg:?}; that must be allowed explicitly")]
+    #[error("{} of volume group {vg:?}; that must be allowed explicitly", printable(what))]
     NeedsForce {
         /// The VG.
         vg: String,
@@ -208,7 +242,7 @@ pub enum Error {
     #[error("the kernel has no mirror target")]
     NoMirrorTarget,
     /// Extents are being moved already.
-    #[error("pool {pool:?} has a move under way: LV {lv:?}{}", disk.as_ref().map_or_else(|| ", which is not ours".into(), |disk| format!(" empties {disk}")))]
+    #[error("pool {pool:?} has a move under way: LV {lv:?}{}", disk.as_ref().map_or_else(|| ", which is not ours".into(), |disk| format!(" empties {}", printable(disk))))]
     MoveUnderWay {
         /// The pool.
         pool: String,
@@ -218,7 +252,7 @@ pub enum Error {
         disk: Option<String>,
     },
     /// Extents could not be moved to their end.  What was moved stays so, and the call may be repeated.
-    #[error("moving the extents of {disk}: {why}")]
+    #[error("moving the extents of {}: {}", printable(disk), printable(why))]
     MoveFailed {
         /// The disk that is emptied.
         disk: String,
@@ -268,7 +302,7 @@ pub enum Error {
         kernel: u64,
     },
     /// The thin pool has no room for what was asked.
-    #[error("the thin pool of {pool:?} has too little {what} left: {used} of {size} bytes are used")]
+    #[error("the thin pool of {pool:?} has too little {what} left: {} of {} are used", Size(*used), Size(*size))]
     ThinPoolFull {
         /// The storage pool.
         pool: String,
@@ -288,7 +322,7 @@ pub enum Error {
         why: &'static str,
     },
     /// The replica is the origin of classic snapshots, which would not survive it.
-    #[error("replica {replica:?} cannot be {what}: it has the snapshots {}", snapshots.join(", "))]
+    #[error("replica {replica:?} cannot be {what}: it has the snapshots {}", printable(&snapshots.join(", ")))]
     HasSnapshots {
         /// The replica.
         replica: String,
@@ -312,7 +346,7 @@ pub enum Error {
         what: &'static str,
     },
     /// The array is in a state in which what was asked for has to wait.
-    #[error("the array {replica:?} is {state}")]
+    #[error("the array {replica:?} is {}", printable(state))]
     ArrayState {
         /// The replica.
         replica: String,
@@ -320,7 +354,7 @@ pub enum Error {
         state: String,
     },
     /// An array's images could not be compared to their end.  The call may be repeated.
-    #[error("comparing the images of {replica:?}: {why}")]
+    #[error("comparing the images of {replica:?}: {}", printable(why))]
     ScrubFailed {
         /// The replica.
         replica: String,
@@ -356,7 +390,7 @@ pub enum Error {
     #[error("something else listens at {0}")]
     AddressInUse(std::net::SocketAddr),
     /// The target refused a step of sharing.
-    #[error("the target refuses to {what}")]
+    #[error("the target refuses to {}", printable(what))]
     ShareFailed {
         /// What was tried.
         what: String,
@@ -364,7 +398,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Something this release does not do.
-    #[error("{0} is not supported")]
+    #[error("{} is not supported", printable(.0))]
     Unsupported(String),
     /// No copy of the VG's metadata can be read.
     #[error("the metadata of {vg:?} on {} cannot be read at byte {byte}", disk.display())]
@@ -394,7 +428,7 @@ pub enum Error {
     #[error("nothing of replica {0:?} is to be repaired")]
     NothingToRepair(String),
     /// More images of the array failed than it can lose.
-    #[error("replica {0:?} lost more images than it can")]
+    #[error("replica {0:?} lost more images than it can: bring a disk back, or destroy the replica")]
     ArrayLost(String),
     /// The change is in the metadata, but a disk or the kernel did not follow.
     #[error("committed, but not all of it was carried out; open the pool again to finish")]
@@ -437,7 +471,53 @@ pub enum Class {
     Internal,
 }
 
+/// How often a device is open.
+fn times(count: u32) -> String {
+    match count {
+        1 => String::new(),
+        _ => format!(" {count} times"),
+    }
+}
+
+/// The first of many names.
+fn first_of(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", printable(&shown.join(", ")))
+}
+
 impl Error {
+    /// The error of a call whose own change was not begun, when a commit that prepared it came half way.
+    pub(crate) fn before_the_change(self) -> Self {
+        match self {
+            Self::AfterCommit(inner) => inner.before_the_change(),
+            other => other,
+        }
+    }
+
+    /// The error of a call whose own change is committed, when what follows it failed.
+    pub(crate) fn after_the_change(self) -> Self {
+        match self {
+            Self::AfterCommit(_) => self,
+            other => Self::AfterCommit(Box::new(other)),
+        }
+    }
+
+    /// The error of a call that did some of its work.
+    pub(crate) fn after(self, done: Vec<String>) -> Self {
+        match done.is_empty() {
+            true => self,
+            false => Self::Partly {
+                done,
+                source: Box::new(self),
+            },
+        }
+    }
+
     /// The errno's name, such as `ENOSPC`.
     pub fn errno_name(&self) -> String {
         let name = format!("{:?}", nix::errno::Errno::from_raw(self.errno()));

@@ -58,7 +58,7 @@ mod thin;
 mod volume;
 
 pub use adopt::{AdoptionPlan, AdoptionStep};
-pub use error::{Class, DiskProblem, Error, Refusal};
+pub use error::{Class, DiskProblem, Error, Obstacle, Refusal, printable};
 pub use gap::{Gap, Listed};
 pub use host::IoStats;
 pub use identity::{parse_uuid, pool_uuid};

@@ -217,6 +217,8 @@ impl OpenVg {
             change.step(Step::Commit);
             Ok(())
         })
+        // It only prepares what was asked for, which is not begun yet.
+        .map_err(Error::before_the_change)
     }
 
     /// Are the areas that move with the end of their disks where they were?  The header at the old place may be a good one.
@@ -246,9 +248,12 @@ impl OpenVg {
         let Some(found) = scan.take_vg(&id, &name) else {
             return Err(gap::unless_unseen(Error::PoolNotFound(name), &scan.gaps));
         };
-        let (poisoned, cut) = (self.poisoned, self.cut);
+        let (poisoned, cut, seqno) = (self.poisoned, self.cut, self.vg.seqno());
+        let backup_problem = self.backup_problem.take();
         *self = Self::new(inner, &scan, found)?;
         (self.poisoned, self.cut) = (poisoned, cut);
+        // It is of the last commit of this handle.
+        self.backup_problem = backup_problem.filter(|_| self.vg.seqno() == seqno);
         Ok(())
     }
 
@@ -293,7 +298,7 @@ impl OpenVg {
         }
         let any = DeviceNumber { major: 0, minor: 0 };
         match self.table_with(lv, &|_| Ok(any)) {
-            Ok(_) | Err(Error::MissingDisk { .. }) => Ok(()),
+            Ok(_) | Err(Error::MissingDisk { .. } | Error::NotActive(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -404,8 +409,13 @@ impl OpenVg {
         self.check_ours(inner)?;
         let is_missing = |pv: &&lvm_meta::Pv| pv.is_missing() || self.device(pv.id()).is_none();
         self.vg.pvs().iter().find(is_missing).map_or(Ok(()), |pv| {
-            let refusal = lvm_meta::Refusal::MissingPv(pv.id().to_string());
-            Err(self.refused(Refusal::of_metadata(&refusal)))
+            let last = pv.device_hint().map_or_else(String::new, |path| format!(", last seen as {path},"));
+            let text = format!(
+                "PV {}{last} is missing: bring its disk back, or take it out of the pool (remove-disk or replace-disk)",
+                pv.id()
+            );
+            let kind = "MissingPv";
+            Err(self.refused(Refusal::Metadata { kind, text }))
         })
     }
 
@@ -456,6 +466,8 @@ impl OpenVg {
         for disk in self.disks.iter_mut().filter(|disk| !disk.is_marked) {
             lvm_meta::set_pv_used(&*disk.disk, true).map_err(Error::Meta)?;
             disk.is_marked = true;
+            // The last look found that it was not.
+            self.stale = true;
         }
         Ok(())
     }
@@ -493,6 +505,50 @@ impl OpenVg {
     ) -> Result<R, Error> {
         self.change_timed(inner, description, plan)
             .map(|(answer, _)| answer)
+    }
+
+    /// Does all of a change that can be refused, and nothing of what changes anything: for a plan that is told and not carried
+    /// out.  The VG is read anew before its next use.
+    ///
+    /// # Errors
+    /// As [`OpenVg::change`].
+    pub(crate) fn rehearse<R>(
+        &mut self,
+        inner: &Inner,
+        plan: impl FnOnce(&mut Change<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.stale = true;
+        let mut change = Change {
+            open: self,
+            steps: Vec::new(),
+            edited: false,
+        };
+        let answer = plan(&mut change)?;
+        if !change.edited {
+            return Ok(answer);
+        }
+        self.vg.bump_seqno().map_err(Error::Meta)?;
+        let vg = || self.vg.name().to_string();
+        if let Some(finding) = self.checked.check(&self.vg).into_iter().next() {
+            return Err(Error::Unsound { vg: vg(), finding });
+        }
+        let needed = self.vg.print_raw(&inner.provenance("")).len() as u64;
+        let capacity = self.mdas.capacity();
+        if needed > capacity {
+            return Err(Error::MetadataFull {
+                pool: vg(),
+                needed,
+                capacity,
+            });
+        }
+        match self
+            .disks
+            .iter()
+            .find(|disk| crate::host::is_read_only(&disk.path))
+        {
+            Some(disk) => Err(self.refused(Refusal::ReadOnlyDisk(disk.path.clone()))),
+            None => Ok(answer),
+        }
     }
 
     /// As [`OpenVg::change`], telling how long I/O stood still at most.
@@ -557,6 +613,8 @@ impl OpenVg {
             .err()
             .map(|error| format!("no backup of the metadata was kept: {error}"));
         self.poisoned = self.mdas.is_poisoned();
+        // What was wrong before the commit may not be so after it: the next question looks.
+        self.stale |= !self.problems.is_empty();
         result.map(|stall| (answer, stall))
     }
 }

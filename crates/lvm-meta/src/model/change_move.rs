@@ -151,6 +151,20 @@ impl Vg {
     /// [`ChangeError::NoSuchLv`], [`ChangeError::Refused`]; [`ChangeError::BadSegment`] when LVs stand on it in another way
     /// than piece by piece.
     pub fn end_move(&mut self, hidden: &str) -> Result<(), Error> {
+        self.leave_hidden(hidden, |_| true)
+    }
+
+    /// Takes a move back, as `pvmove --abort` does: the LVs on a hidden LV have the new places of the pieces that are moved
+    /// and the old ones of the others, and are unlocked.  The hidden LV holds nothing then.  `also_moved` is a piece that is
+    /// at its new place, too, though that is not noted, by its first extent.
+    ///
+    /// # Errors
+    /// As [`Vg::end_move`].
+    pub fn take_move_back(&mut self, hidden: &str, also_moved: Option<u32>) -> Result<(), Error> {
+        self.leave_hidden(hidden, |piece| piece.is_done() || also_moved == Some(piece.start))
+    }
+
+    fn leave_hidden(&mut self, hidden: &str, is_moved: impl Fn(&Moving) -> bool) -> Result<(), Error> {
         let mut lv = self.hidden(hidden)?.clone();
         let pieces = lv
             .moving()
@@ -159,13 +173,14 @@ impl Vg {
         names.sort_unstable();
         names.dedup();
         let users = names.iter().filter_map(|name| self.lv(name));
-        let changed = users.map(|user| off_hidden(user, hidden, &pieces));
+        let changed = users.map(|user| off_hidden(user, hidden, &pieces, &is_moved));
         let changed = changed.collect::<Result<Vec<_>, _>>()?;
         for user in changed {
             self.lvs.replace(user);
         }
         for piece in &pieces {
-            self.give_run(piece.from.0, piece.from.1, piece.extents.get());
+            let left = if is_moved(piece) { piece.from } else { piece.to };
+            self.give_run(left.0, left.1, piece.extents.get());
         }
         lv.segments = vec![Segment::new(0, lv.extents, SegmentKind::Error)].into();
         self.lvs.replace(lv);
@@ -299,8 +314,13 @@ fn on_hidden(lv: &Lv, hidden: &Arc<str>, pieces: &[(u32, &MovePiece)]) -> Result
     })
 }
 
-/// An LV with the new places of its pieces.
-fn off_hidden(lv: &Lv, hidden: &str, pieces: &[Moving]) -> Result<Lv, ChangeError> {
+/// An LV with the new places of the pieces that are moved, and the old ones of the others.
+fn off_hidden(
+    lv: &Lv,
+    hidden: &str,
+    pieces: &[Moving],
+    is_moved: &dyn Fn(&Moving) -> bool,
+) -> Result<Lv, ChangeError> {
     let bad = || ChangeError::BadSegment("an LV that does not stand on a move piece by piece");
     let mut segments = Vec::with_capacity(lv.segments.len());
     for segment in lv.segments() {
@@ -311,9 +331,9 @@ fn off_hidden(lv: &Lv, hidden: &str, pieces: &[Moving]) -> Result<Lv, ChangeErro
                 Area::Lv { name, start } if **name == *hidden => {
                     let mut own = pieces.iter();
                     let own = own.find(|piece| piece.start == *start && piece.extents == length);
-                    own.map(|piece| Area::Pv {
-                        pv: piece.to.0,
-                        start: piece.to.1,
+                    own.map(|piece| {
+                        let (pv, start) = if is_moved(piece) { piece.to } else { piece.from };
+                        Area::Pv { pv, start }
                     })
                 }
                 area => Some(area.clone()),

@@ -18,6 +18,11 @@ impl Error {
             Self::InvalidArgument { .. } => "InvalidArgument",
             Self::Name(_) => "InvalidName",
             Self::NoSpace { .. } => "NoSpace",
+            Self::DiskStays { in_the_way, .. } => match super::why::is_lack_of_space(in_the_way) {
+                true => "NoSpace",
+                false => "DiskNotEmpty",
+            },
+            Self::Partly { source, .. } => source.kind(),
             Self::MetadataFull { .. } => "MetadataFull",
             Self::ShrinkRefused { .. } => "ShrinkRefused",
             Self::Busy { .. } => "Busy",
@@ -70,7 +75,7 @@ impl Error {
     /// The stable positive errno, for callers that pass errors as one.
     pub fn errno(&self) -> i32 {
         match self {
-            Self::Io { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+            Self::Io { source, .. } => host::errno_of(source),
             Self::Meta(error) => meta_kind(error).2,
             Self::Dm(error) => dm_kind(error).2,
             Self::Host(error) => host_kind(error).2,
@@ -83,7 +88,8 @@ impl Error {
                 ..
             } => libc::EPERM,
             Self::Refused {
-                why: Refusal::Metadata { kind: "ReadOnly", .. } | Refusal::ReadOnlyHost,
+                why:
+                    Refusal::Metadata { kind: "ReadOnly", .. } | Refusal::ReadOnlyDisk(_) | Refusal::ReadOnlyHost,
                 ..
             } => libc::EROFS,
             // Never that there is none.
@@ -92,7 +98,7 @@ impl Error {
                 errno => errno,
             },
             Self::Volume(error) => error.errno(),
-            Self::AfterCommit(inner) => inner.errno(),
+            Self::AfterCommit(inner) | Self::Partly { source: inner, .. } => inner.errno(),
             Self::NothingToRepair(_) => libc::EINVAL,
             Self::AddressNotLocal(_) => libc::EADDRNOTAVAIL,
             Self::AddressInUse(_) => libc::EADDRINUSE,
@@ -155,12 +161,16 @@ impl Error {
                 | DiskProblem::Used(_)
                 | DiskProblem::UsedBehind { .. }
                 | DiskProblem::OnlyMetadata
-                | DiskProblem::Lost(_)
                 | DiskProblem::OfUnseenVg
                 | DiskProblem::Last => Class::Precondition,
                 _ => Class::InvalidArgument,
             },
             Self::NoSpace { .. } | Self::MetadataFull { .. } | Self::ThinPoolFull { .. } => Class::NoSpace,
+            Self::DiskStays { in_the_way, .. } => match super::why::is_lack_of_space(in_the_way) {
+                true => Class::NoSpace,
+                false => Class::Precondition,
+            },
+            Self::Partly { source, .. } => source.class(),
             Self::Busy { .. } | Self::ActiveLvs { .. } | Self::MinorTaken { .. } => Class::Busy,
             Self::ForeignLvs { .. }
             | Self::Refused { .. }
@@ -201,7 +211,7 @@ impl Error {
 }
 
 fn of_io(source: &std::io::Error) -> (&'static str, Class, i32) {
-    let errno = source.raw_os_error().unwrap_or(libc::EIO);
+    let errno = host::errno_of(source);
     match errno {
         libc::EACCES | libc::EPERM => ("PermissionDenied", Class::Permission, errno),
         _ => ("Io", Class::Internal, errno),

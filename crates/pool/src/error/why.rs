@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use super::{Size, paths, printable};
+
 /// Why a VG must not be changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// It belongs to another host.
-    #[error("it belongs to the system id {owner:?}, this host is {ours:?}")]
+    #[error("it belongs to the system id {owner:?}, and this host {}", this_host(ours.as_deref()))]
     Foreign {
         /// The VG's system id.
         owner: String,
@@ -15,7 +17,7 @@ pub enum Refusal {
         ours: Option<String>,
     },
     /// The metadata says so; the text tells what it says.
-    #[error("{text}")]
+    #[error("{}", printable(text))]
     Metadata {
         /// The class of the reason: `Exported`, `Shared`, `ReadOnly`, `MissingPv` or `Unsupported`.
         kind: &'static str,
@@ -23,7 +25,7 @@ pub enum Refusal {
         text: String,
     },
     /// Copies of the metadata differ, or a PV is on several devices: nobody knows which is right.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Ambiguous(String),
     /// A disk is smaller than its PV: it shrank, or the metadata never was right.
     #[error("{0}")]
@@ -40,6 +42,9 @@ pub enum Refusal {
     /// A file or folder is where its LVs' device nodes would be.
     #[error("{0:?} is in the way of its device nodes")]
     NodesTaken(PathBuf),
+    /// A disk of it takes no writes.
+    #[error("its disk {0:?} is read-only")]
+    ReadOnlyDisk(std::path::PathBuf),
     /// `metadata_read_only` is set in lvm.conf.
     #[error("metadata_read_only is set in lvm.conf")]
     ReadOnlyHost,
@@ -59,10 +64,10 @@ pub enum DiskProblem {
     #[error("is a PV of volume group {0:?}")]
     InVg(String),
     /// It is used or carries something; each reason.
-    #[error("is in use: {}", .0.join("; "))]
+    #[error("is in use: {}", printable(&.0.join("; ")))]
     InUse(Vec<String>),
     /// It cannot hold a PV.
-    #[error("of {size} bytes is too small: a PV needs {needed}")]
+    #[error("of {} is too small: a PV needs {}", Size(*size), Size(*needed))]
     TooSmall {
         /// Its size.
         size: u64,
@@ -76,7 +81,7 @@ pub enum DiskProblem {
     #[error("is missing, and no disk of pool {0:?} was last seen there")]
     Unknown(String),
     /// The text that is to be restored has another PV on it, or has this one elsewhere.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     OtherPv(String),
     /// Extents of it are allocated.
     #[error("still holds {0} used extents")]
@@ -94,9 +99,6 @@ pub enum DiskProblem {
         "has the only metadata area of the pool that can hold its metadata: a disk with one must be added first"
     )]
     OnlyMetadata,
-    /// It is missing, and held what no other disk does: these LVs.
-    #[error("is missing, and held data of its own: {}", .0.join(", "))]
-    Lost(Vec<String>),
     /// A VG needs one PV.
     #[error("is the last disk of the pool")]
     Last,
@@ -128,28 +130,30 @@ pub enum DiskProblem {
     #[error("belongs to a volume group whose metadata is on other disks, which were not looked at")]
     OfUnseenVg,
     /// LVM's devices file or filters exclude it.
-    #[error("is excluded by LVM's configuration: {0}")]
+    #[error("is excluded by LVM's configuration: {}", printable(.0))]
     Excluded(String),
 }
 
 /// Which disks of a pool were not given, and which of those given are not its own.
 pub(super) fn disks_mismatch(pool: &str, disks: usize, missing: &[String], others: &[PathBuf]) -> String {
     if disks == 0 {
-        let others: Vec<_> = others.iter().map(|path| path.display().to_string()).collect();
-        return format!("no one volume group is on {}", others.join(", "));
+        return format!("no one volume group is on {}", paths(others));
     }
     let mut text = format!(
         "pool {pool:?} has {disks} {}",
         if disks == 1 { "disk" } else { "disks" }
     );
     if !missing.is_empty() {
-        text += &format!("; of these were not given: {}", missing.join(", "));
+        text += &format!("; of these were not given: {}", printable(&missing.join(", ")));
     }
     if !others.is_empty() {
-        let others: Vec<_> = others.iter().map(|path| path.display().to_string()).collect();
-        text += &format!("; not its own: {}", others.join(", "));
+        text += &format!("; not its own: {}", paths(others));
     }
     text
+}
+
+fn this_host(ours: Option<&str>) -> String {
+    ours.map_or_else(|| "has none".into(), |ours| format!("has {ours:?}"))
 }
 
 impl Refusal {
@@ -163,7 +167,7 @@ impl Refusal {
             Self::NotActivated(_) => "NotActivated",
             Self::NotResizeable => "NotResizeable",
             Self::NodesTaken(_) => "NameTaken",
-            Self::ReadOnlyHost => "ReadOnly",
+            Self::ReadOnlyDisk(_) | Self::ReadOnlyHost => "ReadOnly",
         }
     }
 
@@ -190,7 +194,7 @@ impl DiskProblem {
             Self::Missing => "DiskNotFound",
             Self::InVg(_) | Self::InUse(_) => "DiskInUse",
             Self::TooSmall { .. } => "DiskTooSmall",
-            Self::Used(_) | Self::UsedBehind { .. } | Self::Lost(_) | Self::Last => "DiskNotEmpty",
+            Self::Used(_) | Self::UsedBehind { .. } | Self::Last => "DiskNotEmpty",
             Self::OnlyMetadata => "OnlyMetadataArea",
             Self::BlockSize { .. } => "MixedBlockSizes",
             Self::BlockAboveExtent { .. } => "InvalidDisk",
@@ -203,4 +207,29 @@ impl DiskProblem {
             | Self::OfUnseenVg => "InvalidDisk",
         }
     }
+}
+
+/// What keeps a lost disk from leaving its pool.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {why}: {help}")]
+#[non_exhaustive]
+pub struct Obstacle {
+    /// What it is of: a replica by its UUID, a thin pool or another LV by its name.
+    pub what: String,
+    /// Why it cannot be made anew on other disks.
+    pub why: String,
+    /// What would help.
+    pub help: String,
+    /// Is room on other disks all that is lacking?
+    pub lacks_space: bool,
+}
+
+/// Is room on other disks all that is lacking?
+pub(super) fn is_lack_of_space(in_the_way: &[Obstacle]) -> bool {
+    in_the_way.iter().all(|obstacle| obstacle.lacks_space)
+}
+
+pub(super) fn listed(in_the_way: &[Obstacle]) -> String {
+    let each: Vec<String> = in_the_way.iter().map(ToString::to_string).collect();
+    each.join("; ")
 }

@@ -43,14 +43,25 @@ pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
         Some(info) if is_cut(&info) => vec![layer.load(hidden.table(open)?), layer.resume()],
         // The piece that is to be copied is not: nothing may be concluded from that.
         Some(_) if hidden.current().is_some() && hidden.status(inner, open)?.is_none() => {
-            let suspend = Step::Suspend {
-                uuid: layer.uuid.clone(),
-                flags: SuspendFlags::SKIP_LOCKFS,
-            };
-            vec![layer.load(hidden.table(open)?), suspend, layer.resume()]
+            return copy_again(inner, open);
         }
         Some(_) => return Ok(()),
     };
+    inner.kernel().apply(None, &steps)
+}
+
+/// Maps the hidden LV of a move of ours anew, so that the kernel copies its current piece from the beginning.  The caller
+/// holds the VG's lock.
+pub(crate) fn copy_again(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
+    let Ok(Some(hidden)) = Hidden::of(&open.vg) else {
+        return Ok(());
+    };
+    let layer = hidden.layer(&open.vg)?;
+    let suspend = Step::Suspend {
+        uuid: layer.uuid.clone(),
+        flags: SuspendFlags::SKIP_LOCKFS,
+    };
+    let steps = [layer.load(hidden.table(open)?), suspend, layer.resume()];
     inner.kernel().apply(None, &steps)
 }
 

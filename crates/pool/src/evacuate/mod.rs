@@ -167,6 +167,48 @@ impl<'a> Hidden<'a> {
     }
 }
 
+impl Hidden<'_> {
+    /// Is a disk missing of which or to which something is moved?
+    pub(crate) fn is_stuck(&self, open: &OpenVg) -> bool {
+        let mut pvs = self.pieces.iter().flat_map(|piece| [piece.from.0, piece.to.0]);
+        pvs.any(|pv| open.device(pv).is_none())
+    }
+
+    /// The piece that the kernel has copied while that is not noted yet, by its first extent.  Of a source that failed
+    /// afterwards nothing is needed any more.
+    pub(crate) fn copied(&self, inner: &Inner, open: &OpenVg) -> Result<Option<u32>, Error> {
+        let (Some(piece), Some(status)) = (self.current(), self.status(inner, open)?) else {
+            return Ok(None);
+        };
+        let is_target_alive = status.health.bytes().nth(1) == Some(b'A');
+        let is_copied = status.in_sync == status.regions && is_target_alive;
+        Ok((is_copied && open.device(piece.to.0).is_some()).then_some(piece.start))
+    }
+}
+
+/// Is a move of ours under way that cannot go on, as a disk of it is missing?
+pub(crate) fn is_stuck(open: &OpenVg) -> bool {
+    matches!(Hidden::of(&open.vg), Ok(Some(hidden)) if hidden.is_stuck(open))
+}
+
+/// Takes the move of ours back that is under way in a copy of a VG, as [`steps::take_back`] does in the VG.
+///
+/// # Errors
+/// [`Error::MoveUnderWay`] for a move that is not ours.
+pub(crate) fn take_back_in(inner: &Inner, open: &OpenVg, vg: &mut Vg) -> Result<(), Error> {
+    let Some(hidden) = Hidden::of(&open.vg)? else {
+        return Ok(());
+    };
+    let (name, copied) = (hidden.lv.name(), hidden.copied(inner, open)?);
+    vg.repairing(|vg| {
+        if !hidden.pieces.is_empty() {
+            vg.take_move_back(name, copied)?;
+        }
+        vg.remove_move(name)
+    })
+    .map_err(Error::Meta)
+}
+
 /// Refuses a kernel without mirrors.
 ///
 /// # Errors

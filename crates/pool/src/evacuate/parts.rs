@@ -66,8 +66,8 @@ impl Part {
                 Ok(Some(hidden(&array.layer(lv)?)))
             }
             LvRole::PoolSpare => Ok(None),
-            role => Err(Error::Unsupported(format!(
-                "moving {:?}, which is {role:?},",
+            _ => Err(Error::Unsupported(format!(
+                "moving {:?}, a part of an LV of a type that is not moved here,",
                 lv.name()
             ))),
         }

@@ -26,7 +26,20 @@ pub(crate) fn plan(
     keep: Extents,
     first: Option<PvId>,
 ) -> Result<Vec<MovePiece>, Error> {
-    let vg = &open.vg;
+    plan_in(open, &open.vg, from, keep, first)
+}
+
+/// As [`plan`], in a copy of the VG to which a disk is added that is not taken yet.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn plan_in(
+    open: &OpenVg,
+    vg: &Vg,
+    from: PvId,
+    keep: Extents,
+    first: Option<PvId>,
+) -> Result<Vec<MovePiece>, Error> {
     let request = MoveRequest {
         from,
         keep,
@@ -72,7 +85,15 @@ pub(super) fn region(vg: &Vg) -> Result<Sectors, Error> {
 
 pub(super) fn refused(vg: &Vg, error: MoveError) -> Error {
     match error {
-        MoveError::NoSpace { needed, .. } | MoveError::Policy { needed, .. } => {
+        MoveError::NoSpace { lv, needed, free } => Error::NoSpace {
+            pool: vg.name().into(),
+            needed: vg.extent_size().to_bytes(needed).unwrap_or(u64::MAX),
+            free: free.saturating_mul(vg.extent_size().bytes()),
+            detail: format!(
+                " on the other disks, and what {lv:?} has on this one finds no place there: add a disk"
+            ),
+        },
+        MoveError::Policy { needed, .. } => {
             let needed = vg.extent_size().to_bytes(needed).unwrap_or(u64::MAX);
             no_space(vg, needed, format!(" ({error})"))
         }

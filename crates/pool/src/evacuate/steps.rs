@@ -6,10 +6,11 @@
 //! | piece | its `extents_moved` is its length | next table staged, hidden device stopped | next mirror mapped |
 //! | end | the LVs have the new places; the hidden LV holds nothing | tables staged, LVs stopped | LVs go on, hidden device removed |
 //! | clean | no hidden LV | | |
+//! | take back | the LVs have the places where their pieces are; no hidden LV | tables staged, LVs stopped | LVs go on, hidden device removed |
 //!
 //! The mirror is never mapped while an LV writes past it, and no LV goes on at a place that the metadata does not say.
 
-use lvm_dm::SuspendFlags;
+use lvm_dm::{DeviceId, SuspendFlags};
 use lvm_meta::{Extents, LvId, LvName, MovePiece, NewLv, Tag, Vg};
 
 use super::parts::Part;
@@ -17,7 +18,7 @@ use super::{Hidden, NAME, OWNER, plan};
 use crate::apply::Step;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
-use crate::{Error, identity};
+use crate::{Error, identity, naming};
 
 /// Puts pieces on a hidden LV, and begins to copy the first.  The caller holds the VG's lock.
 pub(crate) fn begin(
@@ -32,7 +33,7 @@ pub(crate) fn begin(
         tags: vec![Tag::parse(OWNER)?],
         creation: Some(inner.creation()),
         ..NewLv::new(
-            free_name(&open.vg)?,
+            unused_name(inner, &open.vg)?,
             LvId::from_random(identity::random()),
             Vec::new(),
         )
@@ -140,6 +141,58 @@ fn end(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
     clean(inner, open)
 }
 
+/// Takes a move of ours back, though disks are missing: what is at its new place stays there, the rest stays at the old one.
+/// The caller holds the VG's lock.
+///
+/// What is mapped and has something on a missing disk stays on the device of the hidden LV until it is taken away.
+pub(crate) fn take_back(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
+    let Some(hidden) = Hidden::of(&open.vg)? else {
+        return Ok(());
+    };
+    let name = hidden.lv.name().to_string();
+    let layer = hidden.layer(&open.vg)?;
+    let copied = hidden.copied(inner, open)?;
+    let is_empty = hidden.pieces.is_empty();
+    let mut names: Vec<String> = open
+        .vg
+        .users_of(&name)
+        .map(|user| user.name().to_string())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let is_there = layer.info(inner)?.is_some();
+    open.change(inner, &format!("take back {name}"), |change| {
+        let parts = Part::mapped(inner, change.open(), &names)?;
+        change.repair(|vg| {
+            if !is_empty {
+                vg.take_move_back(&name, copied)?;
+            }
+            vg.remove_move(&name)
+        })?;
+        let mut steps = Vec::new();
+        let mut moved = Vec::new();
+        for part in &parts {
+            match part.load(change.open(), &layer.uuid) {
+                Ok(load) => {
+                    steps.push(load);
+                    moved.push(part);
+                }
+                Err(Error::MissingDisk { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        steps.extend(moved.iter().map(|part| part.suspend()));
+        steps.push(Step::Commit);
+        steps.extend(moved.iter().map(|part| part.resume()));
+        steps.push(Step::Settle);
+        if is_there && moved.len() == parts.len() {
+            steps.extend([layer.remove(), Step::Settle]);
+        }
+        steps.into_iter().for_each(|step| change.step(step));
+        Ok(())
+    })
+}
+
 /// Removes the hidden LV of a move that ended.  The caller holds the VG's lock.
 pub(crate) fn clean(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
     let Some(hidden) = Hidden::of(&open.vg)?.filter(|hidden| hidden.pieces.is_empty()) else {
@@ -163,7 +216,22 @@ fn sectors(open: &OpenVg, extent: u32) -> u64 {
     open.vg.extent_size().to_sectors(Extents::new(extent)).get()
 }
 
-/// The name that LVM would give: that of the first number that is free.
+/// The name that LVM would give: that of the first number that is free, in the kernel, too, where the device of a move that
+/// was taken back may be in use still.
+fn unused_name(inner: &Inner, vg: &Vg) -> Result<LvName, Error> {
+    let mut names = (0u32..).map(|number| format!("{NAME}{number}"));
+    let name = names.find_map(|name| {
+        let device = naming::dm_name(vg.name(), &name).ok()?;
+        let is_mapped = inner
+            .mapper
+            .info(DeviceId::Name(&device))
+            .map(|info| info.is_some());
+        (vg.lv(&name).is_none() && !is_mapped.unwrap_or(false)).then_some(name)
+    });
+    Ok(LvName::parse(&name.unwrap_or_default())?)
+}
+
+/// The name of the first number that is free in a VG.
 pub(super) fn free_name(vg: &Vg) -> Result<LvName, Error> {
     let mut names = (0u32..).map(|number| format!("{NAME}{number}"));
     let name = names.find(|name| vg.lv(name).is_none());

@@ -45,6 +45,20 @@ pub(crate) fn is_claimed(path: &Path) -> Result<bool> {
     }
 }
 
+/// Does a disk take no writes: a block device that is set so, or a file that this process may not write?
+pub(crate) fn is_read_only(path: &Path) -> bool {
+    let Ok(found) = std::fs::metadata(path) else {
+        return false;
+    };
+    if !found.file_type().is_block_device() {
+        let refused = nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).err();
+        return matches!(refused, Some(Errno::EROFS | Errno::EACCES | Errno::EPERM));
+    }
+    let DeviceNumber { major, minor } = DeviceNumber::from_rdev(found.rdev());
+    let set = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/ro"));
+    set.is_ok_and(|set| set.trim() == "1")
+}
+
 /// An open block device.
 #[derive(Debug)]
 pub struct BlockDisk {

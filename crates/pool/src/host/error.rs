@@ -209,6 +209,11 @@ pub enum Error {
 
 impl Error {
     /// Wraps the system's answer to `op` on `path`.
+    /// The answer of the system as one that names what was asked, with its errno behind it.
+    pub(crate) fn named(op: &'static str, path: &Path, source: io::Error) -> io::Error {
+        io::Error::new(source.kind(), Self::io(op, path)(source))
+    }
+
     pub(crate) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { op, path, source }
@@ -276,4 +281,13 @@ impl fmt::Display for LockName {
             Self::NvmeTarget => f.write_str("the lock of the kernel's NVMe target"),
         }
     }
+}
+
+/// The errno of an answer of the system, also of one that names what was asked; `EIO` for any other.
+pub(crate) fn errno_of(error: &io::Error) -> i32 {
+    let named = || match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::Io { source, .. } => Some(errno_of(source)),
+        _ => None,
+    };
+    error.raw_os_error().or_else(named).unwrap_or(libc::EIO)
 }

@@ -33,8 +33,8 @@ mod system_id;
 mod testing;
 
 pub use backup::MetadataBackups;
-pub(crate) use block_disk::is_claimed;
 pub use block_disk::{BlockDisk, OpenMode, open_disk};
+pub(crate) use block_disk::{is_claimed, is_read_only};
 pub use candidates::{DeviceRules, Skip};
 pub use civil_time::CivilTime;
 pub use config::{
@@ -46,6 +46,7 @@ pub(crate) use devices::check_descriptors;
 pub use devices::{Devices, LeaveOut, same_device};
 pub use devices_file::{DeviceEntry, DevicesFile};
 pub use dmeventd::Dmeventd;
+pub(crate) use error::errno_of;
 pub use error::{Error, LockName};
 pub(crate) use file_lock::{FileLock, lock_folder};
 pub use filter::Filter;

@@ -39,6 +39,23 @@ impl Change<'_> {
         self.edit().repairing(edit).map_err(Error::Meta)
     }
 
+    /// As [`Change::repair`], for a plan that edits more than the VG.
+    ///
+    /// # Errors
+    /// `plan`'s own.
+    pub(crate) fn despite_missing<R>(
+        &mut self,
+        plan: impl FnOnce(&mut Self) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let marked = self.open.vg.pvs().iter().filter(|pv| pv.is_missing());
+        let marked: Vec<PvId> = marked.map(lvm_meta::Pv::id).collect();
+        self.edit().mark_missing(&marked, false);
+        let planned = plan(self);
+        self.edit().mark_missing(&marked, true);
+        self.mark_missing();
+        planned
+    }
+
     /// Notes in the metadata which PVs are not there, as LVM does with each change that it allows without them.
     pub(crate) fn mark_missing(&mut self) {
         let open = self.open();

@@ -42,7 +42,7 @@ impl<'a> Array<'a> {
     }
 
     /// Which images are the newest by what the kernel noted on them; all of an array that it never mapped.
-    fn noted_fresh(&self, open: &OpenVg) -> Vec<bool> {
+    pub(super) fn noted_fresh(&self, open: &OpenVg) -> Vec<bool> {
         let noted: Vec<_> = self.legs.iter().map(|leg| superblock(open, leg)).collect();
         let Some(newest) = noted.iter().flatten().max_by_key(|noted| noted.events) else {
             return vec![true; noted.len()];
@@ -56,6 +56,13 @@ impl<'a> Array<'a> {
             !is_failed && noted.as_ref().is_some_and(is_newest)
         };
         noted.iter().enumerate().map(is_fresh).collect()
+    }
+}
+
+impl Leg<'_> {
+    /// Did the kernel note that all of the image is filled, or nothing?
+    pub(super) fn is_noted_whole(&self, open: &OpenVg) -> bool {
+        superblock(open, self).is_none_or(|noted| noted.is_recovered)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use lvm_dm::{DeviceId, RaidHealth, RaidStatus};
 
-use super::Array;
+use super::{Array, Leg};
 use crate::info::{ArrayInfo, ImageState, State};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
@@ -47,6 +47,32 @@ impl Array<'_> {
             mismatches: status.and_then(|status| status.mismatches),
         };
         (state, info)
+    }
+
+    /// Whether each image holds what it should, so that the array can be made whole from it.
+    pub(crate) fn holding(&self, inner: &Inner, open: &OpenVg) -> Vec<bool> {
+        let status = self.status(inner);
+        let is_first = status
+            .as_ref()
+            .is_some_and(|status| !status.images.contains(&RaidHealth::InSync));
+        let fresh = match (&status, self.is_copies()) {
+            (None, true) => self.noted_fresh(open),
+            _ => vec![true; self.legs.len()],
+        };
+        let holds = |(at, (leg, present)): (usize, (&Leg<'_>, bool))| {
+            let is_filled = || !leg.is_marked() && leg.is_noted_whole(open);
+            let told = status.as_ref().and_then(|status| status.images.get(at));
+            present
+                && match told {
+                    Some(RaidHealth::InSync) => true,
+                    // While the first synchronisation runs all are behind, and written alike.
+                    Some(RaidHealth::Behind) => is_first && is_filled(),
+                    Some(RaidHealth::Dead | RaidHealth::Missing) => false,
+                    None => fresh.get(at) == Some(&true) && is_filled(),
+                }
+        };
+        let present = self.present(open);
+        self.legs.iter().zip(present).enumerate().map(holds).collect()
     }
 
     /// What the kernel says of it; `None` while it has no table.

@@ -215,7 +215,7 @@ impl Array<'_> {
 }
 
 impl Leg<'_> {
-    fn is_marked(&self) -> bool {
+    pub(super) fn is_marked(&self) -> bool {
         self.image.status().contains(LvStatus::REBUILD)
     }
 

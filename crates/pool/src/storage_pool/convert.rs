@@ -2,7 +2,7 @@
 
 use lvm_dm::RaidHealth;
 use lvm_meta::{
-    AllocPolicy, AllocRequest, Extents, LegPlan, LegSlot, LegsRequest, LvId, NewLeg, PvFilter, PvId,
+    AllocPolicy, AllocRequest, Extents, LegPlan, LegSlot, LegsRequest, LvId, NewLeg, PvFilter, PvId, Vg,
 };
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ impl StoragePool {
     /// this returns; the layout that it has already is success without a commit.
     ///
     /// New images are filled while the replica serves: its health tells how far that is.  Images that are not in sync are the
-    /// first to go, then the last ones.
+    /// first to go, then the last ones.  Disks may be missing where images are to become fewer: those on them are the first to go.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for any two layouts but `linear` and `raid1:N`, [`Error::NotActive`], [`Error::ArrayState`] while
@@ -30,11 +30,28 @@ impl StoragePool {
     /// [`Error::ReplicaNotFound`]; the replica is unchanged then.
     pub fn convert_replica(&self, uuid: Uuid, layout: Layout) -> Result<ReplicaInfo, Error> {
         let inner = &*self.inner;
+        let wanted = copies_in(layout);
+        let becomes_less = |open: &OpenVg| -> Result<bool, Error> {
+            let now = copies_of(open, replica::find(open, uuid)?.name());
+            Ok(now.zip(wanted).is_some_and(|(now, wanted)| wanted < now))
+        };
+        let is_degraded = {
+            let open = self.fresh()?;
+            self.check_ours(&open)?;
+            open.check_writable(inner).is_err() && becomes_less(&open)?
+        };
+        if is_degraded {
+            // The kernel knows which images hold all.
+            self.activate_replica_degraded(uuid)?;
+        }
         let _lock = inner.lock_vg(self.name())?;
-        let mut open = self.changeable()?;
+        let mut open = self.repairable()?;
+        if !becomes_less(&open)? {
+            open.check_writable(inner)?;
+        }
         let lv = replica::find(&open, uuid)?;
         let name = lv.name().to_string();
-        let (now, wanted) = (copies_of(&open, &name), copies_in(layout));
+        let now = copies_of(&open, &name);
         let (Some(now), Some(wanted)) = (now, wanted) else {
             let from = replica::layout(lv);
             return Err(Error::Unsupported(format!("making {layout} of {from}")));
@@ -61,7 +78,7 @@ impl StoragePool {
                     .for_each(|step| change.step(step));
                 Ok(())
             })?;
-            swap::end_rebuild(inner, &mut open, &name)?;
+            swap::end_rebuild(inner, &mut open, &name).map_err(Error::after_the_change)?;
         }
         self.describe(&open, uuid)
     }
@@ -127,7 +144,10 @@ impl StoragePool {
             let array =
                 Array::named(&change.open().vg, name).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
             let old = OldParts::of(inner, &array)?;
-            let new = spare_legs(change.open(), &array, failed.len(), pvs)?;
+            let open = change.open();
+            let new = spare_legs(&open.vg, &array, failed.len(), pvs, &|pv| {
+                open.device(pv).is_some()
+            })?;
             let mut slots: Vec<LegSlot> = (0..array.legs.len()).map(LegSlot::Kept).collect();
             for (at, leg) in failed.iter().zip(new) {
                 if let Some(slot) = slots.get_mut(*at) {
@@ -140,7 +160,8 @@ impl StoragePool {
                 .for_each(|step| change.step(step));
             Ok(())
         })?;
-        swap::end_rebuild(inner, open, name)
+        // The array is repaired, whatever becomes of the mark.
+        swap::end_rebuild(inner, open, name).map_err(Error::after_the_change)
     }
 }
 
@@ -229,7 +250,7 @@ fn mirror(change: &mut Change<'_>, name: &str, copies: usize) -> Result<(), Erro
 fn keep_one(inner: &crate::system::Inner, change: &mut Change<'_>, name: &str) -> Result<(), Error> {
     let kept = in_sync(inner, change.open(), name, 1)?;
     let at = kept.first().copied().unwrap_or_default();
-    change.edit().keep_copy(name, at).map_err(Error::Meta)
+    change.repair(|vg| vg.keep_copy(name, at))
 }
 
 fn drop_copies(
@@ -240,7 +261,7 @@ fn drop_copies(
 ) -> Result<(), Error> {
     let kept = in_sync(inner, change.open(), name, wanted)?;
     let slots = kept.into_iter().map(LegSlot::Kept).collect();
-    change.edit().set_legs(name, slots).map_err(Error::Meta)
+    change.repair(|vg| vg.set_legs(name, slots))
 }
 
 fn add_copies(
@@ -253,7 +274,9 @@ fn add_copies(
     let array = Array::named(&open.vg, name).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
     // The kernel fills new images from those that are.
     in_sync(inner, open, name, array.legs.len())?;
-    let new = spare_legs(open, &array, more, PvFilter::All)?;
+    let new = spare_legs(&open.vg, &array, more, PvFilter::All, &|pv| {
+        open.device(pv).is_some()
+    })?;
     let kept = (0..array.legs.len()).map(LegSlot::Kept);
     let slots = kept.chain(new.into_iter().map(LegSlot::New)).collect();
     change.edit().set_legs(name, slots).map_err(Error::Meta)
@@ -271,7 +294,9 @@ fn in_sync(
 ) -> Result<Vec<usize>, Error> {
     let array = Array::named(&open.vg, name).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
     let status = array.status(inner).ok_or_else(|| Error::NotActive(name.into()))?;
-    let is_in_sync = |at: &usize| status.images.get(*at) == Some(&RaidHealth::InSync);
+    let present = array.present(open);
+    let is_in_sync =
+        |at: &usize| present.get(*at) == Some(&true) && status.images.get(*at) == Some(&RaidHealth::InSync);
     let whole: Vec<usize> = (0..array.legs.len()).filter(is_in_sync).take(wanted).collect();
     match whole.len() == wanted {
         true => Ok(whole),
@@ -296,8 +321,7 @@ fn failed(inner: &crate::system::Inner, open: &OpenVg, array: &Array<'_>) -> Res
     if failed.is_empty() {
         return Ok(failed);
     }
-    let alive: Vec<bool> = all.clone().map(|at| serves(&at)).collect();
-    if !array.survives(&alive) {
+    if !array.survives(&array.holding(inner, open)) {
         return Err(Error::ArrayLost(name.into()));
     }
     let is_behind = |at: usize| serves(&at) && told(at) == RaidHealth::Behind;
@@ -308,13 +332,13 @@ fn failed(inner: &crate::system::Inner, open: &OpenVg, array: &Array<'_>) -> Res
 }
 
 /// Space for more images of an array, on PVs that none of them is on.
-fn spare_legs(
-    open: &OpenVg,
+pub(super) fn spare_legs(
+    vg: &Vg,
     array: &Array<'_>,
     count: usize,
     pvs: PvFilter<'_>,
+    is_there: &dyn Fn(PvId) -> bool,
 ) -> Result<Vec<NewLeg>, Error> {
-    let vg = &open.vg;
     let used: Vec<PvId> = array.pvs().collect();
     let is_wanted = |pv: &PvId| match pvs {
         PvFilter::Ids(ids) => ids.contains(pv),
@@ -322,7 +346,7 @@ fn spare_legs(
     };
     let free = vg.pvs().iter().map(lvm_meta::Pv::id);
     let free: Vec<PvId> = free
-        .filter(|pv| !used.contains(pv) && is_wanted(pv) && open.device(*pv).is_some())
+        .filter(|pv| !used.contains(pv) && is_wanted(pv) && is_there(*pv))
         .collect();
     let size = |lv: Option<&lvm_meta::Lv>| lv.map_or(Extents::ZERO, lvm_meta::Lv::extent_count);
     let leg = array.legs.first();
@@ -335,7 +359,9 @@ fn spare_legs(
         policy: AllocPolicy::of(vg, Some(array.lv.name())),
     };
     let plans = lvm_meta::allocate_legs(vg, &request);
-    let needed = vg.extent_size().to_bytes(request.image).unwrap_or(u64::MAX);
+    let each = request.image.checked_add(request.meta).unwrap_or(request.image);
+    let needed = vg.extent_size().to_bytes(each).unwrap_or(u64::MAX);
+    let needed = needed.saturating_mul(count as u64);
     let plans = plans.map_err(|error| alloc_error(vg, needed, error))?;
     Ok(plans.into_iter().map(new_leg).collect())
 }

@@ -102,19 +102,18 @@ impl StoragePool {
     /// Removes a classic snapshot.  The caller holds the VG's lock.
     pub(super) fn remove_cow(&self, open: &mut OpenVg, name: &str, description: &str) -> Result<(), Error> {
         let inner = &*self.inner;
-        let is_left = open.change(inner, description, |change| self.plan_release(change, name))?;
+        let is_left = open.change(inner, description, |change| {
+            change.despite_missing(|change| self.plan_release(change, name))
+        })?;
         if !is_left {
             return Ok(());
         }
         let removed = open.change(inner, description, |change| {
-            change.edit().remove_lv(name).map_err(Error::Meta)?;
+            change.repair(|vg| vg.remove_lv(name).map(drop))?;
             change.step(Step::Commit);
             Ok(())
         });
-        removed.map_err(|error| match error {
-            error @ Error::AfterCommit(_) => error,
-            error => Error::AfterCommit(Box::new(error)),
-        })
+        removed.map_err(Error::after_the_change)
     }
 
     /// Takes a snapshot off its origin; true if its store is left, as an LV that is to go.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use lvm_dm::UdevFlags;
-use lvm_meta::{AllocPolicy, AllocRequest, LvId, LvName, LvStatus, NewLv, Tag};
+use lvm_meta::{AllocPolicy, AllocRequest, LvId, LvName, LvStatus, NewLv, Tag, Vg};
 
 use super::StoragePool;
 use super::chosen_disks::ChosenDisks;
@@ -46,6 +46,7 @@ impl StoragePool {
         }
         let description = format!("create replica {}", request.uuid);
         self.change_replica(&description, request.uuid, |change| {
+            check_uuid_free(change.open(), &name)?;
             change.check_name_free(&request.display_name(), None)?;
             self.add(change, request, name, tags)?;
             let open = change.open();
@@ -118,6 +119,7 @@ impl StoragePool {
     /// Makes thick replicas in one commit and activates them.
     fn create_thick(&self, requests: &[CreateReplica], progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
         self.change(&format!("create {} replicas", requests.len()), |change| {
+            check_room(&change.open().vg, requests)?;
             let mut names: HashSet<String> = change
                 .open()
                 .vg
@@ -169,6 +171,7 @@ impl StoragePool {
         let lock = self.inner.lock_vg(self.name())?;
         let description = format!("begin replica {lv_name}");
         let begun = self.changeable()?.change(&self.inner, &description, |change| {
+            check_uuid_free(change.open(), &name)?;
             change.check_name_free(&request.display_name(), None)?;
             self.add(change, request, name, pending)?;
             let open = change.open();
@@ -280,6 +283,38 @@ impl StoragePool {
         } else {
             LvId::from_random(identity::random())
         }
+    }
+}
+
+/// Refuses a replica that exists.
+fn check_uuid_free(open: &crate::open_vg::OpenVg, name: &LvName) -> Result<(), Error> {
+    match open.vg.lv(name.as_str()) {
+        Some(_) => Err(Error::Exists {
+            what: "replica",
+            id: name.to_string(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what is larger in all than what is free: each replica takes its size at least.
+fn check_room(vg: &Vg, requests: &[CreateReplica]) -> Result<(), Error> {
+    let whole = |request: &CreateReplica| {
+        let extents = vg.extent_size().extents_ceil(request.size);
+        extents.and_then(|extents| vg.extent_size().to_bytes(extents))
+    };
+    let sizes: Option<Vec<u64>> = requests.iter().map(whole).collect();
+    // What no replica can have is refused in its own words.
+    let Some(sizes) = sizes else { return Ok(()) };
+    let needed = sizes.into_iter().fold(0, u64::saturating_add);
+    let free = vg.free_extents().saturating_mul(vg.extent_size().bytes());
+    match needed > free {
+        true => Err(super::no_space(
+            vg,
+            needed,
+            format!(", for {} replicas", requests.len()),
+        )),
+        false => Ok(()),
     }
 }
 

@@ -36,6 +36,7 @@ impl StoragePool {
         let sizes = sizes.collect::<Result<Vec<_>, Error>>()?;
         let done = fit_disks(inner, &mut open, &sizes, "grow pool")?;
         open.note_sizes()?;
+        open.refresh(inner)?;
         Ok(TendedPool {
             pool: super::info(inner, &open),
             done,
@@ -145,6 +146,7 @@ impl StoragePool {
             let left = scan.left_behind(&open.vg).find(is_it);
             let left = left.ok_or_else(|| refuse(DiskProblem::NotInPool(self.name().into())))?;
             take_label_off(inner, &mut locks, path, &*left.disk)?;
+            open.refresh(inner)?;
             return Ok(super::info(inner, &open));
         };
         let used = open.vg.pv_used(disk.pv).get();
@@ -167,8 +169,9 @@ impl StoragePool {
             change.step(Step::Commit);
             Ok(())
         })?;
-        take_label_off(inner, &mut locks, &disk.path, &*disk.disk)?;
+        take_label_off(inner, &mut locks, &disk.path, &*disk.disk).map_err(Error::after_the_change)?;
         inner.narrow(&[path.into()]);
+        open.refresh(inner)?;
         Ok(super::info(inner, &open))
     }
 }

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use lvm_meta::{Extents, LvId, PvId};
 
 use super::fit_disks::lvs_behind;
+use super::lost_plan::Room;
 use super::{StoragePool, last_area, lost_disk};
+use crate::block_sizes::block_size;
 use crate::error::DiskProblem;
 use crate::evacuate::{Hidden, check_target, mend, plan, steps};
 use crate::info::PoolInfo;
+use crate::new_disks::{NewDisks, NewDisksRequest};
 use crate::open_vg::OpenVg;
 use crate::{Error, gap, host};
 
@@ -91,7 +94,8 @@ impl StoragePool {
     /// A call that was cut is continued by the next one.
     ///
     /// # Errors
-    /// As those; when nothing could be moved, the new disk is none of the pool's again.
+    /// As those; what finds no room is refused before the new disk is taken.  [`Error::Partly`] when something fails later:
+    /// the new disk stays the pool's, and the call may be repeated.
     pub fn replace_disk(
         &self,
         old: &Path,
@@ -109,7 +113,8 @@ impl StoragePool {
         self.look_at_named(old)?;
         let pv_of = |path: &Path| -> Result<Option<PvId>, Error> { Ok(pv(&*self.fresh()?, path)) };
         if let Some(lost) = self.lost(old)? {
-            self.check_lost(old, lost)?;
+            let room = self.room_with(new, force)?;
+            self.plan_lost(&*self.fresh()?, old, lost, room)?;
             return self.with_new(new, force, |to| self.take_lost_disk_out(old, lost, to, tell));
         }
         if let Some(from) = pv_of(old)? {
@@ -121,10 +126,10 @@ impl StoragePool {
             self.check_changeable(&open)?;
             if Hidden::of(&open.vg)?.is_none() && open.vg.pv_used(from).get() > 0 {
                 check_target(&self.inner)?;
-                match plan::plan(&open, from, Extents::ZERO, None) {
-                    Err(Error::NoSpace { .. }) | Ok(_) => {}
-                    Err(error) => return Err(error),
-                }
+                drop(open);
+                let room = self.room_with(new, force)?;
+                let open = self.fresh()?;
+                plan::plan_in(&open, &room.vg, from, Extents::ZERO, room.on)?;
             }
         }
         // Without the old one there is nothing left to replace, but to finish taking it out.
@@ -140,6 +145,36 @@ impl StoragePool {
         })
     }
 
+    /// The VG with a disk that is to join it, if that is not the pool's already.  Nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] for a disk that may not be taken.
+    fn room_with(&self, new: &Path, force: bool) -> Result<Room, Error> {
+        let open = self.fresh()?;
+        self.check_ours(&open)?;
+        let (mut vg, on) = (open.vg.clone(), pv(&open, new));
+        if on.is_some() {
+            return Ok(Room { vg, on });
+        }
+        let metadata_size = open.mdas.area_size();
+        let own = open.disks.iter().map(|disk| block_size(&disk.path, &*disk.disk));
+        let beside: Vec<_> = own.collect();
+        drop(open);
+        let paths = [new.to_path_buf()];
+        let request = NewDisksRequest {
+            paths: &paths,
+            extent_size: vg.extent_size(),
+            metadata_size,
+            force,
+            beside: &beside,
+        };
+        let scan = self.inner.scan_also(&paths)?;
+        let disks = NewDisks::check(&self.inner, &scan, &request)?;
+        vg.repairing(|vg| disks.add_to(vg))?;
+        let on = disks.disks().first().map(|disk| disk.id);
+        Ok(Room { vg, on })
+    }
+
     /// Adds a disk if it is not the pool's, for what is to go there; without room for that it leaves again.
     fn with_new(
         &self,
@@ -153,10 +188,15 @@ impl StoragePool {
         }
         let to = pv(&*self.fresh()?, new);
         let replaced = replace(to);
-        if is_added && matches!(replaced, Err(Error::NoSpace { .. })) {
-            self.take_disk_out(new)?;
+        match replaced {
+            // Somebody took the room in between.
+            Err(error @ (Error::NoSpace { .. } | Error::DiskStays { .. })) if is_added => {
+                self.take_disk_out(new)?;
+                Err(error)
+            }
+            Err(error) if is_added => Err(error.after(vec![format!("{} joined the pool", new.display())])),
+            replaced => replaced,
         }
-        replaced
     }
 
     fn empty_and_take_out(
@@ -189,6 +229,7 @@ impl StoragePool {
         tell: &mut dyn FnMut(MoveProgress),
     ) -> Result<(), Error> {
         let inner = &*self.inner;
+        self.copy_again(path)?;
         // Before the first look, so that nothing falls between the two.
         let mut events = None;
         let mut seen = None;
@@ -210,7 +251,8 @@ impl StoragePool {
                         Found::Empty => return Ok(()),
                         Found::Copying(..) => {}
                         Found::Due(Some(_)) => {
-                            steps::advance(inner, &mut open)?;
+                            let advanced = steps::advance(inner, &mut open);
+                            advanced.map_err(|error| of_disk(path, error))?;
                             seen = None;
                         }
                         Found::Due(None) => {
@@ -243,6 +285,32 @@ impl StoragePool {
                 }
             }
         }
+    }
+
+    /// Has the kernel begin again with a piece that it gave up because the new disk failed: that may be over.
+    ///
+    /// Where the old one failed, what was written meanwhile is on the new one alone.
+    fn copy_again(&self, path: &Path) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let has_failed = |open: &OpenVg| -> Result<bool, Error> {
+            let Some(hidden) = Hidden::of(&open.vg)?.filter(|hidden| hidden.from() == pv(open, path)) else {
+                return Ok(false);
+            };
+            let status = hidden.status(inner, open)?;
+            Ok(status.is_some_and(|status| !status.is_healthy() && status.health.starts_with('A')))
+        };
+        let is_due = {
+            let open = self.fresh()?;
+            open.check_writable(inner).is_ok() && has_failed(&open)?
+        };
+        if is_due {
+            let _lock = inner.lock_vg(self.name())?;
+            let open = self.changeable()?;
+            if has_failed(&open)? {
+                mend::copy_again(inner, &open)?;
+            }
+        }
+        Ok(())
     }
 
     /// What is to be done; `seen` is the move that was copying at the last look.
@@ -279,9 +347,17 @@ impl StoragePool {
             return Ok(Found::Due(Some(id)));
         };
         if !status.is_healthy() {
+            let mut health = status.health.bytes();
+            let is_source = health.next() != Some(b'A');
+            let at_fault = if is_source { piece.from.0 } else { piece.to.0 };
+            let disk = open.disks.iter().find(|disk| disk.pv == at_fault);
+            let disk = disk.map_or_else(|| at_fault.to_string(), |disk| disk.path.display().to_string());
             return Err(failed(
                 path,
-                &format!("the kernel says {:?} of the two disks", status.health),
+                &format!(
+                    "disk {disk} failed; repeat the call if it works again, or detach it and remove it from the pool: \
+                     what is moved stays so, and the rest stays where it is"
+                ),
             ));
         }
         if status.is_in_sync() {
@@ -308,6 +384,14 @@ pub(super) fn pv(open: &OpenVg, path: &Path) -> Option<PvId> {
     let mut disks = open.disks.iter();
     let disk = disks.find(|disk| host::same_device(&disk.path, path).unwrap_or(false));
     disk.map(|disk| disk.pv)
+}
+
+/// An error of a move by the name of the disk that it empties.
+fn of_disk(path: &Path, error: Error) -> Error {
+    match error {
+        Error::MoveFailed { why, .. } => failed(path, &why),
+        other => other,
+    }
 }
 
 fn failed(path: &Path, why: &str) -> Error {

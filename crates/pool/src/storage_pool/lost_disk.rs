@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lvm_dm::{RaidHealth, RaidStatus};
-use lvm_meta::{LvRole, PvFilter, PvId};
+use lvm_meta::{PvFilter, PvId};
 
 use super::StoragePool;
 use super::evacuate::{MoveProgress, REPORT, ROUNDS, STANDSTILL};
+use super::lost_plan::{self, LostPlan, Room};
 use crate::apply::Step;
 use crate::error::DiskProblem;
 use crate::info::PoolInfo;
@@ -15,7 +16,7 @@ use crate::open_vg::OpenVg;
 use crate::raid::mend::mend_all;
 use crate::raid::{Array, Degraded, areas};
 use crate::thin::{PoolLv, stack};
-use crate::{Error, replica};
+use crate::{Error, evacuate, replica};
 
 /// Between two looks at what is filled.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -27,8 +28,8 @@ impl StoragePool {
     /// A call that was cut is continued by the next one.
     ///
     /// # Errors
-    /// [`Error::Disk`] while the PV holds what no other disk does: nothing was changed.  As [`StoragePool::repair_replica`];
-    /// arrays that were put right stay so.
+    /// [`Error::DiskStays`] with all that is in the way: nothing was changed.  [`Error::Partly`] when something fails on the
+    /// way, or others took the room that was planned with; as [`StoragePool::repair_replica`].
     pub(super) fn take_lost_disk_out(
         &self,
         path: &Path,
@@ -36,9 +37,33 @@ impl StoragePool {
         to: Option<PvId>,
         tell: &mut dyn FnMut(MoveProgress),
     ) -> Result<PoolInfo, Error> {
+        let plan = {
+            let open = self.fresh()?;
+            let vg = open.vg.clone();
+            self.plan_lost(&open, path, pv, Room { vg, on: to })?
+        };
+        let mut done = Vec::new();
+        let taken = self.make_anew(path, pv, to, &plan, &mut done, tell);
+        taken.map_err(|error| error.after(done))?;
+        self.info()
+    }
+
+    /// Does what was planned for a lost disk, noting what is done.
+    fn make_anew(
+        &self,
+        path: &Path,
+        pv: PvId,
+        to: Option<PvId>,
+        plan: &LostPlan,
+        done: &mut Vec<String>,
+        tell: &mut dyn FnMut(MoveProgress),
+    ) -> Result<(), Error> {
         let inner = &*self.inner;
-        let arrays = self.check_lost(path, pv)?;
-        for name in &arrays {
+        {
+            let _lock = inner.lock_vg(self.name())?;
+            evacuate::steps::take_back(inner, &mut *self.repairable()?)?;
+        }
+        for name in &plan.arrays {
             let mut rounds = ROUNDS;
             loop {
                 rounds -= 1;
@@ -51,6 +76,7 @@ impl StoragePool {
                     }
                     repaired => {
                         repaired?;
+                        done.push(format!("{name} has a new image"));
                         break;
                     }
                 }
@@ -59,6 +85,9 @@ impl StoragePool {
         {
             let _locks = inner.lock_global(self.name())?;
             let mut open = self.repairable()?;
+            for name in &plan.unused {
+                self.drop_unused(&mut open, name)?;
+            }
             check_holds_nothing(&open, path, pv)?;
             let _hints = inner.invalidate_hints()?;
             open.change(inner, "remove missing disk", |change| {
@@ -68,9 +97,41 @@ impl StoragePool {
                 }
                 Ok(())
             })?;
+            // What the last look found of the PV is no longer so.
+            open.forget();
         }
-        self.wait_for_sync(path, &arrays, tell)?;
-        self.info()
+        done.push("the disk is no longer the pool's".into());
+        self.wait_for_sync(path, &plan.arrays, tell)
+    }
+
+    /// Plans what becomes of all that a lost PV held.
+    ///
+    /// # Errors
+    /// [`Error::DiskStays`] with all that is in the way, and as [`lost_plan::plan`].
+    pub(super) fn plan_lost(
+        &self,
+        open: &OpenVg,
+        path: &Path,
+        pv: PvId,
+        room: Room,
+    ) -> Result<LostPlan, Error> {
+        self.check_ours(open)?;
+        lost_plan::plan(&self.inner, open, room, pv)?.map_err(|in_the_way| Error::DiskStays {
+            disk: path.into(),
+            pool: self.name().into(),
+            in_the_way,
+        })
+    }
+
+    /// Removes an LV that was never used: the spare of thin pools, or one whose creation was cut.
+    fn drop_unused(&self, open: &mut OpenVg, name: &str) -> Result<(), Error> {
+        if open.vg.lv(name).is_none() {
+            return Ok(());
+        }
+        let description = format!("remove {name}, which was never used");
+        open.change(&self.inner, &description, |change| {
+            self.plan_removal(change, name)
+        })
     }
 
     /// Maps an array without the images on missing disks, if it is not mapped, and puts it right.
@@ -117,34 +178,6 @@ impl StoragePool {
         names.try_for_each(|name| self.repair_array(&mut open, name, PvFilter::Ids(&[to])))
     }
 
-    /// The arrays with images on a PV.
-    ///
-    /// # Errors
-    /// [`Error::Disk`] when it holds anything else.
-    pub(super) fn check_lost(&self, path: &Path, pv: PvId) -> Result<Vec<String>, Error> {
-        let open = self.fresh()?;
-        self.check_ours(&open)?;
-        let (mut arrays, mut lost) = (Vec::new(), Vec::new());
-        for lv in open
-            .vg
-            .lvs()
-            .filter(|lv| areas(&open.vg, lv).any(|area| area == Some(pv)))
-        {
-            match open.vg.role(lv) {
-                LvRole::RaidImage { of, .. } | LvRole::RaidMeta { of, .. } => arrays.push(of.to_string()),
-                _ => lost.push(lv.name().to_string()),
-            }
-        }
-        if !lost.is_empty() {
-            return Err(Error::Disk {
-                disk: path.into(),
-                why: DiskProblem::Lost(lost),
-            });
-        }
-        arrays.dedup();
-        Ok(arrays)
-    }
-
     /// Waits until the images of arrays are filled, telling how far that is.
     ///
     /// # Errors
@@ -160,7 +193,15 @@ impl StoragePool {
             let progress = {
                 let open = self.fresh()?;
                 let found = arrays.iter().filter_map(|name| Array::named(&open.vg, name));
-                let status: Vec<RaidStatus> = found.filter_map(|array| array.status(&self.inner)).collect();
+                let found: Vec<Array<'_>> = found.collect();
+                let is_lost = |array: &&Array<'_>| !array.survives(&array.holding(&self.inner, &open));
+                if let Some(lost) = found.iter().find(is_lost) {
+                    return Err(Error::ArrayLost(lost.lv.name().into()));
+                }
+                let status: Vec<RaidStatus> = found
+                    .iter()
+                    .filter_map(|array| array.status(&self.inner))
+                    .collect();
                 let bytes =
                     |sectors: fn(&RaidStatus) -> u64| status.iter().map(sectors).fold(0, u64::saturating_add);
                 let is_filled = |status: &RaidStatus| !status.images.contains(&RaidHealth::Behind);

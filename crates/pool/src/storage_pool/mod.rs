@@ -13,6 +13,7 @@ mod grow_thin_pool;
 mod guard;
 mod last_area;
 mod lost_disk;
+mod lost_plan;
 mod move_replica;
 mod raid_replicas;
 mod repair;
@@ -33,6 +34,7 @@ use lvm_meta::VgId;
 use uuid::Uuid;
 
 use crate::apply::Step;
+use crate::evacuate::{is_stuck, steps::take_back};
 use crate::gap::Gap;
 use crate::info::{PoolInfo, ReplicaInfo, State, ThinPoolInfo};
 use crate::open_vg::{Change, OpenVg};
@@ -258,6 +260,9 @@ impl StoragePool {
         open.take_back(&self.inner)?;
         if open.check_writable(&self.inner).is_ok() {
             open.mend_cut(&self.inner)?;
+        } else if is_stuck(&open) {
+            // Its LVs are locked, and their move cannot end.
+            take_back(&self.inner, &mut open).map_err(Error::before_the_change)?;
         }
         Ok(open)
     }

@@ -5,8 +5,9 @@ use lvm_meta::{
     allocate_legs,
 };
 
-use super::resize_replica::{alloc_error, check_origin};
+use super::resize_replica::{alloc_error, check_origin, no_space};
 use crate::apply::Step;
+use crate::error::Size;
 use crate::open_vg::Change;
 use crate::raid::Array;
 use crate::raid::plan::Shape;
@@ -69,7 +70,17 @@ pub(super) fn extend(vg: &mut Vg, name: &str, image: Extents) -> Result<(), Erro
     let plans = more_of(vg, &array, more).map_err(|error| {
         let all = u64::try_from(array.legs.len()).unwrap_or(u64::MAX);
         let each = vg.extent_size().to_bytes(more).unwrap_or(u64::MAX);
-        alloc_error(vg, each.saturating_mul(all), error)
+        match error {
+            AllocError::NoSpace { .. } => no_space(
+                vg,
+                each.saturating_mul(all),
+                format!(
+                    ": each of the {all} images takes {} more, on its own disk or on one without any of the others",
+                    Size(each)
+                ),
+            ),
+            other => alloc_error(vg, each.saturating_mul(all), other),
+        }
     })?;
     vg.extend_raid(name, plans).map_err(Error::Meta)
 }

@@ -12,11 +12,11 @@ use crate::host::{HeldLocks, IoStats};
 use crate::info::ReplicaInfo;
 use crate::layer::is_cut;
 use crate::open_vg::OpenVg;
-use crate::raid::Degraded;
+use crate::raid::{Array, Degraded};
 use crate::replica::ActiveDevices;
 use crate::request::{SetReplica, checked_value};
 use crate::tags::{self, LvTags, key};
-use crate::{Error, activate, naming, replica, share, thin};
+use crate::{Error, activate, evacuate, naming, replica, share, thin};
 
 impl StoragePool {
     /// Sets properties in one commit; without a commit when all are set already.  Durable when this returns.
@@ -162,7 +162,7 @@ impl StoragePool {
     }
 
     /// Destroys a replica: its device, then its LV.  Durable when this returns.
-    /// Disks of the pool may be missing, as long as the replica is not thin.
+    /// Disks of the pool may be missing; of a thin replica only those without which its thin pool is lost.
     ///
     /// # Errors
     /// [`Error::Busy`] while somebody has it open, [`Error::ReplicaNotFound`]; [`Error::HasSnapshots`] for an origin of
@@ -175,10 +175,13 @@ impl StoragePool {
         if let Some(group) = Group::of(&open.vg, lv) {
             return Err(group.refuse("destroyed"));
         }
-        let (name, is_thin) = (lv.name().to_string(), thin::thin(lv).is_some());
-        if is_thin {
-            open.check_writable(&self.inner)?;
+        let is_moved = lv.is_locked() || Array::of(&open.vg, lv).is_some_and(|array| array.is_moved());
+        if is_moved && open.check_writable(&self.inner).is_err() {
+            // The move waits for a disk that may never come back.
+            evacuate::steps::take_back(&self.inner, &mut open).map_err(Error::before_the_change)?;
         }
+        let lv = replica::find(&open, uuid)?;
+        let (name, is_thin) = (lv.name().to_string(), thin::thin(lv).is_some());
         match is_thin {
             true => self.remove_thin(&mut open, &name, &description),
             false => open.change(&self.inner, &description, |change| {

@@ -8,6 +8,7 @@ use super::StoragePool;
 use super::share_replica::tell_size;
 use crate::apply::Step;
 use crate::cow::Group;
+use crate::error::Size;
 use crate::info::ReplicaInfo;
 use crate::raid::Array;
 use crate::request::{Shrink, check_size};
@@ -175,7 +176,41 @@ pub(super) fn extents(vg: &Vg, layout: Layout, size: u64) -> Result<(lvm_meta::L
 
 /// The allocator's refusal in this crate's words.
 pub(super) fn alloc_error(vg: &Vg, needed: u64, error: AllocError) -> Error {
-    no_space(vg, needed, format!(" ({error})"))
+    let size = |extents: u64| Size(extents.saturating_mul(vg.extent_size().bytes()));
+    let detail = match error {
+        AllocError::NoSpace { free, largest, .. } => format!(
+            ": {} on the disks that may be used, {} of it in one piece",
+            size(free),
+            size(u64::from(largest.get()))
+        ),
+        AllocError::TooFewPvs { stripes, pvs } => {
+            format!(
+                ": it takes {} with free space, and {pvs} may be used",
+                disks(u64::from(stripes))
+            )
+        }
+        AllocError::TooFewLegs { legs, extents, pvs } => format!(
+            ": it takes {} with {} free on each, and {pvs} may be used",
+            disks(legs as u64),
+            size(u64::from(extents.get()))
+        ),
+        AllocError::Refused(refusal) => {
+            return Error::Refused {
+                vg: vg.name().into(),
+                why: crate::Refusal::of_metadata(&refusal),
+            };
+        }
+        other => format!(": {other}"),
+    };
+    no_space(vg, needed, detail)
+}
+
+/// So many disks.
+pub(super) fn disks(count: u64) -> String {
+    match count {
+        1 => "1 disk".into(),
+        _ => format!("{count} disks"),
+    }
 }
 
 pub(crate) fn no_space(vg: &Vg, needed: u64, detail: String) -> Error {

@@ -97,13 +97,13 @@ impl StoragePool {
     }
 
     /// Destroys a snapshot, under I/O of the replica; that, its other snapshots and its clones stay.  Durable when this
-    /// returns.
+    /// returns.  Disks of the pool may be missing; of a thin pool that is there none.
     ///
     /// # Errors
     /// [`Error::SnapshotNotFound`], [`Error::Busy`].
     pub fn destroy_snapshot(&self, uuid: Uuid) -> Result<(), Error> {
         let _lock = self.inner.lock_vg(self.name())?;
-        let mut open = self.changeable()?;
+        let mut open = self.repairable()?;
         let lv = snapshot::find(&open, uuid)?;
         let (name, description) = (lv.name().to_string(), format!("destroy snapshot {uuid}"));
         if thin::thin(lv).is_some() {

@@ -85,6 +85,9 @@ impl StoragePool {
             .lv(name)
             .ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
         let thin = thin::thin(lv).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+        if open.check_writable(inner).is_err() {
+            return self.remove_lost_thin(open, name, description);
+        }
         // What is in use is refused before the kernel is asked for anything.
         let removal = match open.kernel_device(inner, lv)? {
             Some(device) => Some(activate::deactivate(inner, open, lv, &device)?),
@@ -108,6 +111,40 @@ impl StoragePool {
             |_| Ok(()),
         );
         done.map(drop)
+    }
+
+    /// Removes a thin LV whose pool is lost with a disk, and the pool with the last one: no kernel has them any more.
+    fn remove_lost_thin(&self, open: &mut OpenVg, name: &str, description: &str) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let lv = open.vg.lv(name);
+        let lv = lv.ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+        let thin = thin::thin(lv).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
+        let pool = PoolLv::of(&open.vg, &thin)?;
+        if !stack::is_lost(inner, open, &pool)? {
+            open.check_writable(inner)?;
+        }
+        let is_last = pool.thins(&open.vg).count() == 1;
+        let [data, metadata] = pool.parts(&open.vg)?.map(|part| part.name().to_string());
+        let pool_name = pool.lv.name().to_string();
+        let mut steps = match open.kernel_device(inner, lv)? {
+            Some(device) => activate::deactivate(inner, open, lv, &device)?,
+            None => Vec::new(),
+        };
+        if is_last {
+            steps.extend(stack::Layers::of(open, &pool)?.deactivate(inner)?);
+        }
+        open.change(inner, description, |change| {
+            steps.into_iter().for_each(|step| change.step(step));
+            change.step(Step::Settle);
+            change.despite_missing(|change| protocol::remove_lv(change, name))?;
+            if is_last {
+                change.repair(|vg| vg.remove_lv(&pool_name).map(drop))?;
+                change.remove_lv(&metadata)?;
+                change.remove_lv(&data)?;
+            }
+            change.step(Step::Commit);
+            Ok(())
+        })
     }
 }
 

@@ -17,7 +17,17 @@ impl System {
     /// [`Error::LvNotFound`]; [`Error::AmbiguousName`]; [`Error::Unseen`] when the VG was not found and not everything in
     /// scope could be looked at.
     pub fn plan_adoption(&self, vg: &str, lv: &str, uuid: Uuid) -> Result<AdoptionPlan, Error> {
-        self.look_to_adopt(vg, lv, uuid).map(|(_, plan)| plan)
+        let (mut open, mut plan) = self.look_to_adopt(vg, lv, uuid)?;
+        if plan.refusal.is_none() && !plan.steps.is_empty() {
+            let rehearsed = open.rehearse(&self.inner, |change| {
+                adopt::carry_out(&self.inner, change, lv, uuid)
+            });
+            if let Err(refusal) = rehearsed {
+                plan.steps.clear();
+                plan.refusal = Some(refusal);
+            }
+        }
+        Ok(plan)
     }
 
     /// Takes an LV over as a replica, under I/O if it is in use: its VG becomes a pool if it is none, the LV is named by `uuid`

@@ -83,6 +83,16 @@ impl Layers {
     }
 }
 
+/// Is data or metadata of a pool gone with disks that are missing?
+pub(crate) fn is_lost(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<bool, Error> {
+    let vg = &open.vg;
+    let is_lost = |part: &Lv| match Array::of(vg, part) {
+        Some(array) => !array.survives(&array.holding(inner, open)),
+        None => raid::areas(vg, part).any(|pv| pv.is_some_and(|pv| open.device(pv).is_none())),
+    };
+    Ok(pool.parts(vg)?.into_iter().any(is_lost))
+}
+
 /// The arrays among data and metadata of a pool.
 pub(crate) fn arrays<'a>(
     open: &'a OpenVg,

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -76,6 +76,8 @@ pub(crate) struct Switch {
     strike_at: AtomicUsize,
     kills: AtomicBool,
     struck: AtomicBool,
+    /// The disk that dies for good, the changes until then, and whether it did.
+    doomed: Mutex<Option<(PathBuf, usize, bool)>>,
 }
 
 impl Switch {
@@ -89,6 +91,28 @@ impl Switch {
         self.strike_at.store(at, Ordering::Relaxed);
         self.kills.store(kills, Ordering::Relaxed);
         self.struck.store(false, Ordering::Relaxed);
+    }
+
+    /// Has a disk die for good before the `at`th write or sync of all disks from now on.
+    pub(crate) fn doom(&self, disk: &Path, at: usize) {
+        *self.doomed.lock().unwrap() = Some((disk.into(), at, false));
+    }
+
+    /// Did the doomed disk die?
+    pub(crate) fn has_died(&self) -> bool {
+        matches!(&*self.doomed.lock().unwrap(), Some((.., true)))
+    }
+
+    fn is_dead(&self, disk: &Path, is_change: bool) -> bool {
+        let mut doomed = self.doomed.lock().unwrap();
+        let Some((path, left, is_dead)) = &mut *doomed else {
+            return false;
+        };
+        if is_change && !*is_dead {
+            *left = left.saturating_sub(1);
+            *is_dead = *left == 0;
+        }
+        *is_dead && path == disk
     }
 
     /// Reads so far.
@@ -131,24 +155,34 @@ impl Switch {
 }
 
 struct Switched {
+    path: PathBuf,
     disk: Arc<dyn Disk>,
     switch: Arc<Switch>,
     fake: FakeMapper,
 }
 
+impl Switched {
+    fn pass(&self, asked: Io) -> io::Result<()> {
+        if self.switch.is_dead(&self.path, !matches!(asked, Io::Read { .. })) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        self.switch.pass(asked, &self.fake)
+    }
+}
+
 impl Disk for Switched {
     fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
         let len = buf.len();
-        self.switch.pass(Io::Read { at, len }, &self.fake)?;
+        self.pass(Io::Read { at, len })?;
         self.disk.read_at(at, buf)
     }
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let len = bytes.len();
-        self.switch.pass(Io::Write { at, len }, &self.fake)?;
+        self.pass(Io::Write { at, len })?;
         self.disk.write_at(at, bytes)
     }
     fn sync(&self) -> io::Result<()> {
-        self.switch.pass(Io::Sync, &self.fake)?;
+        self.pass(Io::Sync)?;
         self.disk.sync()
     }
     fn size(&self) -> io::Result<u64> {
@@ -207,8 +241,9 @@ impl Lab {
         self.fake.heal();
         self.switch.set(Cut::Fault { at: 0 });
         let (switch, fake) = (self.switch.clone(), self.fake.clone());
-        let wrap = move |_: &std::path::Path, disk| -> Arc<dyn Disk> {
+        let wrap = move |path: &Path, disk| -> Arc<dyn Disk> {
             Arc::new(Switched {
+                path: path.into(),
                 disk,
                 switch: switch.clone(),
                 fake: fake.clone(),
