@@ -489,6 +489,11 @@ fn a_vg_may_have_the_name_of_a_key_that_lvm_can_do_without() {
 fn words_keep_the_order_in_which_they_came() {
     let data = [shown("data", 8, &linear(0, 0))];
     for (from, to) in [
+        // Behind this word LVM takes a word that it does not know for one of `status`, and reads nothing.
+        (
+            "flags = []\nsegment_count",
+            "flags = [\"FUTURE\", \"CACHE_VOL\"]\nsegment_count",
+        ),
         (
             "status = [\"READ\", \"WRITE\", \"VISIBLE\"]",
             "status = [\"VISIBLE\", \"READ\", \"WRITE\"]",
