@@ -167,6 +167,8 @@ fn moved(vg: &Vg, max_piece: u32) -> Result<Vec<Moved>, MoveError> {
     let request = MoveRequest {
         from: pv_id(0),
         keep: Extents::ZERO,
+        only: None,
+        to: crate::PvFilter::All,
         first: None,
         max_piece: Extents::new(max_piece),
     };
