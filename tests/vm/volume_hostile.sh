@@ -21,7 +21,20 @@ show() {
 }
 hide() { rmdir "$(namespaces "$1")/$2"; }
 claim() { local dir; dir=$(namespaces "$1")/1; echo 0 >"$dir/enable"; echo "$2" >"$dir/device_uuid"; echo 1 >"$dir/enable"; }
-multipath() { modprobe -r nvme_tcp nvme_fabrics nvme_core && modprobe nvme_core multipath="$1" && modprobe nvme-tcp; }
+share() {
+    local replica
+    for replica in "$A" "$B" "$SMALL"; do good "a replica is shared" replica share "$replica" --listen $OWN:8420 --allow-host $HOSTNQN; done
+}
+# The kernel reads this once, and the target hangs on the same module.
+multipath() {
+    local replica
+    for replica in "$A" "$B" "$SMALL"; do good "it is not shared" replica unshare "$replica"; done
+    quiet modprobe -r nvmet_tcp nvmet nvme_tcp nvme_fabrics nvme_core
+    quiet modprobe nvme_core multipath="$1"
+    quiet modprobe -a nvme-tcp nvmet nvmet-tcp
+    is "the kernel's multipath is $1" "$(cat /sys/module/nvme_core/parameters/multipath)" "$1"
+    share
+}
 
 # One that hears the host's first message, answers that or not, and answers the Connect of so many connections.
 cat >"$W/target.py" <<'PY'
@@ -51,15 +64,15 @@ HOSTILE=()
 
 good "a pool" pool create p /dev/vda --extent-size 1M
 mountpoint -q $CONFIG || { quiet modprobe configfs; quiet mount -t configfs configfs $CONFIG; }
-quiet modprobe -a nvmet nvmet-tcp
+quiet modprobe -a nvme-tcp nvmet nvmet-tcp
 quiet ip addr add $OWN/32 dev lo
 for replica in "$A" "$B"; do good "a replica" replica create p "$replica" 16M; done
 good "a small one" replica create p "$SMALL" 8M
-for replica in "$A" "$B" "$SMALL"; do good "it is shared" replica share "$replica" --listen $OWN:8420 --allow-host $HOSTNQN; done
+share
 both() { echo "$(uri "$B") $(uri "$A")"; }
 
 for way in Y N; do
-    quiet multipath $way
+    [ $way = Y ] || multipath $way
     # The second namespace of one claims to be the other.
     show "$B" 2 "$A" /dev/vdb
     soon "multipath $way: the namespace of another subsystem is not the replica" Unreachable/EHOSTUNREACH volume create "$V" 8M $(both)
