@@ -78,7 +78,6 @@ pub(crate) fn vg_problems(devices: &Devices, found: &FoundVg, vg: &Vg) -> Vec<Pr
         let (Some(path), Some(scan)) = (devices.path(pv.disk), &pv.scan) else {
             continue;
         };
-        problems.extend(size_problem(vg, pv, path, scan));
         area_problems(extents_of(vg, pv), path, scan, &mut problems);
     }
     problems
@@ -130,20 +129,6 @@ fn extents_of(vg: &Vg, pv: &FoundPv) -> Option<(u64, u64)> {
         .to_sectors(pv.pe_count())
         .checked_add(pv.pe_start())?;
     Some((pv.pe_start().to_bytes()?, end.to_bytes()?))
-}
-
-/// A device that shrank, as long as its extents still fit: else the assembly has told.
-fn size_problem(vg: &Vg, pv: &FoundPv, path: &Path, scan: &PvScan) -> Option<Problem> {
-    let stated = vg.pv(pv.id)?.dev_size().to_bytes()?;
-    let (_, end) = extents_of(vg, pv)?;
-    let shrank = end <= scan.device_size && scan.device_size < stated;
-    let what = || {
-        format!(
-            "the device has {} bytes, the metadata says {stated}",
-            scan.device_size
-        )
-    };
-    shrank.then(|| Problem::at(Severity::Warning, Some(path), None, what()))
 }
 
 /// Metadata areas that lie on something else, whose sizes disagree, or that a cut change left a mark in.

@@ -368,7 +368,7 @@ fn an_old_copy_and_a_shrunken_device_are_warnings() {
         told,
         [
             "an old copy of the metadata, sequence number 11",
-            "the device has 268434432 bytes, the metadata says 268435456"
+            "PV WvUml7-Tlow-DTpC-NPwe-R1Wb-1iPu-s53tWF had a device of 268435456 bytes; it has 268434432 now"
         ]
     );
     assert!(problems.iter().all(|problem| problem["severity"] == "warning"));

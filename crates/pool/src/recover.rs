@@ -98,16 +98,6 @@ impl StoragePool {
 /// Finishes or undoes what a crash cut in a VG as it is on disk now.  The caller holds its lock.
 pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
     inner.sweep_nodes(open.vg.name())?;
-    // A renamed VG: all that follows looks for devices by names, too.
-    let devices = inner.mapper.list().map_err(Error::Dm)?;
-    let renames = misnamed::steps(open, &devices)?;
-    if !renames.is_empty() {
-        open.change(inner, "", |change| {
-            let steps = renames.into_iter().chain([Step::Settle]);
-            steps.for_each(|step| change.step(step));
-            Ok(())
-        })?;
-    }
     // What moves others lies below all of them.
     evacuate::mend::ensure_active(inner, open)?;
     let pools = thin_pools(open);
@@ -116,7 +106,16 @@ pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error
     }
     cow::mend::mend(inner, open)?;
     raid::mend::mend(inner, open)?;
-    let devices = inner.mapper.list().map_err(Error::Dm)?;
+    let mut devices = inner.mapper.list().map_err(Error::Dm)?;
+    let renames = misnamed::steps(open, &devices)?;
+    if !renames.is_empty() {
+        open.change(inner, "", |change| {
+            let steps = renames.into_iter().chain([Step::Settle]);
+            steps.for_each(|step| change.step(step));
+            Ok(())
+        })?;
+        devices = inner.mapper.list().map_err(Error::Dm)?;
+    }
     let cut = cut_devices(inner, open, &devices)?;
     open.change(inner, "", |change| {
         let mut steps = Vec::new();

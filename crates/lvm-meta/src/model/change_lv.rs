@@ -224,7 +224,7 @@ impl Vg {
     /// of an array with it.
     ///
     /// # Errors
-    /// [`ChangeError::LvInUse`] when a segment kept as text names it that is none of an array or a thin LV, or the records of
+    /// [`ChangeError::LvInUse`] when a segment kept as text names it that is none of an array, a thin LV or a snapshot, or the records of
     /// removed LVs do, [`ChangeError::LvExists`],
     /// [`ChangeError::NamesTooLong`], [`ChangeError::LvLocked`], [`ChangeError::NoSuchLv`],
     /// [`ChangeError::Refused`].

@@ -143,6 +143,27 @@ mod tests {
     }
 
     #[test]
+    fn classic_snapshots_follow_the_names_of_their_origin_and_store() {
+        let text = include_bytes!("../../tests/data/lvm2-2.03.16/snapshot/vgcfgbackup.txt");
+        let before = Vg::parse(text).unwrap();
+        let link = before.lvs().find_map(|lv| match lv.detail() {
+            Some(Detail::Snapshot(snapshot)) => Some(snapshot),
+            _ => None,
+        });
+        let (origin, store) = link.map(|link| (link.origin, link.store)).unwrap();
+        let mut vg = before.clone();
+        vg.rename_lv(&origin, name("o")).unwrap();
+        vg.rename_lv(&store, name("s")).unwrap();
+        assert!(vg.lvs().any(|lv| matches!(
+            lv.detail(),
+            Some(Detail::Snapshot(link)) if *link.origin == *"o" && *link.store == *"s"
+        )));
+        vg.rename_lv("o", name(&origin)).unwrap();
+        vg.rename_lv("s", name(&store)).unwrap();
+        assert_eq!(vg, before);
+    }
+
+    #[test]
     fn nothing_is_renamed_when_an_image_s_name_is_taken() {
         let text = include_bytes!("../../tests/data/lvm2-2.03.16/raid5/vgcfgbackup.txt");
         let mut vg = Vg::parse(text).unwrap();

@@ -414,8 +414,8 @@ fn a_type_that_nobody_knows_is_read_and_stops_every_change() {
 }
 
 #[test]
-fn an_lv_that_is_named_in_kept_text_keeps_its_name() {
-    let cow = snapshot("root", "cow_store = \"root_snap\"");
+fn an_lv_that_is_named_in_text_with_an_unknown_field_keeps_its_name() {
+    let cow = snapshot("root", "cow_store = \"root_snap\"\nfuture = 1");
     let mut vg = read(&vg(&[
         shown("root", 8, &linear(0, 0)),
         part("root_snap", 0, 8, 2),

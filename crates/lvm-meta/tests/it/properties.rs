@@ -166,7 +166,7 @@ fn plan(vg: &Vg, request: &AllocRequest<'_>) -> Option<Vec<SegmentPlan>> {
             assert!(!enough || request.layout != Layout::Linear, "{needed} of {free}");
             None
         }
-        Err(AllocError::TooFewPvs { .. }) => None,
+        Err(AllocError::TooFewPvs { .. } | AllocError::Policy { .. }) => None,
         Err(error) => panic!("{error}"),
     }
 }

@@ -44,7 +44,8 @@ impl StoragePool {
             }
         }
         let chosen = self.settle(&mut open)?.then(|| open.vg.clone());
-        let mut is_hurt = chosen.is_some() || !open.problems.is_empty() || !open.mdas.agrees();
+        let mut are_copies_hurt = chosen.is_some() || !open.mdas.agrees();
+        let is_hurt = !open.problems.is_empty();
         if chosen.is_some() {
             archive_others(inner, &scan, &open)?;
             done.push("of copies of one age that differ, that of the first disk was chosen".into());
@@ -56,7 +57,7 @@ impl StoragePool {
             if lvm_meta::blank_area(&*disk.disk, area, start..start.saturating_add(length))
                 .map_err(Error::Meta)?
             {
-                is_hurt = true;
+                are_copies_hurt = true;
                 done.push(format!(
                     "{}, byte {}: a broken header was made anew",
                     disk.path.display(),
@@ -65,7 +66,9 @@ impl StoragePool {
             }
         }
         let sizes = disk_sizes::misstated(&open)?;
-        if !is_hurt && sizes.is_empty() {
+        // A size that is misstated is told as a problem, too.
+        are_copies_hurt |= is_hurt && sizes.is_empty();
+        if !are_copies_hurt && sizes.is_empty() {
             return Ok(TendedPool {
                 pool: super::info(inner, &open),
                 done,
@@ -77,7 +80,7 @@ impl StoragePool {
         if chosen.is_some_and(|chosen| chosen != open.vg) {
             return Err(unsure(&open));
         }
-        if is_hurt {
+        if are_copies_hurt {
             done.push("the metadata was written to every area".into());
         }
         let sizes = disk_sizes::misstated(&open)?;
