@@ -1,4 +1,5 @@
 //! A short portion of what `cargo xtask soak` does for as long as one likes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../examples/soak/model.rs"]
 mod model;

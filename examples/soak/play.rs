@@ -8,6 +8,9 @@ use uuid::Uuid;
 use super::model::{Data, MIB, Snapshot};
 use super::world::{Outcome, POOL, World, mirror, run, told};
 
+/// One random operation.
+type Operation = fn(&mut World) -> Outcome<()>;
+
 /// How often everything is compared, in operations.
 const CHECK_ALL_EACH: usize = 25;
 /// Most replicas.
@@ -31,7 +34,7 @@ pub(crate) fn play(world: &mut World, mut goes_on: impl FnMut(usize) -> bool) ->
 }
 
 fn one(world: &mut World, step: usize) -> Outcome<()> {
-    let operations: &[(usize, fn(&mut World) -> Outcome<()>)] = &[
+    let operations: &[(usize, Operation)] = &[
         (10, create),
         (4, create_many),
         (6, create_again),
@@ -212,11 +215,11 @@ fn set(world: &mut World) -> Outcome<()> {
     new.entity_id = Some(format!("entity-{}", world.random.below(9)));
     let done = world.pool()?.set_replica(uuid, &new);
     let may: &[&str] = if taken { &["AlreadyExists"] } else { &[] };
-    if let Some(info) = world.judge(done, may)? {
-        if let Some(replica) = world.model.replicas.get_mut(&uuid) {
-            replica.name = name;
-            replica.entity = info.entity_id;
-        }
+    if let Some(info) = world.judge(done, may)?
+        && let Some(replica) = world.model.replicas.get_mut(&uuid)
+    {
+        replica.name = name;
+        replica.entity = info.entity_id;
     }
     Ok(())
 }
@@ -263,10 +266,10 @@ fn convert(world: &mut World) -> Outcome<()> {
     world.note(format!("convert {uuid} to {layout:?}"));
     let done = world.pool()?.convert_replica(uuid, layout);
     // An array that is being filled does not lose the image that is whole.
-    if let Some(info) = world.judge(done, &["NoSpace", "ArrayState", "Busy"])? {
-        if let Some(replica) = world.model.replicas.get_mut(&uuid) {
-            replica.layout = info.layout;
-        }
+    if let Some(info) = world.judge(done, &["NoSpace", "ArrayState", "Busy"])?
+        && let Some(replica) = world.model.replicas.get_mut(&uuid)
+    {
+        replica.layout = info.layout;
     }
     world.check_data(uuid)
 }
@@ -310,16 +313,16 @@ fn snapshot(world: &mut World) -> Outcome<()> {
     world.note(format!("snapshot {uuid} of {source}"));
     let request = CreateSnapshot::new(source, uuid, &name, "entity", "txn");
     let taken = world.pool()?.create_snapshot(&request);
-    if world.judge(taken, &["NoSpace"])?.is_some() {
-        if let Some(replica) = world.model.replicas.get(&source).cloned() {
-            let snapshot = Snapshot {
-                source,
-                name,
-                size: replica.size,
-                data: replica.data,
-            };
-            world.model.snapshots.insert(uuid, snapshot);
-        }
+    if world.judge(taken, &["NoSpace"])?.is_some()
+        && let Some(replica) = world.model.replicas.get(&source).cloned()
+    {
+        let snapshot = Snapshot {
+            source,
+            name,
+            size: replica.size,
+            data: replica.data,
+        };
+        world.model.snapshots.insert(uuid, snapshot);
     }
     Ok(())
 }

@@ -410,7 +410,7 @@ pub enum Error {
         /// Where on that disk the copy breaks a rule, or begins.
         byte: u64,
         /// Why the newest copy is refused.
-        source: lvm_meta::Error,
+        source: Box<lvm_meta::Error>,
     },
     /// The metadata layer failed.
     #[error("metadata")]

@@ -518,6 +518,6 @@ fn unreadable(scan: &Scan, found: &FoundVg, source: &lvm_meta::Error) -> Error {
         vg: found.name.clone(),
         disk: disk.map(|disk| disk.path.clone()).unwrap_or_default(),
         byte: byte.unwrap_or(start),
-        source: gap::copy_of(source),
+        source: Box::new(gap::copy_of(source)),
     }
 }

@@ -9,7 +9,7 @@ impl Vg {
     /// The same VG and PVs with other ids, in memory.  LVs keep theirs: LVM tells LVs apart by the VG's id, too.
     ///
     /// # Errors
-    /// [`Error::Text`] and others of [`Vg::parse`], if two PVs get one id.
+    /// Those of [`Vg::parse`], if two PVs get one id.
     pub fn with_ids(&self, id: VgId, new_pv_id: impl Fn(PvId) -> PvId) -> Result<Self, Error> {
         // In a printed text each id has a line of its own, and strings hold no line ends.
         let line = |id: &dyn std::fmt::Display| format!("id = \"{id}\"");

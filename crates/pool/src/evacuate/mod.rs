@@ -180,7 +180,7 @@ impl Hidden<'_> {
         let (Some(piece), Some(status)) = (self.current(), self.status(inner, open)?) else {
             return Ok(None);
         };
-        let is_target_alive = status.health.bytes().nth(1) == Some(b'A');
+        let is_target_alive = status.health.as_bytes().get(1) == Some(&b'A');
         let is_copied = status.in_sync == status.regions && is_target_alive;
         Ok((is_copied && open.device(piece.to.0).is_some()).then_some(piece.start))
     }

@@ -154,7 +154,7 @@ impl Copied {
                 .and_then(|place| paths.get(place.disk?).cloned())
                 .unwrap_or_default(),
             byte: place.map_or(0, |place| place.at),
-            source,
+            source: Box::new(source),
         })?;
         if let Some(what) = found.ambiguous.filter(|_| !is_begun) {
             let (vg, why) = (found.name, Refusal::Ambiguous(what.to_string()));
