@@ -7,13 +7,14 @@ WATCH=""
 A=$(uuid 1) B=$(uuid 2) C=$(uuid 3)
 disk_of() { field lvs devices -a "p/$1" | sed 's/(.*//; s/.*disk//'; }
 id_of() { field pvs pv_uuid "/dev/mapper/disk$1"; }
-# A move of DISK under way, with its process; the kernel copies slowly.
+# A move of DISK under way, with its process; the kernel copies slowly.  What dies is known before.
 midway() {
     moves_take 1
     poolctl --json pool remove-disk p "/dev/mapper/disk$1" >"$OUT/dying.json" 2>&1 & PC=$!
-    for _ in {1..200}; do [ -n "$(dmsetup status 2>/dev/null | grep -E 'pvmove0.* mirror ')" ] && break; sleep 0.02; done
-    is "a move is under way" "$(lvs -a --noheadings -o lv_name -S lv_role=pvmove p 2>/dev/null | tr -d '[] ')" pvmove0
+    for _ in {1..500}; do dmsetup table p-pvmove0 2>/dev/null | grep -q ' mirror ' && break; done
 }
+under_way() { is "a move is under way" "$(dmsetup table p-pvmove0 | grep -c ' mirror ')" 1; }
+number() { dmsetup info -c --noheadings --separator : -o major,minor "disk$1"; }
 ended() { # NAME: the call ends by itself, with an error
     local rc
     moves_take 100
@@ -22,7 +23,12 @@ ended() { # NAME: the call ends by itself, with an error
     that "$1: with an error in words" "len(d['error']['message']) > 20" "$OUT/dying.json"
     note "$1: $(q "d['error']['kind'] + ': ' + d['error']['message']" "$OUT/dying.json")"
 }
-held() { is "$1" "$(sum "/dev/p/$B" 8)" "$b"; }
+held() {
+    local image
+    is "$1" "$(sum "/dev/p/$B" 8)" "$b"
+    for image in 0 1; do note "$1: image $image has $(sum "/dev/mapper/$(dmname p "$B")_rimage_$image" 8), $(dmsetup table "$(dmname p "$B")_rimage_$image" | tr '\n' ';')"; done
+    note "$1: $(dmsetup status "$(dmname p "$B")")"
+}
 
 good "a pool" pool create p "${D[0]}" --extent-size 1M
 good "a replica" replica create p "$A" 40M
@@ -35,11 +41,14 @@ fill "/dev/p/$B" second 8; b=$(sum "/dev/p/$B" 8)
 
 # The disk that data goes to dies: nothing is lost.
 from=$(disk_of "$A")
+ids=() numbers=()
+for i in 0 1 2; do ids+=("$(id_of $i)"); numbers+=("$(number $i)"); done
 midway "$from"
-to=$(dmsetup table "p-pvmove0" | sed -n 's/.* mirror .* 2 [0-9:]* [0-9]* \([0-9:]*\) .*/\1/p' | head -n 1)
-for i in 0 1 2; do [ "$(lsblk -no MAJ:MIN "/dev/mapper/disk$i" | tr -d ' ')" = "$to" ] && target=$i; done
-id=$(id_of "$target")
+to=$(dmsetup table p-pvmove0 | awk '/ mirror / { for (i = 1; i <= NF; i++) if ($i ~ /^[0-9]+:[0-9]+$/) last = $i; print last; exit }')
+for i in 0 1 2; do [ "${numbers[i]}" = "$to" ] && target=$i; done
 break_disk "$target"
+under_way
+id=${ids[target]}
 ended "the new disk dies"
 bad "nothing new is made" MissingPv/EBUSY replica create p "$C" 4M
 that "and the way out is named" "'remove-disk' in d['error']['message']"
@@ -56,6 +65,7 @@ from=$(disk_of "$A")
 id=$(id_of "$from")
 midway "$from"
 break_disk "$from"
+under_way
 ended "the old disk dies"
 runs "the tools read the VG" vgs p
 pc pool remove-disk p "$id"

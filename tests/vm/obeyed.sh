@@ -39,7 +39,7 @@ quiet lvchange -q -y -My --major 253 --minor 77 p/"$A"
 good "fixed minor: activated" replica activate "$A"
 is "fixed minor: it has it" "$(dmsetup info -c --noheadings -o minor "$(dmname p "$A")")" 77
 good "inactive again" replica deactivate "$A"
-dmsetup create other --minor 77 --table "0 8 zero"
+quiet dmsetup create other --major 253 --minor 77 --table "0 8 zero"
 settle
 bad "fixed minor: taken" MinorTaken/EBUSY replica activate "$A"
 dmsetup remove other

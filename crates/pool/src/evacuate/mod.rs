@@ -111,23 +111,15 @@ impl<'a> Hidden<'a> {
     }
 
     /// The table of the hidden LV: as LVM's, one piece is a mirror at a time.
+    ///
+    /// # Errors
+    /// [`Error::MissingDisk`].
     pub(crate) fn table(&self, open: &OpenVg) -> Result<Table, Error> {
-        let size = open.vg.extent_size();
-        let place = |(id, start): (PvId, u32)| -> Result<(DeviceNumber, u64), Error> {
-            let missing = || Error::MissingDisk {
-                replica: self.lv.name().into(),
-                pv: id.to_string(),
-            };
-            let pv = open.vg.pv(id).ok_or_else(missing)?;
-            let offset = size.to_sectors(Extents::new(start)).checked_add(pv.pe_start());
-            let offset = offset.ok_or_else(|| Error::Unsupported("a PV past 2^64 sectors".into()))?;
-            Ok((open.device(id).ok_or_else(missing)?, offset.get()))
-        };
         let current = self.current().map(|piece| piece.start);
-        let line = |piece: &Moving| -> Result<TargetLine, Error> {
-            let (from, to) = (place(piece.from)?, place(piece.to)?);
+        self.table_of(open, |piece| {
+            let (from, to) = (self.place(open, piece.from)?, self.place(open, piece.to)?);
             let linear = |(device, offset)| Target::Linear { device, offset };
-            let target = match piece.is_done() {
+            Ok(match piece.is_done() {
                 true => linear(to),
                 false if current == Some(piece.start) => Target::Mirror(Mirror {
                     log: MirrorLog::Core,
@@ -137,15 +129,54 @@ impl<'a> Hidden<'a> {
                     features: Vec::new(),
                 }),
                 false => linear(from),
-            };
+            })
+        })
+    }
+
+    /// The table of the hidden LV when the move is taken back while something stays on it: each piece at the place that it has
+    /// then, and errors where that is on a missing disk.
+    ///
+    /// Never the mirror: of a source that failed the kernel counts what could not be copied as copied, and reads it from the
+    /// other disk, where it is not.
+    pub(crate) fn table_taken_back(&self, open: &OpenVg, also_moved: Option<u32>) -> Result<Table, Error> {
+        self.table_of(open, |piece| {
+            let is_moved = piece.is_done() || also_moved == Some(piece.start);
+            match self.place(open, if is_moved { piece.to } else { piece.from }) {
+                Ok((device, offset)) => Ok(Target::Linear { device, offset }),
+                Err(Error::MissingDisk { .. }) => Ok(Target::Error),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn table_of(
+        &self,
+        open: &OpenVg,
+        target: impl Fn(&Moving) -> Result<Target, Error>,
+    ) -> Result<Table, Error> {
+        let size = open.vg.extent_size();
+        let line = |piece: &Moving| {
             Ok(TargetLine {
                 start: size.to_sectors(Extents::new(piece.start)).get(),
                 length: size.to_sectors(piece.extents).get(),
-                target,
+                target: target(piece)?,
             })
         };
-        let lines = self.pieces.iter().map(line).collect::<Result<Vec<_>, _>>()?;
-        Ok(Table::new(lines))
+        let lines = self.pieces.iter().map(line);
+        Ok(Table::new(lines.collect::<Result<Vec<_>, Error>>()?))
+    }
+
+    /// The device and the sector of an extent of a PV.
+    fn place(&self, open: &OpenVg, (id, start): (PvId, u32)) -> Result<(DeviceNumber, u64), Error> {
+        let missing = || Error::MissingDisk {
+            replica: self.lv.name().into(),
+            pv: id.to_string(),
+        };
+        let pv = open.vg.pv(id).ok_or_else(missing)?;
+        let sectors = open.vg.extent_size().to_sectors(Extents::new(start));
+        let offset = sectors.checked_add(pv.pe_start());
+        let offset = offset.ok_or_else(|| Error::Unsupported("a PV past 2^64 sectors".into()))?;
+        Ok((open.device(id).ok_or_else(missing)?, offset.get()))
     }
 
     /// How far the copying of the current piece is; `None` while the device does not copy it.
@@ -174,15 +205,14 @@ impl Hidden<'_> {
         pvs.any(|pv| open.device(pv).is_none())
     }
 
-    /// The piece that the kernel has copied while that is not noted yet, by its first extent.  Of a source that failed
-    /// afterwards nothing is needed any more.
+    /// The piece that the kernel has copied while that is not noted yet, by its first extent.
+    ///
+    /// A mirror of which any disk failed tells nothing: the kernel counts a region as in sync that could not be copied.
     pub(crate) fn copied(&self, inner: &Inner, open: &OpenVg) -> Result<Option<u32>, Error> {
         let (Some(piece), Some(status)) = (self.current(), self.status(inner, open)?) else {
             return Ok(None);
         };
-        let is_target_alive = status.health.as_bytes().get(1) == Some(&b'A');
-        let is_copied = status.in_sync == status.regions && is_target_alive;
-        Ok((is_copied && open.device(piece.to.0).is_some()).then_some(piece.start))
+        Ok((status.is_in_sync() && open.device(piece.to.0).is_some()).then_some(piece.start))
     }
 }
 

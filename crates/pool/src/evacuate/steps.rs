@@ -144,7 +144,8 @@ fn end(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
 /// Takes a move of ours back, though disks are missing: what is at its new place stays there, the rest stays at the old one.
 /// The caller holds the VG's lock.
 ///
-/// What is mapped and has something on a missing disk stays on the device of the hidden LV until it is taken away.
+/// What is mapped and has something on a missing disk stays on the device of the hidden LV until it is taken away; that maps
+/// no mirror any more.
 pub(crate) fn take_back(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
     let Some(hidden) = Hidden::of(&open.vg)? else {
         return Ok(());
@@ -161,6 +162,7 @@ pub(crate) fn take_back(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
     names.sort_unstable();
     names.dedup();
     let is_there = layer.info(inner)?.is_some();
+    let left = hidden.table_taken_back(open, copied)?;
     open.change(inner, &format!("take back {name}"), |change| {
         let parts = Part::mapped(inner, change.open(), &names)?;
         change.repair(|vg| {
@@ -181,11 +183,22 @@ pub(crate) fn take_back(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
                 Err(error) => return Err(error),
             }
         }
+        let stays = is_there && moved.len() < parts.len();
+        if stays {
+            steps.push(layer.load(left));
+        }
         steps.extend(moved.iter().map(|part| part.suspend()));
+        if stays {
+            let (uuid, flags) = (layer.uuid.clone(), SuspendFlags::SKIP_LOCKFS);
+            steps.push(Step::Suspend { uuid, flags });
+        }
         steps.push(Step::Commit);
+        if stays {
+            steps.push(layer.resume());
+        }
         steps.extend(moved.iter().map(|part| part.resume()));
         steps.push(Step::Settle);
-        if is_there && moved.len() == parts.len() {
+        if is_there && !stays {
             steps.extend([layer.remove(), Step::Settle]);
         }
         steps.into_iter().for_each(|step| change.step(step));

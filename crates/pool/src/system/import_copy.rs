@@ -60,11 +60,11 @@ impl System {
         if copied.vg.name() != old_name {
             return Err(Error::PoolNotFound(old_name));
         }
-        copied.check(inner)?;
         if self.is_done(&copied, &name, uuid)? {
             drop(locks);
             return self.import_pool(name.as_str(), disks, uuid);
         }
+        copied.check(inner)?;
         let uuid = copied.new_uuid(uuid)?;
         self.check_not_taken(&name, &uuid, &copied)?;
         let vg = copied.write(inner, &name, &uuid)?;
