@@ -16,5 +16,6 @@ mod processes;
 mod refusals;
 mod replicas;
 mod restore;
+mod syscalls;
 mod usage;
 mod volumes;

@@ -15,6 +15,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("blkid", "util-linux"),
     ("flock", "util-linux"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("strace", "strace"),
 ];
 
 /// What the crate `devicemapper` is built with.

@@ -1,0 +1,194 @@
+//! Operations while a system call of theirs fails: a typed error or success, never a panic, a signal or a hang, and the
+//! pool is the old one or the new one.
+//!
+//! strace lets one call fail at a time.  `LVM_NATIVE_ALL_SYSCALLS=1` tries each; without it some of each operation.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::common;
+use crate::host::{Host, MIB, copy};
+
+const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+
+/// How many failures are tried of each operation by default.
+const SAMPLE: usize = 7;
+
+/// A call of `poolctl`.
+type Call = &'static [&'static str];
+
+/// What an operation does, what comes before it, and itself.
+const OPERATIONS: [(&str, &[Call], Call); 9] = [
+    ("make a pool", &[], CREATE_POOL),
+    ("list", &[CREATE_POOL, CREATE], &["replica", "list"]),
+    ("create", &[CREATE_POOL], CREATE),
+    ("resize", &[CREATE_POOL, CREATE], &["replica", "resize", A, "2M"]),
+    ("destroy", &[CREATE_POOL, CREATE], &["replica", "destroy", A]),
+    (
+        "add a disk",
+        &[CREATE_POOL, CREATE],
+        &["pool", "add-disk", "p", "disk1"],
+    ),
+    ("export", &[CREATE_POOL, CREATE], EXPORT),
+    (
+        "import",
+        &[CREATE_POOL, CREATE, EXPORT],
+        &["pool", "import", "p", "disk0"],
+    ),
+    (
+        "destroy the pool",
+        &[CREATE_POOL, CREATE],
+        &["pool", "destroy", "p"],
+    ),
+];
+const CREATE_POOL: Call = &["pool", "create", "p", "disk0", "--extent-size", "64K"];
+const CREATE: Call = &["replica", "create", "p", A, "1M"];
+const EXPORT: Call = &["pool", "export", "p"];
+
+/// What the dynamic loader and the language's runtime call, on whose failure a program has no say.  The kernel's `getrandom`
+/// fails for want of the call alone, which the runtime knows.
+const NOT_OURS: [&str; 20] = [
+    "arch_prctl",
+    "brk",
+    "execve",
+    "exit_group",
+    "futex",
+    "getrandom",
+    "gettid",
+    "mmap",
+    "mprotect",
+    "munmap",
+    "poll",
+    "prlimit64",
+    "rseq",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "sched_getaffinity",
+    "set_robust_list",
+    "set_tid_address",
+    "sigaltstack",
+    "madvise",
+];
+
+/// A failure: the call's name, its errno, and the which of this name it is.
+type Failure = (String, &'static str, u32);
+
+fn traced(host: &Host, options: &[&str], args: &[&str]) -> Output {
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "60", "strace", "-f", "-o"]);
+    command
+        .arg(host.path("trace"))
+        .args(options)
+        .arg(common::example("poolctl"));
+    if args != ["--version"] {
+        host.arguments(&mut command, args);
+    }
+    command.args(args.iter().filter(|_| args == ["--version"]));
+    command.output().unwrap()
+}
+
+/// How often a call of the program makes each system call.
+fn counts(host: &Host, args: &[&str]) -> BTreeMap<String, u32> {
+    let output = traced(host, &["-c"], args);
+    let told = fs::read_to_string(host.path("trace")).unwrap_or_default();
+    assert!(
+        output.status.success() && told.contains("total"),
+        "strace, which these tests need, does not work here: {output:?}"
+    );
+    let count = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (name, calls) = (words.last()?, words.get(3)?.parse().ok()?);
+        Some(((*name).to_owned(), calls)).filter(|(name, _)| name != "total")
+    };
+    told.lines().filter_map(count).collect()
+}
+
+/// All failures of an operation that are worth a try.
+fn failures(host: &Host, args: &[&str]) -> Vec<Failure> {
+    let at_start = counts(host, &["--version"]);
+    let mut all = Vec::new();
+    for (name, calls) in counts(host, args) {
+        // What it tells is told by a call that all programs make.
+        let first = match name.as_str() {
+            "write" => 1,
+            _ => at_start.get(&name).map_or(1, |calls| calls + 1),
+        };
+        if !NOT_OURS.contains(&name.as_str()) {
+            for number in first..=calls {
+                all.extend(["EIO", "EINTR"].map(|errno| (name.clone(), errno, number)));
+            }
+        }
+    }
+    all
+}
+
+/// What is to be the old one or the new one.
+fn state(host: &Host) -> Value {
+    let pools = host.ok(&["pool", "list"]);
+    let replicas = host.ok(&["replica", "list"]);
+    let of = |list: &Value, keys: [&str; 2]| -> Vec<Value> {
+        let list = list.as_array().unwrap().iter();
+        list.map(|one| json!(keys.map(|key| one[key].clone()))).collect()
+    };
+    json!([of(&pools, ["name", "disks"]), of(&replicas, ["uuid", "size"])])
+}
+
+/// Runs the operation once more with one failure; what is wrong about what came of it.
+fn run(
+    host: &Host,
+    args: &[&str],
+    (call, errno, number): &Failure,
+    states: [&Value; 2],
+) -> Result<(), String> {
+    let inject = format!("inject={call}:error={errno}:when={number}");
+    let output = traced(host, &["-e", &format!("trace={call}"), "-e", &inject], args);
+    let told = String::from_utf8_lossy(&output.stdout);
+    let is_typed = || {
+        let error = serde_json::from_str::<Value>(&told);
+        error.is_ok_and(|told| told["error"]["kind"].is_string())
+    };
+    let is_new = match output.status.code() {
+        Some(0) => true,
+        // It cannot say what is wrong where it can say nothing.
+        Some(1) if call == "write" || is_typed() => false,
+        _ => return Err(format!("{output:?}")),
+    };
+    let now = state(host);
+    match states.contains(&&now) && (!is_new || now == *states[1]) {
+        true => Ok(()),
+        false => Err(format!("{told} and then {now}")),
+    }
+}
+
+#[test]
+fn whatever_system_call_fails_the_error_is_typed_and_the_pool_whole() {
+    let every = std::env::var_os("LVM_NATIVE_ALL_SYSCALLS").is_some();
+    let mut wrong = Vec::new();
+    for (operation, before, args) in OPERATIONS {
+        let mut host = Host::new(&[]);
+        for (number, image) in ["disk0", "disk1"].iter().enumerate() {
+            host.add_image(image, (16 + number as u64) * MIB);
+        }
+        before.iter().for_each(|args| drop(host.ok(args)));
+        let images = ["disk0", "disk1"].map(|image| (host.path(image), host.path(&format!("{image}.old"))));
+        images.iter().for_each(|(image, saved)| copy(image, saved));
+        let old = state(&host);
+        let failures = failures(&host, args);
+        let new = state(&host);
+        let stride = if every {
+            1
+        } else {
+            failures.len().div_ceil(SAMPLE).max(1)
+        };
+        for failure in failures.iter().step_by(stride) {
+            images.iter().for_each(|(image, saved)| copy(saved, image));
+            if let Err(why) = run(&host, args, failure, [&old, &new]) {
+                wrong.push(format!("{operation}, {failure:?}: {why}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
