@@ -59,6 +59,7 @@ impl StoragePool {
                 true
             } else if !is_back && open.check_writable(&self.inner).is_err() {
                 raid::mend::is_needed(&self.inner, &open, &devices)?
+                    || evacuate::mend::has_failed_source(&self.inner, &open)?
             } else {
                 is_back
                     || !cut_devices(&self.inner, &open, &devices)?.is_empty()
@@ -87,7 +88,10 @@ impl StoragePool {
         match open.check_writable(&self.inner) {
             Ok(()) => recover_open(&self.inner, &mut open)?,
             // While disks are missing what replaces their images is gone on with, and all else left as it is.
-            Err(_) => raid::mend::mend_all(&self.inner, &mut open)?,
+            Err(_) => {
+                evacuate::mend::stop_failed_copy(&self.inner, &open)?;
+                raid::mend::mend_all(&self.inner, &mut open)?;
+            }
         }
         open.refresh(&self.inner)?;
         share::follow(&self.inner, &open);
@@ -99,6 +103,7 @@ impl StoragePool {
 pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
     inner.sweep_nodes(open.vg.name())?;
     // What moves others lies below all of them.
+    evacuate::mend::stop_failed_copy(inner, open)?;
     evacuate::mend::ensure_active(inner, open)?;
     let pools = thin_pools(open);
     for pool in &pools {

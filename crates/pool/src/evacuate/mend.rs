@@ -24,7 +24,16 @@ pub(crate) fn is_needed(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -
         }
         _ => false,
     };
+    let is_cut = is_cut || has_failed_source(inner, open)?;
     Ok(is_cut || !orphans(inner, open, devices)?.is_empty())
+}
+
+/// Returns `true` if [`stop_failed_copy`] has something to do.
+pub(crate) fn has_failed_source(inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
+    match Hidden::of(&open.vg) {
+        Ok(Some(hidden)) if !inner.has_own_devices() => hidden.has_failed_source(inner, open),
+        _ => Ok(false),
+    }
 }
 
 /// Maps the hidden LV of a move of ours as the metadata says, if it is not mapped.  The caller holds the VG's lock.
@@ -43,7 +52,11 @@ pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
         Some(info) if is_cut(&info) => vec![layer.load(hidden.table(open)?), layer.resume()],
         // The piece that is to be copied is not: nothing may be concluded from that.
         Some(_) if hidden.current().is_some() && hidden.status(inner, open)?.is_none() => {
-            return copy_again(inner, open);
+            // What was written while the source failed is not on it.
+            return match hidden.is_stopped(inner, open)? {
+                true => Ok(()),
+                false => copy_again(inner, open),
+            };
         }
         Some(_) => return Ok(()),
     };
@@ -62,6 +75,26 @@ pub(crate) fn copy_again(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
         flags: SuspendFlags::SKIP_LOCKFS,
     };
     let steps = [layer.load(hidden.table(open)?), suspend, layer.resume()];
+    inner.kernel().apply(None, &steps)
+}
+
+/// Maps errors in place of the mirror of a move of ours whose source failed.  The caller holds the VG's lock.
+///
+/// The kernel counts what it could not read from the source as copied, and from then on reads it from the other disk, where
+/// it never was.  An array goes on with its other images after an error; it would believe what is wrong.
+pub(crate) fn stop_failed_copy(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
+    let Ok(Some(hidden)) = Hidden::of(&open.vg) else {
+        return Ok(());
+    };
+    if !hidden.has_failed_source(inner, open)? {
+        return Ok(());
+    }
+    let layer = hidden.layer(&open.vg)?;
+    let suspend = Step::Suspend {
+        uuid: layer.uuid.clone(),
+        flags: SuspendFlags::SKIP_LOCKFS,
+    };
+    let steps = [layer.load(hidden.table_stopped(open)?), suspend, layer.resume()];
     inner.kernel().apply(None, &steps)
 }
 

@@ -149,6 +149,42 @@ impl<'a> Hidden<'a> {
         })
     }
 
+    /// The table of the hidden LV while its copying is stopped: errors in place of the mirror.
+    fn table_stopped(&self, open: &OpenVg) -> Result<Table, Error> {
+        let current = self.current().map(|piece| piece.start);
+        let linear = |(device, offset)| Target::Linear { device, offset };
+        self.table_of(open, |piece| {
+            let at = if piece.is_done() { piece.to } else { piece.from };
+            match self.place(open, at) {
+                _ if current == Some(piece.start) => Ok(Target::Error),
+                Err(Error::MissingDisk { .. }) => Ok(Target::Error),
+                place => place.map(linear),
+            }
+        })
+    }
+
+    /// Returns `true` if the kernel copies a piece from a disk that failed.
+    pub(crate) fn has_failed_source(&self, inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
+        let status = self.status(inner, open)?;
+        Ok(status.is_some_and(|status| !status.health.starts_with('A')))
+    }
+
+    /// Returns `true` if the copying was stopped because the source failed; see [`mend::stop_failed_copy`].
+    pub(crate) fn is_stopped(&self, inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
+        let Some(piece) = self.current() else {
+            return Ok(false);
+        };
+        let layer = self.layer(&open.vg)?;
+        if layer.info(inner)?.is_none_or(|info| !info.live_table) {
+            return Ok(false);
+        }
+        let table = inner.mapper.table(DeviceId::Uuid(&layer.uuid), false);
+        let start = open.vg.extent_size().to_sectors(Extents::new(piece.start)).get();
+        let table = table.map_err(Error::Dm)?;
+        let mut lines = table.lines().iter();
+        Ok(lines.any(|line| line.start == start && line.target == Target::Error))
+    }
+
     fn table_of(
         &self,
         open: &OpenVg,

@@ -228,6 +228,30 @@ impl StoragePool {
         first: Option<PvId>,
         tell: &mut dyn FnMut(MoveProgress),
     ) -> Result<(), Error> {
+        let moved = self.follow_move(path, keep, first, tell);
+        if moved.is_err() {
+            self.stop_failed_copy();
+        }
+        moved
+    }
+
+    /// Stops the copying from a disk that failed; the error that led here is the one to report.
+    pub(super) fn stop_failed_copy(&self) {
+        let inner = &*self.inner;
+        let stop = || -> Result<(), Error> {
+            let _lock = inner.lock_vg(self.name())?;
+            mend::stop_failed_copy(inner, &*self.fresh()?)
+        };
+        let _ = stop();
+    }
+
+    fn follow_move(
+        &self,
+        path: &Path,
+        keep: Extents,
+        first: Option<PvId>,
+        tell: &mut dyn FnMut(MoveProgress),
+    ) -> Result<(), Error> {
         let inner = &*self.inner;
         self.copy_again(path)?;
         // Before the first look, so that nothing falls between the two.
@@ -343,6 +367,9 @@ impl StoragePool {
         }
         let id = hidden.lv.id();
         let (Some(piece), Some(status)) = (hidden.current(), hidden.status(&self.inner, open)?) else {
+            if hidden.is_stopped(&self.inner, open)? {
+                return Err(given_up(path, open, hidden.current().map(|piece| piece.from.0)));
+            }
             // All is copied, or the device is not there.
             return Ok(Found::Due(Some(id)));
         };
@@ -350,15 +377,7 @@ impl StoragePool {
             let mut health = status.health.bytes();
             let is_source = health.next() != Some(b'A');
             let at_fault = if is_source { piece.from.0 } else { piece.to.0 };
-            let disk = open.disks.iter().find(|disk| disk.pv == at_fault);
-            let disk = disk.map_or_else(|| at_fault.to_string(), |disk| disk.path.display().to_string());
-            return Err(failed(
-                path,
-                &format!(
-                    "disk {disk} failed; repeat the call if it works again, or detach it and remove it from the pool: \
-                     what is moved stays so, and the rest stays where it is"
-                ),
-            ));
+            return Err(given_up(path, open, Some(at_fault)));
         }
         if status.is_in_sync() {
             return Ok(Found::Due(Some(id)));
@@ -392,6 +411,22 @@ fn of_disk(path: &Path, error: Error) -> Error {
         Error::MoveFailed { why, .. } => failed(path, &why),
         other => other,
     }
+}
+
+/// The error of a move that the kernel gave up as a disk failed.
+fn given_up(path: &Path, open: &OpenVg, at_fault: Option<PvId>) -> Error {
+    let name = |pv: PvId| {
+        let disk = open.disks.iter().find(|disk| disk.pv == pv);
+        disk.map_or_else(|| pv.to_string(), |disk| disk.path.display().to_string())
+    };
+    let disk = at_fault.map(name).unwrap_or_default();
+    failed(
+        path,
+        &format!(
+            "disk {disk} failed; repeat the call if it works again, or detach it and remove it from the pool: \
+             what is moved stays so, and the rest stays where it is"
+        ),
+    )
 }
 
 fn failed(path: &Path, why: &str) -> Error {

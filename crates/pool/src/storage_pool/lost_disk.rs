@@ -97,6 +97,9 @@ impl StoragePool {
                 }
                 Ok(())
             })?;
+            // Of a move that was taken back, what was on the lost disk was on its device until now.
+            let devices = inner.mapper.list().map_err(Error::Dm)?;
+            evacuate::mend::sweep(inner, &mut open, &devices)?;
             // What the last look found of the PV is no longer so.
             open.forget();
         }

@@ -61,7 +61,15 @@ impl StoragePool {
                 why: "neither is named where the replica goes, nor what it leaves".into(),
             });
         }
-        let wanted = Wanted { uuid, from, to };
+        let moved = self.follow_replica(&Wanted { uuid, from, to }, tell);
+        if moved.is_err() {
+            self.stop_failed_copy();
+        }
+        moved?;
+        self.replica(uuid)
+    }
+
+    fn follow_replica(&self, wanted: &Wanted<'_>, tell: &mut dyn FnMut(MoveProgress)) -> Result<(), Error> {
         let inner = &*self.inner;
         // Before the first look, so that nothing falls between the two.
         let mut events = None;
@@ -71,12 +79,12 @@ impl StoragePool {
             let found = {
                 let open = self.fresh()?;
                 self.check_changeable(&open)?;
-                self.look_at_move(&open, &wanted, seen)?
+                self.look_at_move(&open, wanted, seen)?
             };
             match found {
-                Found::Done => return self.replica(uuid),
+                Found::Done => return Ok(()),
                 Found::Due => {
-                    self.go_on_with_move(&wanted, seen)?;
+                    self.go_on_with_move(wanted, seen)?;
                     seen = None;
                 }
                 Found::Copying(id, progress) => {
@@ -85,7 +93,7 @@ impl StoragePool {
                         last = (Some(progress), Instant::now());
                         tell(progress);
                     } else if last.1.elapsed() > STANDSTILL {
-                        return Err(failed(uuid, "nothing is copied any more"));
+                        return Err(failed(wanted.uuid, "nothing is copied any more"));
                     }
                     match &mut events {
                         None => events = Some(inner.mapper.events().map_err(Error::Dm)?),
@@ -139,6 +147,9 @@ impl StoragePool {
             });
         }
         let (Some(piece), Some(status)) = (hidden.current(), hidden.status(&self.inner, open)?) else {
+            if hidden.is_stopped(&self.inner, open)? {
+                return Err(failed(wanted.uuid, "a disk that it leaves failed"));
+            }
             // All is copied, or the device is not there.
             return Ok(Found::Due);
         };
