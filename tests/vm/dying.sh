@@ -70,7 +70,7 @@ ended "the old disk dies"
 runs "the tools read the VG" vgs p
 pc pool remove-disk p "$id"
 is "what it held alone is named" "$RC,$(q "d['error']['kind']")" "1,DiskNotEmpty"
-that "with what helps" "'$A' in d['error']['message'] and 'destroy' in d['error']['message'] and d['error']['message'].index('$A') < d['error']['message'].index('destroy')"
+that "with what helps" "'$A' in d['error']['message'] and 'destroy' in d['error']['message'] and '$B' not in d['error']['message']"
 held "the copy serves"
 good "it is destroyed" replica destroy "$A"
 is "no move is left then" "$(lvs -a p 2>/dev/null | grep pvmove)" ""

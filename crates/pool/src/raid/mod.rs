@@ -113,6 +113,18 @@ impl<'a> Array<'a> {
         self.parts().flat_map(|part| areas(self.vg, part)).flatten()
     }
 
+    /// The PVs on which no new image may be when the images at these places are replaced: those of the images that stay, and
+    /// of those that go, whose disks may be failing; the metadata of one that goes may be elsewhere after half a move.
+    pub(crate) fn pvs_beside(&self, replaced: &[usize]) -> impl Iterator<Item = PvId> {
+        let legs = self.legs.iter().enumerate();
+        let parts = legs.flat_map(move |(at, leg)| {
+            let goes = replaced.contains(&at);
+            let meta = leg.meta.filter(|_| !goes);
+            [Some(leg.image), meta].into_iter().flatten()
+        });
+        parts.flat_map(|part| areas(self.vg, part)).flatten()
+    }
+
     /// The word for the part of a thin pool that the array is.
     fn pool_part(&self) -> Option<&'static str> {
         let pool = PoolLv::on(self.vg, self.lv.name())?;

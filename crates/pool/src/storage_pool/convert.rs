@@ -145,7 +145,7 @@ impl StoragePool {
                 Array::named(&change.open().vg, name).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
             let old = OldParts::of(inner, &array)?;
             let open = change.open();
-            let new = spare_legs(&open.vg, &array, failed.len(), pvs, &|pv| {
+            let new = spare_legs(&open.vg, &array, failed.len(), &failed, pvs, &|pv| {
                 open.device(pv).is_some()
             })?;
             let mut slots: Vec<LegSlot> = (0..array.legs.len()).map(LegSlot::Kept).collect();
@@ -274,7 +274,7 @@ fn add_copies(
     let array = Array::named(&open.vg, name).ok_or_else(|| Error::ReplicaNotFound(name.into()))?;
     // The kernel fills new images from those that are.
     in_sync(inner, open, name, array.legs.len())?;
-    let new = spare_legs(&open.vg, &array, more, PvFilter::All, &|pv| {
+    let new = spare_legs(&open.vg, &array, more, &[], PvFilter::All, &|pv| {
         open.device(pv).is_some()
     })?;
     let kept = (0..array.legs.len()).map(LegSlot::Kept);
@@ -331,15 +331,16 @@ fn failed(inner: &crate::system::Inner, open: &OpenVg, array: &Array<'_>) -> Res
     }
 }
 
-/// Space for more images of an array, on PVs that none of them is on.
+/// Space for more images of an array, on PVs that none of them is on; `replaced` are those that go for them.
 pub(super) fn spare_legs(
     vg: &Vg,
     array: &Array<'_>,
     count: usize,
+    replaced: &[usize],
     pvs: PvFilter<'_>,
     is_there: &dyn Fn(PvId) -> bool,
 ) -> Result<Vec<NewLeg>, Error> {
-    let used: Vec<PvId> = array.pvs().collect();
+    let used: Vec<PvId> = array.pvs_beside(replaced).collect();
     let is_wanted = |pv: &PvId| match pvs {
         PvFilter::Ids(ids) => ids.contains(pv),
         _ => true,

@@ -132,7 +132,7 @@ fn plan_array(
         Some(_) => PvFilter::Ids(&ids),
         None => PvFilter::All,
     };
-    let new = match spare_legs(vg, &array, lost.len(), filter, is_there) {
+    let new = match spare_legs(vg, &array, lost.len(), &lost, filter, is_there) {
         Ok(new) => new,
         Err(Error::NoSpace { .. }) => {
             return Ok(Some(no_room(vg, &array, lost.len(), on.is_some(), &holds)));
