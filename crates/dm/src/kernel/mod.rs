@@ -310,7 +310,12 @@ impl DeviceMapper for Kernel {
             .name(name)
             .uuid(uuid)
             .at_minor(minor);
-        self.call(&request, name)?.info()
+        let made = self.call(&request, name);
+        // Whatever keeps the kernel from taking a minor number, it says that there is no such device.
+        if is_errno(&made, libc::ENXIO) {
+            return Err(Error::errno_of("create", name, libc::EBUSY));
+        }
+        made?.info()
     }
 
     fn set_read_ahead(&self, number: DeviceNumber, read_ahead: ReadAhead) -> Result<(), Error> {
