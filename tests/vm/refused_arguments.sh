@@ -44,7 +44,7 @@ for size in 0 big 4X 1.5M "" 0x10 99999999999999999999 16777216T; do
     bad "resize to '$size'" InvalidArgument/EINVAL replica resize "$A" "$size"
 done
 bad "a size beyond the space" NoSpace/ENOSPC replica create p "$B" 1G
-that "the error tells how much is free" "re.search('[0-9]{6,}', d['error']['message'])"
+that "the error tells how much is free" "re.search('[0-9.]+ [KMGT]iB free', d['error']['message'])"
 bad "a size far beyond the space" NoSpace/ENOSPC replica create p "$B" 7000T
 bad "a resize beyond the space" NoSpace/ENOSPC replica resize "$A" 1G
 bad "many beyond the space" NoSpace/ENOSPC replica create-many p 1000 4M
