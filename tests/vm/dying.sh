@@ -1,4 +1,4 @@
-# on: bookworm-noudev
+# on: request
 # A disk dies for good while the pool's data is moved: there is a way out for us and for the tools, and what was whole stays.
 . /opt/vm/lib.sh
 frail 5 80
