@@ -143,7 +143,7 @@ fn new_place(from: DiskArea, start: u64, end: u64) -> Option<DiskArea> {
 /// on: who has the area open has to open it again.
 ///
 /// The new area is whole, with `text` (the VG's newest, its closing NUL included) unless it is out of use, before the label
-/// names it in place of the old one, by one sector.  The old header is wiped last, so that nobody takes it for the area.
+/// names it in place of the old one, by one sector.  The old header is wiped last, so that no reader takes it for the area.
 /// When the label names the new place already, this finishes what a cut left.
 ///
 /// # Errors

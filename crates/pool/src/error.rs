@@ -113,7 +113,7 @@ pub enum Error {
         /// What else keeps the request from fitting, such as the number of disks that it needs.
         detail: String,
     },
-    /// A disk that is lost cannot leave its pool: what it held cannot all be made anew.
+    /// A disk that is lost cannot leave its pool: what it held cannot all be made again.
     #[error("disk {disk:?} cannot leave pool {pool:?}: {}", printable(&why::listed(in_the_way)))]
     DiskStays {
         /// The disk as the caller named it.

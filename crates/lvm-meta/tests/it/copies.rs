@@ -451,7 +451,7 @@ fn a_label_that_wipefs_erased_is_none() {
     let (disks, _) = disks_with_vg(&[1]);
     disks[0].write_at(512 + 24, &[0; 8]).unwrap();
     assert!(scan(&*disks[0]).unwrap().is_none());
-    // One that is damaged is told of.
+    // A damaged one is reported.
     let (disks, _) = disks_with_vg(&[1]);
     flip(&disks[0], 512 + 24);
     assert!(matches!(scan(&*disks[0]), Err(Error::Corrupt { at: 528, .. })));

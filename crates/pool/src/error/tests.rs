@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// Text of somebody else's metadata, of a file's name, of an answer from the network.
+/// Text of other people's metadata, of a file's name, of an answer from the network.
 const HOSTILE: &str = "x\u{1b}[2J\n\u{9b}y";
 
 fn text() -> String {

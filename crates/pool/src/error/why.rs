@@ -216,7 +216,7 @@ impl DiskProblem {
 pub struct Obstacle {
     /// What it is of: a replica by its UUID, a thin pool or another LV by its name.
     pub what: String,
-    /// Why it cannot be made anew on other disks.
+    /// Why it cannot be made again on other disks.
     pub why: String,
     /// What would help.
     pub help: String,

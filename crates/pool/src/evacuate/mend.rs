@@ -63,7 +63,7 @@ pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
     inner.kernel().apply(None, &steps)
 }
 
-/// Maps the hidden LV of a move of ours anew, so that the kernel copies its current piece from the beginning.  The caller
+/// Maps the hidden LV of a move of ours again, so that the kernel copies its current piece from the beginning.  The caller
 /// holds the VG's lock.
 pub(crate) fn copy_again(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
     let Ok(Some(hidden)) = Hidden::of(&open.vg) else {
