@@ -16,8 +16,9 @@ use crate::{sh, vm};
 const TOOLS: &[(&str, &str)] = &[("valgrind", "valgrind"), ("getconf", "libc-bin")];
 /// Where the counts are kept.
 const FILE: &str = "benches/count/counts";
-/// More than this over what is checked in is a failure.
-const TOLERANCE_PERCENT: u64 = 3;
+/// More than this over what is checked in is a failure.  The same build differs by up to 4 % between processors: the C library
+/// and `memchr` choose their loops by them.
+const TOLERANCE_PERCENT: u64 = 5;
 /// A change in a pool of 10 000 replicas is this many copies and checksums of the text at most.
 const COPIES: u64 = 4;
 const COPY: &str = "copy_and_checksum";
