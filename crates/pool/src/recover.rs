@@ -59,7 +59,7 @@ impl StoragePool {
                 true
             } else if !is_back && open.check_writable(&self.inner).is_err() {
                 raid::mend::is_needed(&self.inner, &open, &devices)?
-                    || evacuate::mend::has_failed_source(&self.inner, &open)?
+                    || evacuate::mend::has_failed_copy(&self.inner, &open)?
             } else {
                 is_back
                     || !cut_devices(&self.inner, &open, &devices)?.is_empty()

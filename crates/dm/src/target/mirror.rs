@@ -65,6 +65,11 @@ impl MirrorStatus {
         self.is_healthy() && self.in_sync == self.regions
     }
 
+    /// Returns `true` if nothing failed on the first copy, from which the others are made.
+    pub fn is_first_healthy(&self) -> bool {
+        self.health.starts_with('A')
+    }
+
     /// Did nothing fail?
     pub fn is_healthy(&self) -> bool {
         self.health.bytes().all(|letter| letter == b'A')

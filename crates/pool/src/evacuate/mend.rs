@@ -1,13 +1,13 @@
-//! What a cut move left in the kernel, and putting it right.
+//! What a cut move left in the kernel, and putting it right; stopping a copy of which a disk failed.
 //!
 //! The LVs that are moved are mended as others are, once the device is there that they lie on.
 
 use lvm_dm::{DeviceEntry, DmUuid, SuspendFlags};
 use lvm_meta::LvId;
 
-use super::{Hidden, NAME, check_target, steps};
+use super::{Hidden, NAME, Stopped, check_target, steps};
 use crate::apply::Step;
-use crate::layer::{self, HIDDEN, is_cut};
+use crate::layer::{self, HIDDEN, Layer, is_cut};
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
 use crate::{Error, naming};
@@ -24,14 +24,14 @@ pub(crate) fn is_needed(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -
         }
         _ => false,
     };
-    let is_cut = is_cut || has_failed_source(inner, open)?;
+    let is_cut = is_cut || has_failed_copy(inner, open)?;
     Ok(is_cut || !orphans(inner, open, devices)?.is_empty())
 }
 
 /// Returns `true` if [`stop_failed_copy`] has something to do.
-pub(crate) fn has_failed_source(inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
+pub(crate) fn has_failed_copy(inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
     match Hidden::of(&open.vg) {
-        Ok(Some(hidden)) if !inner.has_own_devices() => hidden.has_failed_source(inner, open),
+        Ok(Some(hidden)) if !inner.has_own_devices() => hidden.has_failed(inner, open),
         _ => Ok(false),
     }
 }
@@ -50,12 +50,12 @@ pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
     let steps: Vec<Step> = match layer.info(inner)? {
         None => layer.activate(hidden.table(open)?).into(),
         Some(info) if is_cut(&info) => vec![layer.load(hidden.table(open)?), layer.resume()],
-        // The piece that is to be copied is not: nothing may be concluded from that.
         Some(_) if hidden.current().is_some() && hidden.status(inner, open)?.is_none() => {
-            // What was written while the source failed is not on it.
-            return match hidden.is_stopped(inner, open)? {
-                true => Ok(()),
-                false => copy_again(inner, open),
+            return match hidden.stopped(inner, open)? {
+                // A move that is repeated begins again.
+                Some(_) => Ok(()),
+                // Another piece is copied than the one that is to be: nothing may be concluded from that.
+                None => copy_again(inner, open),
             };
         }
         Some(_) => return Ok(()),
@@ -65,37 +65,61 @@ pub(crate) fn ensure_active(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
 
 /// Maps the hidden LV of a move of ours again, so that the kernel copies its current piece from the beginning.  The caller
 /// holds the VG's lock.
-pub(crate) fn copy_again(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
+fn copy_again(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
     let Ok(Some(hidden)) = Hidden::of(&open.vg) else {
         return Ok(());
     };
     let layer = hidden.layer(&open.vg)?;
-    let suspend = Step::Suspend {
-        uuid: layer.uuid.clone(),
-        flags: SuspendFlags::SKIP_LOCKFS,
-    };
-    let steps = [layer.load(hidden.table(open)?), suspend, layer.resume()];
+    let steps = [
+        layer.load(hidden.table(open)?),
+        suspend_held(&layer),
+        layer.resume(),
+    ];
     inner.kernel().apply(None, &steps)
 }
 
-/// Maps errors in place of the mirror of a move of ours whose source failed.  The caller holds the VG's lock.
-///
-/// The kernel counts what it could not read from the source as copied, and from then on reads it from the other disk, where
-/// it never was.  An array goes on with its other images after an error; it would believe what is wrong.
+/// Stops the copying of a move of ours of which a disk failed, as [`stop_copy`] does.
 pub(crate) fn stop_failed_copy(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
+    match has_failed_copy(inner, open)? {
+        true => stop_copy(inner, open),
+        false => Ok(()),
+    }
+}
+
+/// Maps the source in place of the mirror of a move of ours.  The caller holds the VG's lock.
+///
+/// The kernel holds the writes that a disk refused until then, and what waits for them waits as long.
+pub(crate) fn stop_copy(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
     let Ok(Some(hidden)) = Hidden::of(&open.vg) else {
         return Ok(());
     };
-    if !hidden.has_failed_source(inner, open)? {
+    if inner.has_own_devices() {
         return Ok(());
     }
-    let layer = hidden.layer(&open.vg)?;
-    let suspend = Step::Suspend {
-        uuid: layer.uuid.clone(),
-        flags: SuspendFlags::SKIP_LOCKFS,
+    let Some(table) = hidden.table_stopped(inner, open)? else {
+        return Ok(());
     };
-    let steps = [layer.load(hidden.table_stopped(open)?), suspend, layer.resume()];
+    let layer = hidden.layer(&open.vg)?;
+    let steps = [layer.load(table), suspend_held(&layer), layer.resume()];
     inner.kernel().apply(None, &steps)
+}
+
+/// Copies a piece whose copying was stopped from the beginning, unless what was written meanwhile may not be at its source.
+pub(crate) fn copy_stopped(inner: &Inner, open: &OpenVg) -> Result<(), Error> {
+    match Hidden::of(&open.vg) {
+        Ok(Some(hidden)) if hidden.stopped(inner, open)? == Some(Stopped::AtSource) => {
+            copy_again(inner, open)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Suspends the device of a hidden LV; writes that its mirror holds are sent again after the resume.
+pub(super) fn suspend_held(layer: &Layer) -> Step {
+    Step::Suspend {
+        uuid: layer.uuid.clone(),
+        flags: SuspendFlags::SKIP_LOCKFS | SuspendFlags::NOFLUSH,
+    }
 }
 
 /// Takes away the devices of moves that never began, and what is left of one that ended; `devices` are those that were there

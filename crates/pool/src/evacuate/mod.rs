@@ -7,7 +7,7 @@
 //! | `plan` | what may be moved, and where to |
 //! | `chosen` | the same of one replica and of disks that the caller chose |
 //! | `steps` | the three commits: begin, a piece done, end |
-//! | `mend` | what a cut change left |
+//! | `mend` | what a cut change left, and a copy of which a disk failed |
 //!
 //! The hidden LV is a mirror of the piece that is copied; the pieces before it lie at their new place, those behind it at
 //! their old one.  That it is ours a tag says; the tools do not mind it, and finish or abort the move as one of theirs.
@@ -33,6 +33,21 @@ const OWNER: &str = "lvm-native.evacuate";
 const NAME: &str = "pvmove";
 /// The kernel's target of mirrors, by which a host without it is told.
 const TARGET: &str = "mirror";
+/// Has a mirror hold writes that an image refused, until its table is replaced, and not count as copied what was not.
+const HANDLE_ERRORS: &str = "handle_errors";
+
+/// How the copying of a piece was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// The piece is mapped at its old place: the copying can begin again.
+    AtSource,
+    /// Errors are mapped: what was written while the source failed is not on it.
+    Errors,
+}
+
+fn holds_failed_writes(mirror: &Mirror) -> bool {
+    mirror.features.iter().any(|word| word == HANDLE_ERRORS)
+}
 
 /// Is it the hidden LV of a move of ours?
 pub(crate) fn is_hidden(lv: &Lv) -> bool {
@@ -101,11 +116,6 @@ impl<'a> Hidden<'a> {
         self.pieces.iter().find(|piece| !piece.is_done())
     }
 
-    /// Is the piece that is copied the only one that is left?
-    pub(crate) fn is_at_last(&self) -> bool {
-        self.pieces.iter().filter(|piece| !piece.is_done()).count() <= 1
-    }
-
     pub(crate) fn layer(&self, vg: &Vg) -> Result<Layer, Error> {
         layer(vg, self.lv)
     }
@@ -126,7 +136,8 @@ impl<'a> Hidden<'a> {
                     region_size: piece.region.get(),
                     nosync: false,
                     images: vec![from, to],
-                    features: Vec::new(),
+                    // Without it the kernel counts what it could not read from the source as copied.
+                    features: vec![HANDLE_ERRORS.into()],
                 }),
                 false => linear(from),
             })
@@ -135,13 +146,9 @@ impl<'a> Hidden<'a> {
 
     /// The table of the hidden LV when the move is taken back while something stays on it: each piece at the place that it has
     /// then, and errors where that is on a missing disk.
-    ///
-    /// Never the mirror: of a source that failed the kernel counts what could not be copied as copied, and reads it from the
-    /// other disk, where it is not.
-    pub(crate) fn table_taken_back(&self, open: &OpenVg, also_moved: Option<u32>) -> Result<Table, Error> {
+    fn table_taken_back(&self, open: &OpenVg) -> Result<Table, Error> {
         self.table_of(open, |piece| {
-            let is_moved = piece.is_done() || also_moved == Some(piece.start);
-            match self.place(open, if is_moved { piece.to } else { piece.from }) {
+            match self.place(open, if piece.is_done() { piece.to } else { piece.from }) {
                 Ok((device, offset)) => Ok(Target::Linear { device, offset }),
                 Err(Error::MissingDisk { .. }) => Ok(Target::Error),
                 Err(error) => Err(error),
@@ -149,40 +156,64 @@ impl<'a> Hidden<'a> {
         })
     }
 
-    /// The table of the hidden LV while its copying is stopped: errors in place of the mirror.
-    fn table_stopped(&self, open: &OpenVg) -> Result<Table, Error> {
-        let current = self.current().map(|piece| piece.start);
-        let linear = |(device, offset)| Target::Linear { device, offset };
-        self.table_of(open, |piece| {
-            let at = if piece.is_done() { piece.to } else { piece.from };
-            match self.place(open, at) {
-                _ if current == Some(piece.start) => Ok(Target::Error),
-                Err(Error::MissingDisk { .. }) => Ok(Target::Error),
-                place => place.map(linear),
-            }
-        })
-    }
-
-    /// Returns `true` if the kernel copies a piece from a disk that failed.
-    pub(crate) fn has_failed_source(&self, inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
-        let status = self.status(inner, open)?;
-        Ok(status.is_some_and(|status| !status.health.starts_with('A')))
-    }
-
-    /// Returns `true` if the copying was stopped because the source failed; see [`mend::stop_failed_copy`].
-    pub(crate) fn is_stopped(&self, inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
-        let Some(piece) = self.current() else {
-            return Ok(false);
+    /// The table that stops the copying; `None` while nothing is copied.
+    ///
+    /// What is copied is at its source again, where every write that was answered is; from there the copying can begin again.
+    /// A mirror of LVM's making answers writes that its source refused: then errors are all that may be read.
+    fn table_stopped(&self, inner: &Inner, open: &OpenVg) -> Result<Option<Table>, Error> {
+        let Some(status) = self.status(inner, open)? else {
+            return Ok(None);
         };
+        let Some(live) = self.live_table(inner, open)? else {
+            return Ok(None);
+        };
+        let stop = |target: &Target| match target {
+            Target::Mirror(mirror) => match mirror.images.first() {
+                Some(&(device, offset)) if holds_failed_writes(mirror) || status.is_first_healthy() => {
+                    Target::Linear { device, offset }
+                }
+                _ => Target::Error,
+            },
+            other => other.clone(),
+        };
+        let lines = live.lines().iter().map(|line| TargetLine {
+            target: stop(&line.target),
+            ..line.clone()
+        });
+        Ok(Some(Table::new(lines.collect())))
+    }
+
+    /// Returns `true` if the kernel copies a piece from or to a disk that failed.
+    pub(crate) fn has_failed(&self, inner: &Inner, open: &OpenVg) -> Result<bool, Error> {
+        let status = self.status(inner, open)?;
+        Ok(status.is_some_and(|status| !status.is_healthy()))
+    }
+
+    /// How the copying of the current piece was stopped; see [`mend::stop_copy`].
+    pub(crate) fn stopped(&self, inner: &Inner, open: &OpenVg) -> Result<Option<Stopped>, Error> {
+        let (Some(piece), Some(live)) = (self.current(), self.live_table(inner, open)?) else {
+            return Ok(None);
+        };
+        let is_mirror = |line: &TargetLine| matches!(line.target, Target::Mirror(_));
+        if live.lines().iter().any(is_mirror) {
+            return Ok(None);
+        }
+        let start = open.vg.extent_size().to_sectors(Extents::new(piece.start)).get();
+        let line = live.lines().iter().find(|line| line.start == start);
+        Ok(line.map(|line| match line.target {
+            Target::Error => Stopped::Errors,
+            _ => Stopped::AtSource,
+        }))
+    }
+
+    /// The live table of the hidden LV's device, unless that was cut.
+    fn live_table(&self, inner: &Inner, open: &OpenVg) -> Result<Option<Table>, Error> {
         let layer = self.layer(&open.vg)?;
-        if layer.info(inner)?.is_none_or(|info| !info.live_table) {
-            return Ok(false);
+        if layer.info(inner)?.is_none_or(|info| crate::layer::is_cut(&info)) {
+            return Ok(None);
         }
         let table = inner.mapper.table(DeviceId::Uuid(&layer.uuid), false);
-        let start = open.vg.extent_size().to_sectors(Extents::new(piece.start)).get();
-        let table = table.map_err(Error::Dm)?;
-        let mut lines = table.lines().iter();
-        Ok(lines.any(|line| line.start == start && line.target == Target::Error))
+        table.map(Some).map_err(Error::Dm)
     }
 
     fn table_of(

@@ -3,18 +3,20 @@
 //! | commit | metadata | kernel, before the commit | and after it |
 //! | --- | --- | --- | --- |
 //! | begin | the LVs stand on the hidden LV, locked | hidden device made, tables staged, LVs stopped | mirror mapped, LVs go on |
-//! | piece | its `extents_moved` is its length | next table staged, hidden device stopped | next mirror mapped |
+//! | piece | its `extents_moved` is its length | next table staged, hidden device stopped | next mirror mapped, or none behind the last |
 //! | end | the LVs have the new places; the hidden LV holds nothing | tables staged, LVs stopped | LVs go on, hidden device removed |
 //! | clean | no hidden LV | | |
 //! | take back | the LVs have the places where their pieces are; no hidden LV | tables staged, LVs stopped | LVs go on, hidden device removed |
 //!
 //! The mirror is never mapped while an LV writes past it, and no LV goes on at a place that the metadata does not say.
 
-use lvm_dm::{DeviceId, SuspendFlags};
+use std::collections::BTreeSet;
+
+use lvm_dm::{DeviceId, SuspendFlags, Table};
 use lvm_meta::{Extents, LvId, LvName, MovePiece, NewLv, Tag, Vg};
 
 use super::parts::Part;
-use super::{Hidden, NAME, OWNER, plan};
+use super::{Hidden, NAME, OWNER, mend, plan};
 use crate::apply::Step;
 use crate::open_vg::OpenVg;
 use crate::system::Inner;
@@ -67,19 +69,27 @@ pub(crate) fn advance(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
     let Some(hidden) = Hidden::of(&open.vg)? else {
         return Ok(());
     };
-    match hidden.current() {
-        _ if hidden.is_at_last() => end(inner, open),
-        Some(piece) => {
-            let (name, start) = (hidden.lv.name().to_string(), piece.start);
-            finish_piece(inner, open, &name, start)
-        }
-        None => Ok(()),
+    if let Some(piece) = hidden.current() {
+        let (name, start) = (hidden.lv.name().to_string(), piece.start);
+        finish_piece(inner, open, &name, start, |hidden, open| hidden.table(open))?;
+    }
+    // The LVs are suspended with no mirror below them: one that held their writes would have them wait for ever.
+    match Hidden::of(&open.vg)? {
+        Some(hidden) if hidden.current().is_none() => end(inner, open),
+        _ => Ok(()),
     }
 }
 
-fn finish_piece(inner: &Inner, open: &mut OpenVg, name: &str, start: u32) -> Result<(), Error> {
+/// Notes that a piece is at its new place; `next` is the table that is mapped then.
+fn finish_piece(
+    inner: &Inner,
+    open: &mut OpenVg,
+    name: &str,
+    start: u32,
+    next: fn(&Hidden<'_>, &OpenVg) -> Result<Table, Error>,
+) -> Result<(), Error> {
     open.change(inner, &format!("{name} moved a piece"), |change| {
-        change.edit().finish_piece(name, start).map_err(Error::Meta)?;
+        change.repair(|vg| vg.finish_piece(name, start))?;
         let open = change.open();
         let Some(hidden) = Hidden::of(&open.vg)? else {
             return Ok(());
@@ -87,11 +97,8 @@ fn finish_piece(inner: &Inner, open: &mut OpenVg, name: &str, start: u32) -> Res
         let layer = hidden.layer(&open.vg)?;
         let uuid = layer.uuid.clone();
         let steps = [
-            layer.load(hidden.table(open)?),
-            Step::Suspend {
-                uuid: uuid.clone(),
-                flags: SuspendFlags::SKIP_LOCKFS,
-            },
+            layer.load(next(&hidden, open)?),
+            mend::suspend_held(&layer),
             Step::InSync {
                 uuid,
                 start: sectors(open, start),
@@ -110,15 +117,8 @@ fn end(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
         return Ok(());
     };
     let name = hidden.lv.name().to_string();
-    let current = hidden.current().map(|piece| piece.start);
     let layer = hidden.layer(&open.vg)?;
-    let mut names: Vec<String> = open
-        .vg
-        .users_of(&name)
-        .map(|user| user.name().to_string())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
+    let names = users(&open.vg, &name);
     open.change(inner, &format!("{name} moved all"), |change| {
         let parts = Part::mapped(inner, change.open(), &names)?;
         change.edit().end_move(&name).map_err(Error::Meta)?;
@@ -127,10 +127,6 @@ fn end(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
             steps.push(part.load(change.open(), &layer.uuid)?);
         }
         steps.extend(parts.iter().map(Part::suspend));
-        steps.extend(current.map(|start| Step::InSync {
-            uuid: layer.uuid.clone(),
-            start: sectors(change.open(), start),
-        }));
         steps.push(Step::Commit);
         steps.extend(parts.iter().map(Part::resume));
         // The links of parts first: then nobody looks into the device any more.
@@ -151,23 +147,26 @@ pub(crate) fn take_back(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
         return Ok(());
     };
     let name = hidden.lv.name().to_string();
+    // The LVs are suspended with no mirror below them: see `advance`.
+    match hidden.copied(inner, open)? {
+        Some(start) => finish_piece(inner, open, &name, start, |hidden, open| {
+            hidden.table_taken_back(open)
+        })?,
+        None => mend::stop_copy(inner, open)?,
+    }
+    let Some(hidden) = Hidden::of(&open.vg)? else {
+        return Ok(());
+    };
     let layer = hidden.layer(&open.vg)?;
-    let copied = hidden.copied(inner, open)?;
     let is_empty = hidden.pieces.is_empty();
-    let mut names: Vec<String> = open
-        .vg
-        .users_of(&name)
-        .map(|user| user.name().to_string())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
+    let names = users(&open.vg, &name);
     let is_there = layer.info(inner)?.is_some();
-    let left = hidden.table_taken_back(open, copied)?;
+    let left = hidden.table_taken_back(open)?;
     open.change(inner, &format!("take back {name}"), |change| {
         let parts = Part::mapped(inner, change.open(), &names)?;
         change.repair(|vg| {
             if !is_empty {
-                vg.take_move_back(&name, copied)?;
+                vg.take_move_back(&name, None)?;
             }
             vg.remove_move(&name)
         })?;
@@ -223,6 +222,13 @@ pub(crate) fn clean(inner: &Inner, open: &mut OpenVg) -> Result<(), Error> {
         change.step(Step::Commit);
         Ok(())
     })
+}
+
+/// The names of the LVs on a hidden LV.
+fn users(vg: &Vg, hidden: &str) -> Vec<String> {
+    let users = vg.users_of(hidden).map(|user| user.name().to_string());
+    let names: BTreeSet<String> = users.collect();
+    names.into_iter().collect()
 }
 
 fn sectors(open: &OpenVg, extent: u32) -> u64 {

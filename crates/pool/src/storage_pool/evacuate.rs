@@ -10,7 +10,7 @@ use super::lost_plan::Room;
 use super::{StoragePool, last_area, lost_disk};
 use crate::block_sizes::block_size;
 use crate::error::DiskProblem;
-use crate::evacuate::{Hidden, check_target, mend, plan, steps};
+use crate::evacuate::{Hidden, check_target, is_stuck, mend, plan, steps};
 use crate::info::PoolInfo;
 use crate::new_disks::{NewDisks, NewDisksRequest};
 use crate::open_vg::OpenVg;
@@ -228,21 +228,52 @@ impl StoragePool {
         first: Option<PvId>,
         tell: &mut dyn FnMut(MoveProgress),
     ) -> Result<(), Error> {
-        let moved = self.follow_move(path, keep, first, tell);
+        let begun = self.copy_again(|open, hidden| hidden.from() == pv(open, path));
+        let moved = begun.and_then(|()| self.follow_move(path, keep, first, tell));
         if moved.is_err() {
             self.stop_failed_copy();
         }
         moved
     }
 
-    /// Stops the copying from a disk that failed; the error that led here is the one to report.
+    /// Stops the copying if a disk of it failed or is missing; the error that led here is the one to report.
     pub(super) fn stop_failed_copy(&self) {
         let inner = &*self.inner;
         let stop = || -> Result<(), Error> {
             let _lock = inner.lock_vg(self.name())?;
-            mend::stop_failed_copy(inner, &*self.fresh()?)
+            let open = self.fresh()?;
+            match is_stuck(&open) {
+                true => mend::stop_copy(inner, &open),
+                false => mend::stop_failed_copy(inner, &open),
+            }
         };
         let _ = stop();
+    }
+
+    /// Has the kernel begin again with a piece whose copying was stopped, or is to be, as a disk failed: that may be over.
+    pub(super) fn copy_again(&self, is_meant: impl Fn(&OpenVg, &Hidden<'_>) -> bool) -> Result<(), Error> {
+        let inner = &*self.inner;
+        let is_due = |open: &OpenVg| -> Result<bool, Error> {
+            Ok(match Hidden::of(&open.vg) {
+                Ok(Some(hidden)) if is_meant(open, &hidden) => {
+                    hidden.stopped(inner, open)?.is_some() || hidden.has_failed(inner, open)?
+                }
+                _ => false,
+            })
+        };
+        let is_due_now = {
+            let open = self.fresh()?;
+            open.check_writable(inner).is_ok() && is_due(&open)?
+        };
+        if is_due_now {
+            let _lock = inner.lock_vg(self.name())?;
+            let open = self.changeable()?;
+            if is_due(&open)? {
+                mend::stop_failed_copy(inner, &open)?;
+                mend::copy_stopped(inner, &open)?;
+            }
+        }
+        Ok(())
     }
 
     fn follow_move(
@@ -253,7 +284,6 @@ impl StoragePool {
         tell: &mut dyn FnMut(MoveProgress),
     ) -> Result<(), Error> {
         let inner = &*self.inner;
-        self.copy_again(path)?;
         // Before the first look, so that nothing falls between the two.
         let mut events = None;
         let mut seen = None;
@@ -311,32 +341,6 @@ impl StoragePool {
         }
     }
 
-    /// Has the kernel begin again with a piece that it gave up because the new disk failed: that may be over.
-    ///
-    /// Where the old one failed, what was written meanwhile is on the new one alone.
-    fn copy_again(&self, path: &Path) -> Result<(), Error> {
-        let inner = &*self.inner;
-        let has_failed = |open: &OpenVg| -> Result<bool, Error> {
-            let Some(hidden) = Hidden::of(&open.vg)?.filter(|hidden| hidden.from() == pv(open, path)) else {
-                return Ok(false);
-            };
-            let status = hidden.status(inner, open)?;
-            Ok(status.is_some_and(|status| !status.is_healthy() && status.health.starts_with('A')))
-        };
-        let is_due = {
-            let open = self.fresh()?;
-            open.check_writable(inner).is_ok() && has_failed(&open)?
-        };
-        if is_due {
-            let _lock = inner.lock_vg(self.name())?;
-            let open = self.changeable()?;
-            if has_failed(&open)? {
-                mend::copy_again(inner, &open)?;
-            }
-        }
-        Ok(())
-    }
-
     /// What is to be done; `seen` is the move that was copying at the last look.
     fn look(&self, open: &OpenVg, path: &Path, keep: Extents, seen: Option<LvId>) -> Result<Found, Error> {
         let Some(from) = pv(open, path) else {
@@ -367,16 +371,18 @@ impl StoragePool {
         }
         let id = hidden.lv.id();
         let (Some(piece), Some(status)) = (hidden.current(), hidden.status(&self.inner, open)?) else {
-            if hidden.is_stopped(&self.inner, open)? {
-                return Err(given_up(path, open, hidden.current().map(|piece| piece.from.0)));
+            if hidden.stopped(&self.inner, open)?.is_some() {
+                return Err(given_up(path, open, None));
             }
             // All is copied, or the device is not there.
             return Ok(Found::Due(Some(id)));
         };
         if !status.is_healthy() {
-            let mut health = status.health.bytes();
-            let is_source = health.next() != Some(b'A');
-            let at_fault = if is_source { piece.from.0 } else { piece.to.0 };
+            let at_fault = if status.is_first_healthy() {
+                piece.to.0
+            } else {
+                piece.from.0
+            };
             return Err(given_up(path, open, Some(at_fault)));
         }
         if status.is_in_sync() {
@@ -419,11 +425,11 @@ fn given_up(path: &Path, open: &OpenVg, at_fault: Option<PvId>) -> Error {
         let disk = open.disks.iter().find(|disk| disk.pv == pv);
         disk.map_or_else(|| pv.to_string(), |disk| disk.path.display().to_string())
     };
-    let disk = at_fault.map(name).unwrap_or_default();
+    let disk = at_fault.map_or_else(|| "a disk".into(), |pv| format!("disk {}", name(pv)));
     failed(
         path,
         &format!(
-            "disk {disk} failed; repeat the call if it works again, or detach it and remove it from the pool: \
+            "{disk} failed; repeat the call if it works again, or detach it and remove it from the pool: \
              what is moved stays so, and the rest stays where it is"
         ),
     )

@@ -61,7 +61,13 @@ impl StoragePool {
                 why: "neither is named where the replica goes, nor what it leaves".into(),
             });
         }
-        let moved = self.follow_replica(&Wanted { uuid, from, to }, tell);
+        let wanted = Wanted { uuid, from, to };
+        let is_meant = |open: &OpenVg, hidden: &Hidden<'_>| {
+            let chosen = wanted.chosen(open);
+            chosen.is_ok_and(|chosen| chosen.is_moved_by(&open.vg, hidden))
+        };
+        let begun = self.copy_again(is_meant);
+        let moved = begun.and_then(|()| self.follow_replica(&wanted, tell));
         if moved.is_err() {
             self.stop_failed_copy();
         }
@@ -147,8 +153,8 @@ impl StoragePool {
             });
         }
         let (Some(piece), Some(status)) = (hidden.current(), hidden.status(&self.inner, open)?) else {
-            if hidden.is_stopped(&self.inner, open)? {
-                return Err(failed(wanted.uuid, "a disk that it leaves failed"));
+            if hidden.stopped(&self.inner, open)?.is_some() {
+                return Err(failed(wanted.uuid, "a disk that it is moved from or to failed"));
             }
             // All is copied, or the device is not there.
             return Ok(Found::Due);
