@@ -1,4 +1,4 @@
-# on: request
+# on: bookworm-noudev
 # A disk dies for good while the pool's data is moved: there is a way out for us and for the tools, and what was whole stays.
 . /opt/vm/lib.sh
 frail 5 80
@@ -23,11 +23,13 @@ ended() { # NAME: the call ends by itself, with an error
     that "$1: with an error in words" "len(d['error']['message']) > 20" "$OUT/dying.json"
     note "$1: $(q "d['error']['kind'] + ': ' + d['error']['message']" "$OUT/dying.json")"
 }
-held() {
-    local image
+held() { # NAME: the array has its data, and no image of it has other data
+    local image told
     is "$1" "$(sum "/dev/p/$B" 8)" "$b"
-    for image in 0 1; do note "$1: image $image has $(sum "/dev/mapper/$(dmname p "$B")_rimage_$image" 8), $(dmsetup table "$(dmname p "$B")_rimage_$image" | tr '\n' ';')"; done
-    note "$1: $(dmsetup status "$(dmname p "$B")")"
+    for image in 0 1; do
+        told=$(sum "/dev/mapper/$(dmname p "$B")_rimage_$image" 8)
+        case $told in "$b" | OSError*) ;; *) no "$1: image $image" "$told" ;; esac
+    done
 }
 
 good "a pool" pool create p "${D[0]}" --extent-size 1M
@@ -36,13 +38,13 @@ good "a second disk" pool add-disk p "${D[1]}"
 good "a copy on it" replica create p "$B" 8M --layout raid1:2
 good "a third disk" pool add-disk p "${D[2]}"
 in_sync p "$B"
-fill "/dev/p/$A" first 8; a=$(sum "/dev/p/$A" 8)
 fill "/dev/p/$B" second 8; b=$(sum "/dev/p/$B" 8)
 
 # The disk that data goes to dies: nothing is lost.
 from=$(disk_of "$A")
 ids=() numbers=()
 for i in 0 1 2; do ids+=("$(id_of $i)"); numbers+=("$(number $i)"); done
+stamps "/dev/p/$A" 1024 "$W/seq"
 midway "$from"
 to=$(dmsetup table p-pvmove0 | awk '/ mirror / { for (i = 1; i <= NF; i++) if ($i ~ /^[0-9]+:[0-9]+$/) last = $i; print last; exit }')
 for i in 0 1 2; do [ "${numbers[i]}" = "$to" ] && target=$i; done
@@ -53,7 +55,8 @@ ended "the new disk dies"
 bad "nothing new is made" MissingPv/EBUSY replica create p "$C" 4M
 that "and the way out is named" "'remove-disk' in d['error']['message']"
 good "the dead disk leaves" pool remove-disk p "$id"
-is "the replica is whole" "$(sum "/dev/p/$A" 8)" "$a"
+stamps_end "the dead disk"
+stamps_held "no write is lost, and none waits for ever" "/dev/p/$A" 1024 "$W/seq"
 held "and so is the copy"
 is "no move is left" "$(lvs -a p 2>/dev/null | grep pvmove)$(dmsetup ls | grep pvmove)" ""
 lvm_ok "LVM finds nothing wrong" p
