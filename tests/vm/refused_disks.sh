@@ -79,7 +79,7 @@ bad "too small for an existing pool" DiskTooSmall/EINVAL pool add-disk p "$tiny"
 bad "a missing disk" DiskNotFound/ENODEV pool create x /dev/nothing
 bad "one of several is missing" DiskNotFound/ENODEV pool create x /dev/vdd /dev/nothing
 bad "a missing disk for an existing pool" DiskNotFound/ENODEV pool add-disk p /dev/nothing
-bad "a missing disk at import" DisksMismatch/EINVAL pool import p /dev/nothing
+bad "a missing disk at import" DiskNotFound/ENODEV pool import p /dev/nothing
 bad "a folder" InvalidDisk/ENOTBLK pool create x /dev/mapper
 bad "a terminal" InvalidDisk/ENOTBLK pool create x /dev/ttyS0
 bad "a disk given twice" InvalidDisk/EINVAL pool create x /dev/vdd /dev/vdd

@@ -93,7 +93,7 @@ impl Start<'_> {
         // Older QEMUs translate code by its address: programs that lie elsewhere each time are translated each time,
         // which takes longer than to run them.
         qemu.arg("-append").arg(format!(
-            "console=ttyS0 quiet panic=-1 no_timer_check norandmaps {faster} vm.udev={udev} {}",
+            "console=ttyS0 quiet panic=-1 no_timer_check nosoftlockup norandmaps {faster} vm.udev={udev} {}",
             self.words
         ));
         for serial in [&self.console, &self.lines] {
