@@ -21,17 +21,42 @@ const SAMPLE: usize = 7;
 type Call = &'static [&'static str];
 
 /// What an operation does, what comes before it, and itself.
-const OPERATIONS: [(&str, &[Call], Call); 9] = [
+const OPERATIONS: [(&str, &[Call], Call); 18] = [
     ("make a pool", &[], CREATE_POOL),
     ("list", &[CREATE_POOL, CREATE], &["replica", "list"]),
+    ("show", &[CREATE_POOL, CREATE], &["pool", "show", "p"]),
     ("create", &[CREATE_POOL], CREATE),
     ("resize", &[CREATE_POOL, CREATE], &["replica", "resize", A, "2M"]),
     ("destroy", &[CREATE_POOL, CREATE], &["replica", "destroy", A]),
+    (
+        "deactivate",
+        &[CREATE_POOL, CREATE],
+        &["replica", "deactivate", A],
+    ),
+    (
+        "tag a replica",
+        &[CREATE_POOL, CREATE],
+        &["replica", "set", A, "--add-tag", "mine"],
+    ),
     (
         "add a disk",
         &[CREATE_POOL, CREATE],
         &["pool", "add-disk", "p", "disk1"],
     ),
+    (
+        "remove a disk",
+        &[CREATE_POOL, ADD, CREATE],
+        &["pool", "remove-disk", "p", "disk1"],
+    ),
+    (
+        "use less of a disk",
+        &[CREATE_POOL, CREATE],
+        &["pool", "shrink-disk", "p", "disk0", "15M"],
+    ),
+    ("rename", &[CREATE_POOL, CREATE], &["pool", "rename", "p", "q"]),
+    ("grow", &[CREATE_POOL, CREATE], &["pool", "grow", "p"]),
+    ("repair", &[CREATE_POOL, CREATE], &["pool", "repair", "p"]),
+    ("backups", &[CREATE_POOL, CREATE], &["pool", "backups", "p"]),
     ("export", &[CREATE_POOL, CREATE], EXPORT),
     (
         "import",
@@ -44,6 +69,7 @@ const OPERATIONS: [(&str, &[Call], Call); 9] = [
         &["pool", "destroy", "p"],
     ),
 ];
+const ADD: Call = &["pool", "add-disk", "p", "disk1"];
 const CREATE_POOL: Call = &["pool", "create", "p", "disk0", "--extent-size", "64K"];
 const CREATE: Call = &["replica", "create", "p", A, "1M"];
 const EXPORT: Call = &["pool", "export", "p"];
@@ -73,8 +99,14 @@ const NOT_OURS: [&str; 20] = [
     "madvise",
 ];
 
-/// A failure: the call's name, its errno, and the which of this name it is.
+/// A failure: the call's name, what comes of it in strace's words, and the which of this name it is.
 type Failure = (String, &'static str, u32);
+
+/// What comes of a call that fails.
+const ERRORS: [&str; 2] = ["error=EIO", "error=EINTR"];
+/// What comes of one that moves bytes: none are left to read, or none were written.
+const SHORT: &str = "retval=0";
+const MOVES_BYTES: [&str; 4] = ["read", "pread64", "write", "pwrite64"];
 
 fn traced(host: &Host, options: &[&str], args: &[&str]) -> Output {
     let mut command = Command::new("timeout");
@@ -118,7 +150,9 @@ fn failures(host: &Host, args: &[&str]) -> Vec<Failure> {
         };
         if !NOT_OURS.contains(&name.as_str()) {
             for number in first..=calls {
-                all.extend(["EIO", "EINTR"].map(|errno| (name.clone(), errno, number)));
+                let short = MOVES_BYTES.contains(&name.as_str()).then_some(SHORT);
+                let outcomes = ERRORS.into_iter().chain(short);
+                all.extend(outcomes.map(|outcome| (name.clone(), outcome, number)));
             }
         }
     }
@@ -140,10 +174,10 @@ fn state(host: &Host) -> Value {
 fn run(
     host: &Host,
     args: &[&str],
-    (call, errno, number): &Failure,
+    (call, outcome, number): &Failure,
     states: [&Value; 2],
 ) -> Result<(), String> {
-    let inject = format!("inject={call}:error={errno}:when={number}");
+    let inject = format!("inject={call}:{outcome}:when={number}");
     let output = traced(host, &["-e", &format!("trace={call}"), "-e", &inject], args);
     let told = String::from_utf8_lossy(&output.stdout);
     let is_typed = || {
