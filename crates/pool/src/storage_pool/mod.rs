@@ -374,9 +374,11 @@ pub(crate) fn info(inner: &Inner, open: &OpenVg) -> PoolInfo {
     let thin_pool = thin_pools
         .iter()
         .find(|pool| meant.as_ref().is_some_and(|meant| *pool.name == *meant.lv.name()));
-    // Of the thin pools' data only what is in use is gone.
+    // Of its own thin pool's data only what is in use is gone; those of other names are all their owners'.
+    let own = PoolLv::own(vg).map(|pool| pool.lv.name());
     let unused = thin_pools
         .iter()
+        .filter(|pool| own == Some(&*pool.name))
         .map(|pool| pool.data_size.saturating_sub(pool.data_used))
         .fold(0, u64::saturating_add);
     PoolInfo {

@@ -95,8 +95,8 @@ fn each_of_several_thin_pools_is_used_by_its_name() {
     let metadata: u64 = info.thin_pools.iter().map(|pool| pool.metadata_size).sum();
     assert_eq!(
         info.used,
-        metadata + 2 * CHUNK,
-        "of both only what is in use is gone"
+        metadata + 2 * SIZE,
+        "what is free in them is their owners'"
     );
 
     // Where none is named, none is guessed.
