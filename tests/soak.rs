@@ -5,6 +5,8 @@
 mod model;
 #[path = "../examples/soak/play.rs"]
 mod play;
+#[path = "../examples/soak/play_pool.rs"]
+mod play_pool;
 #[path = "../examples/soak/random.rs"]
 mod random;
 #[path = "../examples/soak/world.rs"]

@@ -9,6 +9,7 @@
 
 mod model;
 mod play;
+mod play_pool;
 mod random;
 mod world;
 

@@ -6,7 +6,8 @@ use lvm_native::pool::{
 use uuid::Uuid;
 
 use super::model::{Data, MIB, Snapshot};
-use super::world::{Outcome, POOL, World, mirror, run, told};
+use super::play_pool::{disks, export, idle, move_one, narrow, rename, replace, tools};
+use super::world::{Outcome, World, mirror, told};
 
 /// One random operation.
 type Operation = fn(&mut World) -> Outcome<()>;
@@ -52,8 +53,12 @@ fn one(world: &mut World, step: usize) -> Outcome<()> {
         (6, destroy_snapshot),
         (3, restart),
         (2, export),
-        (4, |world| disks(world).and_then(|()| world.disks_changed())),
-        (2, |world| replace(world).and_then(|()| world.disks_changed())),
+        (4, disks),
+        (2, replace),
+        (2, narrow),
+        (3, move_one),
+        (2, rename),
+        (3, thick_snapshot),
         (3, idle),
         (6, tools),
     ];
@@ -69,7 +74,7 @@ fn one(world: &mut World, step: usize) -> Outcome<()> {
     Ok(())
 }
 
-fn some(world: &mut World) -> Option<Uuid> {
+pub(crate) fn some(world: &mut World) -> Option<Uuid> {
     let all = world.model.uuids(|_| true);
     world.random.pick(&all)
 }
@@ -213,6 +218,8 @@ fn set(world: &mut World) -> Outcome<()> {
     let mut new = SetReplica::default();
     new.name = Some(name.clone());
     new.entity_id = Some(format!("entity-{}", world.random.below(9)));
+    new.tags.add = vec![format!("tag-{}", world.random.below(3))];
+    new.tags.remove = vec![format!("tag-{}", 3 + world.random.below(3))];
     let done = world.pool()?.set_replica(uuid, &new);
     let may: &[&str] = if taken { &["AlreadyExists"] } else { &[] };
     if let Some(info) = world.judge(done, may)?
@@ -348,6 +355,27 @@ fn clone(world: &mut World) -> Outcome<()> {
     Ok(())
 }
 
+/// A snapshot of a thick replica that is written to, and destroyed.
+fn thick_snapshot(world: &mut World) -> Outcome<()> {
+    let all = world.model.uuids(|replica| !replica.thin && replica.active);
+    let (Some(source), true) = (world.random.pick(&all), world.place.kernel) else {
+        return Ok(());
+    };
+    let uuid = world.new_uuid();
+    world.note(format!("snapshot {uuid} of thick {source}"));
+    let mut request = CreateSnapshot::new(source, uuid, "thick", "entity", "txn");
+    // Room for all that can be overwritten.
+    request.size = Some(64 * MIB);
+    let taken = world.pool()?.create_snapshot(&request);
+    if world.judge(taken, &["NoSpace", "ArrayState"])?.is_some() {
+        write_to(world, source)?;
+        world.check_data(source)?;
+        world.pool()?.destroy_snapshot(uuid).map_err(told)?;
+        world.check_data(source)?;
+    }
+    Ok(())
+}
+
 fn destroy_snapshot(world: &mut World) -> Outcome<()> {
     let all: Vec<Uuid> = world.model.snapshots.keys().copied().collect();
     let Some(uuid) = world.random.pick(&all) else {
@@ -365,111 +393,4 @@ fn restart(world: &mut World) -> Outcome<()> {
     world.note("another process".into());
     world.restart()?;
     world.check_all()
-}
-
-fn export(world: &mut World) -> Outcome<()> {
-    world.note("export and import".into());
-    world.close();
-    world.system().export_pool(POOL).map_err(told)?;
-    if world.system().open_pool(POOL).is_ok() {
-        return Err("an exported pool was opened".into());
-    }
-    let disks: Vec<_> = world
-        .model
-        .used
-        .iter()
-        .map(|number| world.disk(*number))
-        .collect();
-    let pool = world.system().import_pool(POOL, &disks, None).map_err(told)?;
-    world.opened(pool)
-}
-
-fn disks(world: &mut World) -> Outcome<()> {
-    if let Some(number) = world.model.free.pop() {
-        world.note(format!("add disk {number}"));
-        let done = world.pool()?.add_disks(&[world.disk(number)], true);
-        world.judge(done, &[])?;
-        world.model.used.push(number);
-        return Ok(());
-    }
-    let number = world.random.pick(&world.model.used.clone()).unwrap_or(0);
-    world.note(format!("empty and remove disk {number}"));
-    let path = world.disk(number);
-    let emptied = world.pool()?.evacuate_disk(&path, &mut |_| ());
-    if world.judge(emptied, &["NoSpace", "Busy"])?.is_some() {
-        world.model.used.retain(|used| *used != number);
-        world.model.free.push(number);
-    }
-    Ok(())
-}
-
-fn replace(world: &mut World) -> Outcome<()> {
-    let old = world.random.pick(&world.model.used.clone());
-    let (Some(old), Some(new)) = (old, world.model.free.last().copied()) else {
-        return Ok(());
-    };
-    world.note(format!("replace disk {old} by {new}"));
-    let (from, to) = (world.disk(old), world.disk(new));
-    let done = world.pool()?.replace_disk(&from, &to, true, &mut |_| ());
-    if world.judge(done, &["NoSpace", "Busy"])?.is_some() {
-        world.model.used.retain(|used| *used != old);
-        world.model.used.push(new);
-        world.model.free.pop();
-        world.model.free.push(old);
-    }
-    Ok(())
-}
-
-/// What changes nothing.
-fn idle(world: &mut World) -> Outcome<()> {
-    world.note("grow and repair".into());
-    let before = world.pool()?.info().map_err(told)?;
-    world.pool()?.grow().map_err(told)?;
-    world.pool()?.repair().map_err(told)?;
-    let after = world.pool()?.info().map_err(told)?;
-    match before.seqno == after.seqno {
-        true => Ok(()),
-        false => Err(format!("a commit with nothing to do: {before:?}, {after:?}")),
-    }
-}
-
-/// LVM's own tools change the pool.
-fn tools(world: &mut World) -> Outcome<()> {
-    if !world.place.kernel {
-        return Ok(());
-    }
-    let foreign = world.model.foreign.last().cloned();
-    match (world.random.below(5), foreign, some(world)) {
-        (0, _, Some(uuid)) => {
-            world.note(format!("lvchange --addtag {uuid}"));
-            let tag = format!("soak{}", world.random.below(5));
-            run("lvchange", &["--addtag", &tag, &format!("{POOL}/{uuid}")])?;
-        }
-        (1, None, _) => {
-            let name = format!("tools{}", world.random.below(1000));
-            world.note(format!("lvcreate {name}"));
-            if run("lvcreate", &["-y", "-Wn", "-l1", "-n", &name, POOL]).is_ok() {
-                world.model.foreign.push(name);
-            }
-        }
-        (2, Some(name), _) => {
-            world.note(format!("lvextend {name}"));
-            let _ = run("lvextend", &["-l+1", &format!("{POOL}/{name}")]);
-        }
-        (3, Some(name), _) => {
-            world.note(format!("lvremove {name}"));
-            run("lvremove", &["-f", &format!("{POOL}/{name}")])?;
-            world.model.foreign.pop();
-        }
-        _ => {
-            world.note("vgchange --addtag, pvresize".into());
-            run(
-                "vgchange",
-                &["--addtag", &format!("soak{}", world.random.below(5)), POOL],
-            )?;
-            let number = world.random.pick(&world.model.used.clone()).unwrap_or(0);
-            run("pvresize", &[&*world.disk(number).to_string_lossy()])?;
-        }
-    }
-    Ok(())
 }

@@ -271,14 +271,6 @@ impl World {
         self.learn_what_is_active()
     }
 
-    /// On image files a pool that is read anew, as when its disks change, activates its replicas.
-    pub(crate) fn disks_changed(&mut self) -> Outcome<()> {
-        match self.place.kernel {
-            true => Ok(()),
-            false => self.learn_what_is_active(),
-        }
-    }
-
     fn learn_what_is_active(&mut self) -> Outcome<()> {
         for info in self.pool()?.replicas().map_err(told)? {
             if let Some(replica) = self.model.replicas.get_mut(&info.uuid) {

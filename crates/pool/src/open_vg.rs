@@ -28,6 +28,7 @@ use crate::thin::index::ThinIndex;
 use crate::{Error, share};
 
 pub(crate) use change::Change;
+pub(crate) use own_devices::Deactivated;
 use own_devices::OwnDevices;
 
 /// What helps when a PV does not fit its disk.

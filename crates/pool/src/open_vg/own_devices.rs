@@ -4,9 +4,11 @@
 //! a device that it made then for a replica that is gone would stay, and be in the way of the next of that name.  So devices are
 //! made only while no caller of this process has the VG's lock, and from metadata that is still the committed one.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use lvm_dm::{DeviceId, DmUuid, UdevFlags};
+use lvm_meta::{Lv, LvId};
 
 use super::OpenVg;
 use crate::apply::Step;
@@ -24,6 +26,24 @@ pub(super) struct OwnDevices {
     pub(super) is_unswept: bool,
 }
 
+/// The replicas that callers of this process deactivated: reading their VG does not map them.
+#[derive(Debug, Default)]
+pub(crate) struct Deactivated(BTreeSet<LvId>);
+
+impl Inner {
+    /// Notes that a caller activated or deactivated a replica.
+    pub(crate) fn note_active(&self, replica: LvId, is_active: bool) {
+        if !self.has_own_devices() {
+            return;
+        }
+        let mut deactivated = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+        match is_active {
+            true => deactivated.0.remove(&replica),
+            false => deactivated.0.insert(replica),
+        };
+    }
+}
+
 impl OpenVg {
     /// Makes the devices that the metadata has and that are missing, unless another call of this process has the VG's
     /// lock: that one knows what is mapped, and the next look tries again.
@@ -32,12 +52,12 @@ impl OpenVg {
             return;
         }
         // Who reads waits for who maps, which takes no time.
-        let _one = inner.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let deactivated = inner.mapping.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(_turn) = inner.locks.try_turn(&LockName::Vg(self.vg.name().into())) else {
             return;
         };
         if self.mdas.unchanged().unwrap_or(false) {
-            self.map_now(inner);
+            self.map_now(inner, &deactivated);
         } else {
             self.stale = true;
         }
@@ -60,22 +80,24 @@ impl OpenVg {
             self.own.is_unmapped = true;
         }
         if self.own.is_unmapped {
-            self.map_now(inner);
+            let deactivated = inner.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+            self.map_now(inner, &deactivated);
         }
     }
 
-    fn map_now(&mut self, inner: &Inner) {
+    fn map_now(&mut self, inner: &Inner, deactivated: &Deactivated) {
         self.own.is_unmapped = false;
-        if let Err(error) = self.make_missing(inner) {
+        if let Err(error) = self.make_missing(inner, deactivated) {
             // The VG is there all the same.
             self.problems
                 .push(format!("not all devices could be made: {error}"));
         }
     }
 
-    fn make_missing(&self, inner: &Inner) -> Result<(), Error> {
+    fn make_missing(&self, inner: &Inner, deactivated: &Deactivated) -> Result<(), Error> {
         let mut steps = Vec::new();
-        for lv in self.vg.lvs().filter(|lv| replica::replica_of(lv).is_some()) {
+        let is_wanted = |lv: &&Lv| replica::replica_of(lv).is_some() && !deactivated.0.contains(&lv.id());
+        for lv in self.vg.lvs().filter(is_wanted) {
             if self.kernel_device(inner, lv)?.is_none()
                 && let Ok(activate) = activate::prepare(inner, self, lv, Degraded::Refuse)
                     .and_then(|()| activate::activate(inner, self, lv, Degraded::Refuse))

@@ -90,6 +90,7 @@ impl StoragePool {
     ) -> Result<ReplicaInfo, Error> {
         let lv = replica::find(open, uuid)?;
         if is_active {
+            self.inner.note_active(lv.id(), true);
             share::follow_one(&self.inner, open, lv);
         }
         drop(lock);
@@ -148,9 +149,11 @@ impl StoragePool {
     /// # Errors
     /// [`Error::Busy`] while somebody has it or one of them open.
     pub fn deactivate_replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
-        self.change_devices(uuid, |change| {
+        let mut id = None;
+        let info = self.change_devices(uuid, |change| {
             let open = change.open();
             let lv = replica::find(open, uuid)?;
+            id = Some(lv.id());
             if open.kernel_device(&self.inner, lv)?.is_some() {
                 activate::deactivate_with_snapshots(&self.inner, open, lv)?
                     .into_iter()
@@ -158,7 +161,11 @@ impl StoragePool {
                     .for_each(|step| change.step(step));
             }
             Ok(Some(false))
-        })
+        })?;
+        if let Some(id) = id {
+            self.inner.note_active(id, false);
+        }
+        Ok(info)
     }
 
     /// Destroys a replica: its device, then its LV.  Durable when this returns.

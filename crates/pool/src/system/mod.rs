@@ -24,6 +24,7 @@ use crate::error::Refusal;
 use crate::host::{CivilTime, Config, HeldLocks, IoStats, LockMode, Locks, MetadataBackups, Paths, SystemId};
 use crate::nodes::Nodes;
 use crate::nvmf::Nqn;
+use crate::open_vg::Deactivated;
 use crate::scan::Scope;
 use crate::volume::initiator::Initiator;
 use crate::volume::patience::Patience;
@@ -273,8 +274,8 @@ pub(crate) struct Inner {
     pub(crate) patience: Patience,
     /// Disks that commands named, beside those in scope.
     pub(crate) also: Mutex<Vec<PathBuf>>,
-    /// Held while devices are made of what was read: those who read at once shall not make them twice.
-    pub(crate) mapping: Mutex<()>,
+    /// Held while devices are made of what was read, so that two readers do not make them twice.
+    pub(crate) mapping: Mutex<Deactivated>,
 }
 
 impl Inner {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lvm_dm::{DeviceMapper, Embedded};
-use lvm_pool::{CreatePool, CreateReplica, Error, System};
+use lvm_pool::{CreatePool, CreateReplica, Error, StoragePool, System};
 use uuid::Uuid;
 
 use crate::lab::{POOL, uuid};
@@ -126,4 +126,29 @@ fn a_replica_that_another_process_destroyed_is_in_nobodys_way() {
     pool.create_replica(&CreateReplica::new(uuid(1), SIZE)).unwrap();
     pool.destroy_replica(uuid(1)).unwrap();
     assert!(mapper.list().unwrap().is_empty());
+}
+
+/// Of a mapper in this process: of the kernel's nothing is made when a pool is read.
+#[test]
+fn a_deactivated_replica_stays_so_when_its_pool_is_read_again() {
+    let host = Host::with_pool();
+    let (system, _) = host.system();
+    let pool = system.open_pool(POOL).unwrap();
+    for n in 1..=2 {
+        pool.create_replica(&CreateReplica::new(uuid(n), SIZE)).unwrap();
+    }
+    pool.deactivate_replica(uuid(1)).unwrap();
+    let active = |pool: &StoragePool| [1, 2].map(|n| pool.replica(uuid(n)).unwrap().active);
+    // Another process changes the pool, and a new handle is opened.
+    let other = host.system().0;
+    other
+        .open_pool(POOL)
+        .unwrap()
+        .create_replica(&CreateReplica::new(uuid(3), SIZE))
+        .unwrap();
+    assert_eq!(active(&pool), [false, true]);
+    assert_eq!(active(&system.open_pool(POOL).unwrap()), [false, true]);
+    assert!(pool.replica(uuid(3)).unwrap().active);
+    pool.activate_replica(uuid(1)).unwrap();
+    assert_eq!(active(&pool), [true, true]);
 }
