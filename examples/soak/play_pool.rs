@@ -62,6 +62,10 @@ pub(crate) fn replace(world: &mut World) -> Outcome<()> {
 /// What changes nothing.
 pub(crate) fn idle(world: &mut World) -> Outcome<()> {
     world.note("grow and repair".into());
+    if world.place.kernel {
+        // What the tools' `pvresize` noted is put right.
+        world.pool()?.grow().map_err(told)?;
+    }
     let before = world.pool()?.info().map_err(told)?;
     world.pool()?.grow().map_err(told)?;
     world.pool()?.repair().map_err(told)?;

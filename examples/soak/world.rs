@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lvm_native::meta::Sectors;
 use lvm_native::pool::{CreatePool, Error, Layout, PoolInfo, RaidLevel, ReplicaInfo, StoragePool, System};
@@ -14,6 +14,9 @@ use super::random::{Random, block};
 pub(crate) const POOL: &str = "soak";
 /// Operations that are told when something is wrong.
 const LAST: usize = 40;
+
+/// Longest time in which the kernel fills an array.
+const FILLING: Duration = Duration::from_secs(60);
 
 /// Where it runs.
 #[derive(Clone, Debug)]
@@ -184,7 +187,7 @@ impl World {
         if let Some(why) = self.model.differs(&replicas, &snapshots) {
             return Err(why);
         }
-        let info = pool.info().map_err(told)?;
+        let info = self.filled()?;
         let mut disks: Vec<PathBuf> = self.model.used.iter().map(|number| self.disk(*number)).collect();
         let mut listed = info.disks.clone();
         disks.sort();
@@ -204,6 +207,19 @@ impl World {
         match foreign == wanted {
             true => Ok(info),
             false => Err(format!("foreign LVs are {foreign:?}, and should be {wanted:?}")),
+        }
+    }
+
+    /// The pool, once the kernel has filled the arrays that it fills.
+    fn filled(&self) -> Outcome<PoolInfo> {
+        let end = Instant::now() + FILLING;
+        loop {
+            let info = self.pool()?.info().map_err(told)?;
+            let is_online = info.state.as_str() == "online";
+            if is_online || !self.place.kernel || Instant::now() > end {
+                return Ok(info);
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
