@@ -1,9 +1,10 @@
 //! "There is none" is said only when everything in scope could be looked at.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lvm_meta::Disk;
 use lvm_pool::{Class, CreateReplica, Error, Listed, System};
@@ -157,6 +158,74 @@ fn a_disk_that_cannot_be_read_is_never_absent_and_never_changed() {
         }
     }
     assert!(lab.bytes() == before, "a disk changed");
+}
+
+/// Where the metadata of a PV begin; the label before them is written once.
+const METADATA: u64 = 4096;
+
+/// A disk whose metadata are being written while they are read: some reads find what is neither old nor new.
+struct Torn {
+    disk: Arc<dyn Disk>,
+    /// Reads of metadata so far, and which of them are torn.
+    reads: Arc<AtomicUsize>,
+    torn: Range<usize>,
+}
+
+impl Disk for Torn {
+    fn read_at(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.disk.read_at(at, buf)?;
+        let skipped = usize::try_from(METADATA.saturating_sub(at)).unwrap();
+        let metadata = buf.get_mut(skipped..).unwrap_or_default();
+        if !metadata.is_empty() && self.torn.contains(&self.reads.fetch_add(1, Ordering::Relaxed)) {
+            metadata.iter_mut().for_each(|byte| *byte ^= 0x55);
+        }
+        Ok(())
+    }
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.write_at(at, bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.disk.size()
+    }
+}
+
+/// A system on a disk of which some reads are torn, and how many there were.
+fn torn(lab: &Lab, torn: Range<usize>) -> (System, Arc<AtomicUsize>) {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = reads.clone();
+    let wrap = move |_: &Path, disk| -> Arc<dyn Disk> {
+        let (reads, torn) = (counted.clone(), torn.clone());
+        Arc::new(Torn { disk, reads, torn })
+    };
+    (lab.system_with(|builder| builder.wrap_disks(wrap)), reads)
+}
+
+#[test]
+fn what_is_read_while_it_is_written_is_read_again_and_is_no_broken_pool() {
+    let lab = lab_with_replica();
+    for (name, call) in QUESTIONS {
+        for at in 0.. {
+            let (system, reads) = torn(&lab, at..at + 1);
+            let answer = call(&system, &lab);
+            assert!(matches!(answer, Ok(true)), "{name}, read {at}: {answer:?}");
+            let problems = system.pools().unwrap();
+            assert!(
+                problems.iter().all(|pool| pool.reasons.is_empty()) && problems.gaps().is_empty(),
+                "{name}, read {at}: {problems:?}"
+            );
+            if reads.load(Ordering::Relaxed) <= at {
+                break;
+            }
+        }
+    }
+    // What is so for good is told.
+    for (name, call) in QUESTIONS {
+        let (system, _) = torn(&lab, 0..usize::MAX);
+        check(&call(&system, &lab), name);
+    }
 }
 
 #[test]
