@@ -353,7 +353,7 @@ impl<'s> Run<'_, 's> {
             Some(minor) => mapper.create_at(name, uuid, minor),
             None => mapper.create(name, uuid),
         };
-        made.map_err(Error::Dm)?;
+        made.map_err(|error| taken(mapper, name, uuid).unwrap_or(Error::Dm(error)))?;
         if let Err(error) = mapper.load(DeviceId::Uuid(uuid), table, read_only) {
             let _ = self.remove(uuid, UdevFlags::empty());
             return Err(Error::Dm(error));
@@ -462,6 +462,17 @@ impl<'s> Run<'_, 's> {
         }
         let _ = self.settle();
     }
+}
+
+/// Why a device could not be made, if another one has its name.
+fn taken(mapper: &dyn DeviceMapper, name: &DmName, uuid: &DmUuid) -> Option<Error> {
+    let other = mapper.info(DeviceId::Name(name)).ok().flatten()?;
+    let is_other = other.uuid.as_ref() != Some(uuid);
+    is_other.then(|| Error::DeviceTaken {
+        device: name.to_string(),
+        wanted: uuid.to_string(),
+        has: other.uuid.map(|uuid| uuid.to_string()),
+    })
 }
 
 /// Most devices that one wait is for: half of what a cookie can count.

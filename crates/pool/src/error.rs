@@ -177,6 +177,19 @@ pub enum Error {
         /// The name of the device that has it.
         device: String,
     },
+    /// A foreign device has the name that the device of an LV is to have.
+    #[error(
+        "the device {wanted} cannot be made: another one, {}, has its name, {}",
+        has.as_ref().map_or_else(|| "without a uuid".into(), |uuid| printable(uuid)), printable(device)
+    )]
+    DeviceTaken {
+        /// The device-mapper name that both would have.
+        device: String,
+        /// The device-mapper uuid of the device that is to be made.
+        wanted: String,
+        /// That of the device that is there; `None` for one without.
+        has: Option<String>,
+    },
     /// The VG holds LVs that are not replicas.
     #[error("pool {pool:?} holds logical volumes that are not its own: {}", printable(&lvs.join(", ")))]
     ForeignLvs {

@@ -27,6 +27,7 @@ impl Error {
             Self::ShrinkRefused { .. } => "ShrinkRefused",
             Self::Busy { .. } => "Busy",
             Self::MinorTaken { .. } => "MinorTaken",
+            Self::DeviceTaken { .. } => "DeviceTaken",
             Self::ForeignLvs { .. } => "ForeignLvs",
             Self::Refused { why, .. } => why.kind(),
             Self::Disk { why, .. } => why.kind(),
@@ -171,7 +172,10 @@ impl Error {
                 false => Class::Precondition,
             },
             Self::Partly { source, .. } => source.class(),
-            Self::Busy { .. } | Self::ActiveLvs { .. } | Self::MinorTaken { .. } => Class::Busy,
+            Self::Busy { .. }
+            | Self::ActiveLvs { .. }
+            | Self::MinorTaken { .. }
+            | Self::DeviceTaken { .. } => Class::Busy,
             Self::ForeignLvs { .. }
             | Self::Refused { .. }
             | Self::MissingDisk { .. }

@@ -51,18 +51,22 @@ impl Namespace {
     ) -> Result<Option<String>, String> {
         let claims = Self::claiming(sys, replica);
         if let Some(other) = claims.iter().find(|claim| claim.nqn != nqn) {
+            let own = claims.iter().find(|claim| claim.nqn == nqn);
+            let disk = own.map_or_else(String::new, |own| format!(" beside {}", own.disk));
             return Err(format!(
-                "another subsystem, {:?}, shows a namespace with the uuid {replica}, too",
-                other.nqn
+                "another subsystem, {:?}, shows a namespace with the uuid {replica}, too: {}{disk}",
+                other.nqn, other.disk
             ));
         }
         let claim = match claims.as_slice() {
             [] => return Ok(None),
             [claim] => claim,
             _ => {
+                let disks: Vec<&str> = claims.iter().map(|claim| &*claim.disk).collect();
                 return Err(format!(
-                    "its subsystem shows {} namespaces with the uuid {replica}",
-                    claims.len()
+                    "its subsystem shows {} namespaces with the uuid {replica}: {}",
+                    claims.len(),
+                    disks.join(", ")
                 ));
             }
         };
@@ -165,7 +169,8 @@ mod tests {
         assert!(error.contains("\"b\""), "{error}");
         // Nor is it when the replica itself is there.
         sys.disk("nvme1n1", "a", 1, A, &[]);
-        assert!(sys.replica("a", A).is_err());
+        let error = sys.replica("a", A).unwrap_err();
+        assert!(error.contains("nvme0n2") && error.contains("nvme1n1"), "{error}");
         assert_eq!(sys.replica("b", B), Ok(Some("nvme0n1".into())));
     }
 
@@ -175,7 +180,11 @@ mod tests {
         sys.disk("nvme0n2", "a", 2, A, &[]);
         assert!(sys.replica("a", A).unwrap_err().contains("namespace 2"));
         sys.disk("nvme0n1", "a", 1, A, &[]);
-        assert!(sys.replica("a", A).unwrap_err().contains("2 namespaces"));
+        let error = sys.replica("a", A).unwrap_err();
+        assert!(
+            error.contains("2 namespaces") && error.contains("nvme0n1"),
+            "{error}"
+        );
     }
 
     #[test]
