@@ -1,4 +1,4 @@
-//! The `/dev/VG/LV` links, where udevd does not make them.
+//! The `/dev/VG/LV` links, where udevd does not make them or did not.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -11,7 +11,7 @@ use lvm_dm::{DmName, NodeMode};
 
 use crate::Error;
 
-/// Makes and removes links in `/dev`, or leaves that to udevd.
+/// Makes and removes links in `/dev`; where udevd does, only what it left undone, as LVM does.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     dev: PathBuf,
@@ -66,13 +66,16 @@ impl Nodes {
         (!found.is_symlink()).then_some(path)
     }
 
-    /// Makes `/dev/VG/LV` point to `/dev/mapper/<device>`, if udevd does not.
+    /// Makes `/dev/VG/LV` point to `/dev/mapper/<device>`, if udevd did not.
     pub(crate) fn link(&self, vg: &str, lv: &str, device: &DmName) -> Result<(), Error> {
-        if self.mode != NodeMode::Own {
-            return Ok(());
-        }
         let dir = self.dev.join(vg);
         let path = dir.join(lv);
+        match self.mode {
+            NodeMode::None => return Ok(()),
+            // What is there is udevd's, whose links lead to the kernel's names.
+            NodeMode::Udev if fs::symlink_metadata(&path).is_ok() => return Ok(()),
+            NodeMode::Udev | NodeMode::Own => {}
+        }
         let target = self.dev.join("mapper").join(device.as_str());
         let fail = |source| Error::Io {
             what: "link",
@@ -99,15 +102,19 @@ impl Nodes {
         }
     }
 
-    /// Removes `/dev/VG/LV`, and `/dev/VG` with its last link, if udevd does not.
+    /// Removes `/dev/VG/LV`, and `/dev/VG` with its last link, if udevd did not and it is none of udevd's links.
     pub(crate) fn unlink(&self, vg: &str, lv: &str) -> Result<(), Error> {
-        if self.mode != NodeMode::Own {
-            return Ok(());
-        }
         let dir = self.dev.join(vg);
         let path = dir.join(lv);
+        let is_udevds = match self.mode {
+            NodeMode::None => return Ok(()),
+            NodeMode::Own => false,
+            NodeMode::Udev => {
+                fs::read_link(&path).is_ok_and(|to| to.parent() != Some(&*self.dev.join("mapper")))
+            }
+        };
         match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_symlink() => {
+            Ok(found) if found.is_symlink() && !is_udevds => {
                 fs::remove_file(&path).map_err(|source| Error::Io {
                     what: "unlink",
                     path: path.clone(),
@@ -136,13 +143,13 @@ impl Present {
 }
 
 impl Nodes {
-    /// What is there of a VG; `None` where udevd keeps the nodes.
+    /// What is there of a VG; `None` where devices have no nodes.
     pub(crate) fn present(&self, vg: &str) -> Option<Present> {
         let names = |dir: PathBuf| {
             let entries = fs::read_dir(dir).into_iter().flatten().flatten();
             entries.map(|entry| entry.file_name()).collect()
         };
-        (self.mode == NodeMode::Own).then(|| Present {
+        (self.mode != NodeMode::None).then(|| Present {
             mapper: names(self.dev.join("mapper")),
             links: names(self.dev.join(vg)),
         })
@@ -293,17 +300,27 @@ mod tests {
         nodes.link("vg0", "a", &device).unwrap();
         assert!(!lacks(&nodes, Some("a")));
         assert!(
-            Nodes::new(dev.path().into(), NodeMode::Udev)
+            Nodes::new(dev.path().into(), NodeMode::None)
                 .present("vg0")
                 .is_none()
         );
     }
 
     #[test]
-    fn nothing_is_linked_where_udevd_does_it() {
+    fn udevds_links_are_left_alone_and_what_it_did_not_make_is_made() {
         let dev = tempfile::tempdir().unwrap();
         let nodes = Nodes::new(dev.path().to_path_buf(), NodeMode::Udev);
+        let link = dev.path().join("vg0/a");
+        fs::create_dir(dev.path().join("vg0")).unwrap();
+        symlink("../dm-7", &link).unwrap();
         nodes.link("vg0", "a", &DmName::new("vg0-a").unwrap()).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("../dm-7"));
+        nodes.unlink("vg0", "a").unwrap();
+        assert!(fs::symlink_metadata(&link).is_ok());
+        fs::remove_file(&link).unwrap();
+        nodes.link("vg0", "a", &DmName::new("vg0-a").unwrap()).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), dev.path().join("mapper/vg0-a"));
+        nodes.unlink("vg0", "a").unwrap();
         assert!(!dev.path().join("vg0").exists());
     }
 }
