@@ -198,6 +198,21 @@ fn run(
 }
 
 #[test]
+fn the_system_calls_of_a_list_and_a_creation_grow_with_the_disks_and_no_faster() {
+    let all = |disks: u32| {
+        let mut host = Host::new(&[]);
+        for number in 0..disks {
+            host.add_image(&format!("disk{number}"), 16 * MIB);
+        }
+        host.ok(CREATE_POOL);
+        [&["pool", "list"], CREATE].map(|args| counts(&host, args).values().sum::<u32>())
+    };
+    for (few, many) in all(50).into_iter().zip(all(200)) {
+        assert!(many < 5 * few, "{few} calls with 50 disks, and {many} with 200");
+    }
+}
+
+#[test]
 fn whatever_system_call_fails_the_error_is_typed_and_the_pool_whole() {
     let every = std::env::var_os("LVM_NATIVE_ALL_SYSCALLS").is_some();
     let mut wrong = Vec::new();

@@ -1,5 +1,6 @@
 //! The disks of pools: opened for writing only when something is written, and writes that can be taken back.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use lvm_meta::Disk;
 
 use crate::Error;
-use crate::host::{self, BlockDevice, BlockDisk, OpenMode, Paths};
+use crate::host::{self, BlockDevice, BlockDisk, Identity, OpenMode, Paths};
 
 /// A disk that is read until the first write opens it for writing.
 ///
@@ -160,17 +161,10 @@ pub(crate) fn same_disks(given: &[PathBuf], actual: &[PathBuf]) -> Result<bool, 
     if given.len() != actual.len() {
         return Ok(false);
     }
-    for path in given {
-        let mut found = false;
-        for other in actual {
-            // A path that leads nowhere is the same as no disk that is there.
-            found = found || host::same_device(path, other).unwrap_or(false);
-        }
-        if !found {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    // A path that leads nowhere is the same as no disk that is there.
+    let actual: HashSet<_> = actual.iter().filter_map(|path| Identity::of(path).ok()).collect();
+    let is_one = |path: &PathBuf| Identity::of(path).is_ok_and(|disk| actual.contains(&disk));
+    Ok(given.iter().all(is_one))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The disks that one request takes into a pool: checked together, written together, and given back together.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use lvm_meta::{ExtentSize, MdaSet, Vg};
@@ -7,7 +8,7 @@ use lvm_meta::{ExtentSize, MdaSet, Vg};
 use crate::Error;
 use crate::block_sizes::{self, BlockSize};
 use crate::error::DiskProblem;
-use crate::host::{self, DevicesFile, HeldLocks};
+use crate::host::{DevicesFile, HeldLocks, Identity};
 use crate::new_disk::NewDisk;
 use crate::scan::Scan;
 use crate::system::Inner;
@@ -121,11 +122,9 @@ impl<'a> NewDisks<'a> {
 
 /// Refuses a list that names one disk twice, under whatever names.
 pub(crate) fn check_given_once(disks: &[PathBuf]) -> Result<(), Error> {
-    for (at, disk) in disks.iter().enumerate() {
-        if disks[..at]
-            .iter()
-            .any(|other| host::same_device(disk, other).unwrap_or(false))
-        {
+    let mut seen = HashSet::new();
+    for disk in disks {
+        if Identity::of(disk).is_ok_and(|disk| !seen.insert(disk)) {
             return Err(Error::Disk {
                 disk: disk.clone(),
                 why: DiskProblem::GivenTwice,

@@ -2,9 +2,11 @@
 
 mod steady;
 
+use std::collections::HashSet;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use lvm_dm::DmUuid;
 use lvm_meta::{Assembly, Disk, FoundPv, FoundVg, PvId, PvScan, Vg, VgId};
@@ -12,7 +14,7 @@ use lvm_meta::{Assembly, Disk, FoundPv, FoundVg, PvId, PvScan, Vg, VgId};
 use crate::disk::LazyDisk;
 use crate::error::DiskProblem;
 use crate::gap::{self, Gap};
-use crate::host::{self, DeviceRules, Devices, LeaveOut, SignatureKind, Skip};
+use crate::host::{self, DeviceRules, Devices, Identity, LeaveOut, SignatureKind, Skip};
 use crate::new_disk::Label;
 use crate::system::Inner;
 use crate::{Class, Error, naming};
@@ -29,6 +31,14 @@ pub(crate) enum Scope {
 pub(crate) struct ScannedDisk {
     pub(crate) path: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
+    identity: Option<Identity>,
+}
+
+impl ScannedDisk {
+    /// Is it the disk at a path with this identity?
+    fn is(&self, identity: Option<Identity>) -> bool {
+        identity.is_some() && self.identity == identity
+    }
 }
 
 /// All that was found.
@@ -53,7 +63,12 @@ struct Looks {
     scans: Vec<(usize, PvScan)>,
     gaps: Vec<Gap>,
     excluded: Vec<usize>,
+    /// How long disks that stand still are waited for.
+    patience: Option<Instant>,
 }
+
+/// How long a look waits for all disks that stand still: whoever changes a table stops a device for a moment.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Inner {
     /// Looks at every disk in scope.
@@ -103,20 +118,27 @@ impl Inner {
 
     /// One look at every disk in scope and at `more`.
     fn scan_once(&self, more: &[PathBuf]) -> Result<Scan, Error> {
-        let host = match self.images {
+        let mut host = match self.images {
             true => None,
             false => Some(self.devices(&self.lvs_to_leave_out())?),
         };
         let mut looks = Looks::default();
         let mut paths: Vec<PathBuf> = Vec::new();
-        if let (Scope::Host, Some((devices, rules))) = (&self.scope, &host) {
+        if let (Scope::Host, Some((devices, rules))) = (&self.scope, &mut host) {
+            for (path, error) in devices.take_unreadable() {
+                looks.gaps.push(Gap::new(&path, Error::Host(error)));
+            }
             for device in devices.iter() {
-                if rules.skip(devices, device).is_none() {
-                    paths.push(device.preferred_name().to_path_buf());
-                } else if device.is_suspended() && rules.skip_running(devices, device).is_none() {
-                    let path = device.preferred_name().to_path_buf();
-                    let error = Error::Host(host::Error::Suspended { path: path.clone() });
-                    looks.gaps.push(Gap::new(&path, error));
+                let path = device.preferred_name();
+                // One that stands still is waited for as it is looked at.
+                match rules.skip_running(devices, device) {
+                    None => paths.push(path.to_path_buf()),
+                    Some(Skip::Unreadable { errno }) => {
+                        let error = std::io::Error::from_raw_os_error(errno);
+                        let error = host::Error::io("read the size of", path)(error);
+                        looks.gaps.push(Gap::new(path, Error::Host(error)));
+                    }
+                    Some(_) => {}
                 }
             }
         }
@@ -128,13 +150,17 @@ impl Inner {
         // Disks of pools, which are missing once they are gone.
         let also = self.also.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let also = also.iter().filter(|path| path.exists());
-        // One disk under two names is no duplicate.
-        for path in named.iter().chain(more).chain(also) {
-            if !paths
-                .iter()
-                .any(|known| known == path || host::same_device(known, path).unwrap_or(false))
-            {
-                paths.push(path.clone());
+        let mut more = named.iter().chain(more).chain(also).peekable();
+        if more.peek().is_some() {
+            let mut known: HashSet<PathBuf> = paths.iter().cloned().collect();
+            let mut identities: HashSet<_> =
+                paths.iter().filter_map(|path| Identity::of(path).ok()).collect();
+            for path in more {
+                // One disk under two names is no duplicate; a path that leads nowhere is told of.
+                let is_new = known.insert(path.clone());
+                if is_new && Identity::of(path).map_or(true, |disk| identities.insert(disk)) {
+                    paths.push(path.clone());
+                }
             }
         }
         for (at, path) in paths.into_iter().enumerate() {
@@ -190,6 +216,10 @@ impl Inner {
             return Ok(());
         }
         let device = host.and_then(|(devices, _)| devices.by_path(&path));
+        if let Some(device) = device.filter(|device| device.is_suspended()) {
+            let end = *looks.patience.get_or_insert_with(|| Instant::now() + PATIENCE);
+            device.stays_suspended(end);
+        }
         let opened = match device {
             Some(device) => LazyDisk::on(device),
             None => LazyDisk::open(&self.paths, &path),
@@ -242,7 +272,8 @@ impl Inner {
                 }
             }
         }
-        looks.disks.push(ScannedDisk { path, disk });
+        let identity = Identity::of(&path).ok();
+        looks.disks.push(ScannedDisk { path, disk, identity });
         Ok(())
     }
 
@@ -366,16 +397,16 @@ impl Scan {
 
     /// The disk of a path, under whatever name it was looked at.
     pub(crate) fn disk_at(&self, path: &Path) -> Option<&ScannedDisk> {
-        self.disks
-            .iter()
-            .find(|disk| host::same_device(&disk.path, path).unwrap_or(false))
+        let identity = Identity::of(path).ok();
+        self.disks.iter().find(|disk| disk.is(identity))
     }
 
     /// What the label of a disk says; `None` for a disk without one.
     pub(crate) fn label_on(&self, path: &Path) -> Option<Label> {
+        let identity = Identity::of(path).ok();
         let is_it = |disk: Option<usize>| {
             let disk = disk.and_then(|index| self.disks.get(index));
-            disk.is_some_and(|disk| host::same_device(&disk.path, path).unwrap_or(false))
+            disk.is_some_and(|disk| disk.is(identity))
         };
         for vg in &self.assembly.vgs {
             if vg.pvs.iter().any(|pv| is_it(pv.disk)) {

@@ -188,8 +188,8 @@ fn device_at(paths: &Paths, node: &Path, number: DeviceNumber) -> Result<BlockDe
     let link: PathBuf = paths.sys.join("dev/block").join(number.to_string());
     let dir = link.canonicalize().map_err(Error::io("look up", &link))?;
     let device = match dir.join("partition").exists() {
-        true => BlockDevice::read_partition(&dir, &paths.dev),
-        false => BlockDevice::read(&dir, &paths.dev),
+        true => BlockDevice::read_partition(&dir, &paths.dev)?,
+        false => BlockDevice::read(&dir, &paths.dev)?,
     };
     let device = device.ok_or_else(|| Error::NotADisk {
         path: node.to_owned(),

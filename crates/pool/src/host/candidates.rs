@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::device_id::has_prefix;
 use super::{
-    BlockDevice, DeviceIdType, DeviceKind, Devices, DevicesFile, Filter, FoundSignature, Paths, Result,
-    SignatureKind, sysfs,
+    BlockDevice, DeviceIdType, DeviceKind, Devices, DevicesFile, Error, Filter, FoundSignature, Paths,
+    Result, SignatureKind, errno_of, sysfs,
 };
 
 /// Smallest PV that LVM takes by default, in bytes.
@@ -76,6 +76,11 @@ pub enum Skip {
     },
     /// Its I/O is stopped.
     Suspended,
+    /// The kernel does not tell its size.
+    Unreadable {
+        /// The errno.
+        errno: i32,
+    },
     /// It is an LV, and LVs are not searched for PVs.
     Lv,
     /// It is one path of this multipath device.
@@ -106,6 +111,11 @@ impl fmt::Display for Skip {
                 write!(f, "its {size} bytes are fewer than the {least} of the least PV")
             }
             Self::Suspended => f.write_str("it is suspended"),
+            Self::Unreadable { errno } => write!(
+                f,
+                "its size cannot be read: {}",
+                std::io::Error::from_raw_os_error(*errno)
+            ),
             Self::Lv => f.write_str("it is an LV"),
             Self::MultipathLeg { of: leg } => write!(f, "it is a path of multipath device{}", of(leg)),
             Self::RaidMember { of: array } => write!(f, "it is a member of RAID array{}", of(array)),
@@ -191,7 +201,15 @@ impl DeviceRules {
         if !self.scan_lvs && device.dm_uuid().is_some_and(|uuid| has_prefix(uuid, "LVM-")) {
             return Some(Skip::Lv);
         }
-        let (size, least) = (device.size(), self.pv_min_size);
+        let least = self.pv_min_size;
+        let size = match device.try_size() {
+            Ok(size) => size,
+            Err(Error::Io { source, .. }) => {
+                let errno = errno_of(&source);
+                return Some(Skip::Unreadable { errno });
+            }
+            Err(_) => return Some(Skip::Unreadable { errno: libc::EIO }),
+        };
         if size == 0 {
             return Some(Skip::Empty);
         }

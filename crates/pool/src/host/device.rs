@@ -1,9 +1,12 @@
 //! One block device as sysfs describes it.  Nothing here opens the device.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::sysfs;
+use super::{Result, sysfs};
 
 /// A block device's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,9 +97,14 @@ pub struct BlockDevice {
 
 impl BlockDevice {
     /// Reads the disk whose sysfs folder is `dir`; `None` when it is gone or is no block device.
-    pub(crate) fn read(dir: &Path, dev: &Path) -> Option<Self> {
-        let kernel_name = dir.file_name()?.to_str()?;
-        let kind = kind(dir, kernel_name);
+    ///
+    /// # Errors
+    /// [`super::Error::Io`] for a disk that is there and whose attributes cannot be read.
+    pub(crate) fn read(dir: &Path, dev: &Path) -> Result<Option<Self>> {
+        let Some(kernel_name) = dir.file_name().and_then(|name| name.to_str()) else {
+            return Ok(None);
+        };
+        let kind = kind(dir, kernel_name)?;
         // The kernel names a partition after its disk.
         let partitions = sysfs::names(dir)
             .into_iter()
@@ -106,41 +114,57 @@ impl BlockDevice {
             _ => None,
         };
         let device = Self::with_kind(dir, dev, kind)?;
-        Some(Self {
+        Ok(device.map(|device| Self {
             partitions: partitions.collect(),
             aliases: mapper.into_iter().filter(|path| path.exists()).collect(),
             ..device
-        })
+        }))
     }
 
     /// Reads the partition whose sysfs folder is `dir`; `None` when it is gone or is none.
-    pub(crate) fn read_partition(dir: &Path, dev: &Path) -> Option<Self> {
-        let number = sysfs::number(&dir.join("partition"))?;
-        let kind = DeviceKind::Partition {
-            of: dir.parent()?.file_name()?.to_string_lossy().into_owned(),
-            number: u32::try_from(number).ok()?,
+    ///
+    /// # Errors
+    /// As [`BlockDevice::read`].
+    pub(crate) fn read_partition(dir: &Path, dev: &Path) -> Result<Option<Self>> {
+        let number = sysfs::try_number(&dir.join("partition"))?;
+        let disk = dir.parent().and_then(Path::file_name);
+        let (Some(number), Some(disk)) = (number.and_then(|number| u32::try_from(number).ok()), disk) else {
+            return Ok(None);
         };
-        Self::with_kind(dir, dev, kind)
+        let of = disk.to_string_lossy().into_owned();
+        Self::with_kind(dir, dev, DeviceKind::Partition { of, number })
     }
 
-    fn with_kind(dir: &Path, dev: &Path, kind: DeviceKind) -> Option<Self> {
-        let kernel_name = dir.file_name()?.to_str()?.to_owned();
-        Some(Self {
-            number: DeviceNumber::parse(&sysfs::text(&dir.join("dev"))?)?,
+    fn with_kind(dir: &Path, dev: &Path, kind: DeviceKind) -> Result<Option<Self>> {
+        let number = sysfs::try_text(&dir.join("dev"))?;
+        let number = number.as_deref().and_then(DeviceNumber::parse);
+        let kernel_name = dir.file_name().and_then(|name| name.to_str());
+        let (Some(number), Some(kernel_name)) = (number, kernel_name.map(str::to_owned)) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            number,
             node: dev.join(kernel_name.replace('!', "/")),
             aliases: Vec::new(),
             kind,
             partitions: Vec::new(),
             sysfs: dir.to_owned(),
             kernel_name,
-        })
+        }))
+    }
+
+    /// Its size in bytes now; 0 without a medium, and for one that cannot be read.
+    pub fn size(&self) -> u64 {
+        self.try_size().unwrap_or(0)
     }
 
     /// Its size in bytes now; 0 without a medium.
-    pub fn size(&self) -> u64 {
-        sysfs::number(&self.sysfs.join("size"))
-            .unwrap_or(0)
-            .saturating_mul(512)
+    ///
+    /// # Errors
+    /// [`super::Error::Io`] when the kernel does not tell.
+    pub(crate) fn try_size(&self) -> Result<u64> {
+        let sectors = sysfs::try_number(&self.sysfs.join("size"))?;
+        Ok(sectors.unwrap_or(0).saturating_mul(512))
     }
 
     /// The bytes of its smallest request.
@@ -188,11 +212,25 @@ impl BlockDevice {
         }
     }
 
-    /// Whether its I/O is stopped now, as sysfs says at this moment.
+    /// Whether its I/O is stopped now, or that of a mapped device below it, as sysfs says at this moment.  One of which the
+    /// kernel does not tell counts as stopped.
     ///
     /// Opening or reading a suspended device can hang for ever: ask before, every time.
     pub fn is_suspended(&self) -> bool {
-        matches!(self.kind, DeviceKind::Mapped { .. }) && sysfs::flag(&self.sysfs.join("dm/suspended"))
+        let stacks = matches!(self.kind, DeviceKind::Mapped { .. } | DeviceKind::Md { .. });
+        stacks && is_stopped(&self.sysfs, &mut HashSet::new())
+    }
+
+    /// As [`BlockDevice::is_suspended`], of a device that may be stopped for a moment: asked until it goes on, or `end` is
+    /// over.
+    pub(crate) fn stays_suspended(&self, end: Instant) -> bool {
+        while self.is_suspended() {
+            if Instant::now() >= end {
+                return true;
+            }
+            thread::sleep(PAUSE);
+        }
+        false
     }
 
     /// The partition's number, or 0.
@@ -212,29 +250,47 @@ impl BlockDevice {
     }
 }
 
+/// Between two questions whether a device still stands still.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Is the I/O of the device whose folder is `dir` stopped, or that of one below it?  Each is asked once.
+fn is_stopped(dir: &Path, asked: &mut HashSet<String>) -> bool {
+    // One that is gone stops no other.
+    let is_set =
+        |value: Result<Option<u64>>| value.map_or(true, |value| value.is_some_and(|value| value != 0));
+    is_set(sysfs::try_number(&dir.join("dm/suspended")))
+        || sysfs::names(&dir.join("slaves")).into_iter().any(|name| {
+            let below = dir.with_file_name(&name);
+            asked.insert(name) && is_stopped(&below, asked)
+        })
+}
+
 /// What drives a whole device: the kernel's drivers name theirs.
-fn kind(dir: &Path, kernel_name: &str) -> DeviceKind {
+///
+/// # Errors
+/// [`super::Error::Io`] for a mapped device whose name and uuid cannot be read.
+fn kind(dir: &Path, kernel_name: &str) -> Result<DeviceKind> {
     let is_numbered = |prefix: &str| {
         kernel_name
             .strip_prefix(prefix)
             .is_some_and(|rest| rest.parse::<u32>().is_ok())
     };
     if is_numbered("dm-") {
-        return DeviceKind::Mapped {
-            name: sysfs::text(&dir.join("dm/name")).unwrap_or_default(),
-            uuid: sysfs::text(&dir.join("dm/uuid")).unwrap_or_default(),
-        };
+        return Ok(DeviceKind::Mapped {
+            name: sysfs::try_text(&dir.join("dm/name"))?.unwrap_or_default(),
+            uuid: sysfs::try_text(&dir.join("dm/uuid"))?.unwrap_or_default(),
+        });
     }
     if kernel_name.starts_with("md") && dir.join("md").is_dir() {
-        return DeviceKind::Md {
+        return Ok(DeviceKind::Md {
             uuid: sysfs::text(&dir.join("md/uuid")),
-        };
+        });
     }
     // `loop/` is there only while a file is attached.
     if is_numbered("loop") {
-        return DeviceKind::Loop {
-            file: sysfs::text(&dir.join("loop/backing_file")).map(PathBuf::from),
-        };
+        return Ok(DeviceKind::Loop {
+            file: sysfs::try_text(&dir.join("loop/backing_file"))?.map(PathBuf::from),
+        });
     }
-    DeviceKind::Disk
+    Ok(DeviceKind::Disk)
 }

@@ -15,11 +15,12 @@ const DEPTH_LIMIT: u32 = 5;
 const NAME_LIMIT: usize = 1 << 18;
 
 /// The block devices of the host at one moment, in the order of their kernel names.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Devices {
     list: Vec<BlockDevice>,
     by_number: HashMap<DeviceNumber, usize>,
     by_name: HashMap<PathBuf, usize>,
+    unreadable: Vec<(PathBuf, Error)>,
 }
 
 /// Mapped devices that a scan leaves alone, with what leads to them: a host has few disks and may have thousands of LVs.
@@ -42,7 +43,7 @@ impl Devices {
     /// [`Error::Io`] when sysfs cannot be listed.  A device that goes away meanwhile is left out.
     pub fn scan(paths: &Paths, leave_out: &LeaveOut) -> Result<Self> {
         let block = paths.sys.join("block");
-        let mut list = Vec::new();
+        let (mut list, mut unreadable) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&block).map_err(Error::io("list", &block))? {
             let entry = entry.map_err(Error::io("list", &block))?;
             let is_left_out = |name: &str| leave_out.kernel_names.contains(name);
@@ -50,16 +51,27 @@ impl Devices {
                 continue;
             }
             let dir = entry.path();
-            let Some(device) = BlockDevice::read(&dir, &paths.dev) else {
-                continue;
+            let node = |name: &str| paths.dev.join(name.replace('!', "/"));
+            let device = match BlockDevice::read(&dir, &paths.dev) {
+                Ok(Some(device)) => device,
+                Ok(None) => continue,
+                Err(error) => {
+                    unreadable.push((node(&entry.file_name().to_string_lossy()), error));
+                    continue;
+                }
             };
-            let partitions = device.partitions.iter().map(|name| dir.join(name));
-            list.extend(partitions.filter_map(|dir| BlockDevice::read_partition(&dir, &paths.dev)));
+            for name in &device.partitions {
+                match BlockDevice::read_partition(&dir.join(name), &paths.dev) {
+                    Ok(partition) => list.extend(partition),
+                    Err(error) => unreadable.push((node(name), error)),
+                }
+            }
             list.push(device);
         }
         list.sort_by(|a, b| a.kernel_name.cmp(&b.kernel_name));
         let mut devices = Self {
             list,
+            unreadable,
             ..Self::default()
         };
         devices.by_number = devices
@@ -78,6 +90,11 @@ impl Devices {
     /// The devices in order.
     pub fn iter(&self) -> std::slice::Iter<'_, BlockDevice> {
         self.list.iter()
+    }
+
+    /// The nodes of what is there and of which the kernel's attributes cannot be read, and why.
+    pub(crate) fn take_unreadable(&mut self) -> Vec<(PathBuf, Error)> {
+        std::mem::take(&mut self.unreadable)
     }
 
     /// The device with this number.
@@ -173,15 +190,31 @@ pub(crate) fn check_descriptors(paths: &Paths) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] when one of them cannot be looked up.
 pub fn same_device(a: &Path, b: &Path) -> Result<bool> {
-    let [a, b] = [a, b].map(|path| fs::metadata(path).map_err(Error::io("stat", path)));
-    let (a, b) = (a?, b?);
-    Ok(
-        match (a.file_type().is_block_device(), b.file_type().is_block_device()) {
-            (true, true) => a.rdev() == b.rdev(),
-            (false, false) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-            _ => false,
-        },
-    )
+    Ok(Identity::of(a)? == Identity::of(b)?)
+}
+
+/// What is the same of all paths that lead to one block device, or to one file: asked once for each of many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Identity {
+    Device(u64),
+    File { device: u64, inode: u64 },
+}
+
+impl Identity {
+    /// That of the device or file at a path.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        let found = fs::metadata(path).map_err(Error::io("stat", path))?;
+        Ok(match found.file_type().is_block_device() {
+            true => Self::Device(found.rdev()),
+            false => Self::File {
+                device: found.dev(),
+                inode: found.ino(),
+            },
+        })
+    }
 }
 
 #[cfg(test)]
@@ -239,6 +272,67 @@ mod tests {
         assert!(!device.is_suspended());
         host.attribute("dm-0", "dm/suspended", "1");
         assert!(device.is_suspended(), "asked anew each time");
+    }
+
+    #[test]
+    fn what_is_over_a_device_that_stands_still_stands_still() {
+        let host = FakeHost::new();
+        for (kernel, number) in [("dm-0", "253:0"), ("dm-1", "253:1"), ("dm-2", "253:2")] {
+            host.mapped(kernel, number, kernel, "X");
+        }
+        host.disk("sda", "8:0", 1 << 30);
+        host.attribute("dm-2", "slaves/dm-1/name", "")
+            .attribute("dm-1", "slaves/dm-0/name", "")
+            .attribute("dm-0", "slaves/sda/name", "")
+            // No kernel has a ring; a walk must end all the same.
+            .attribute("dm-0", "slaves/dm-2/name", "");
+        let devices = Devices::scan(&host.paths, &Default::default()).unwrap();
+        let top = devices.by_kernel_name("dm-2").unwrap();
+        assert!(!top.stays_suspended(std::time::Instant::now()));
+        host.attribute("dm-0", "dm/suspended", "1");
+        assert!(top.stays_suspended(std::time::Instant::now()));
+        assert!(!devices.by_kernel_name("sda").unwrap().is_suspended());
+    }
+
+    /// An attribute that is there and cannot be read.
+    fn broken(host: &FakeHost, device: &str, attribute: &str) {
+        let path = host.paths.sys.join("block").join(device).join(attribute);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+    }
+
+    #[test]
+    fn a_device_whose_attributes_cannot_be_read_is_told_and_not_absent() {
+        let host = FakeHost::new();
+        host.disk("sda", "8:0", 1 << 30)
+            .disk("sdb", "8:16", 1 << 30)
+            .mapped("dm-0", "253:0", "x", "X")
+            .mapped("dm-1", "253:1", "y", "Y");
+        broken(&host, "sda", "dev");
+        broken(&host, "dm-0", "dm/uuid");
+        broken(&host, "dm-1", "dm/suspended");
+        let mut devices = Devices::scan(&host.paths, &Default::default()).unwrap();
+        assert_eq!(names(&devices), ["dm-1", "sdb"]);
+        let unreadable = devices.take_unreadable();
+        let paths: std::collections::HashSet<_> = unreadable.iter().map(|(path, _)| path.clone()).collect();
+        assert_eq!(
+            paths,
+            ["sda", "dm-0"].map(|name| host.paths.dev.join(name)).into()
+        );
+        assert!(
+            unreadable
+                .iter()
+                .all(|(_, error)| matches!(error, Error::Io { .. }))
+        );
+        assert!(
+            devices.by_kernel_name("dm-1").unwrap().is_suspended(),
+            "it is not opened"
+        );
+        broken(&host, "sdb", "size");
+        let rules = crate::host::DeviceRules::default();
+        let skip = rules.skip(&devices, devices.by_kernel_name("sdb").unwrap());
+        let errno = libc::EISDIR;
+        assert_eq!(skip, Some(crate::host::Skip::Unreadable { errno }));
     }
 
     #[test]

@@ -42,8 +42,8 @@ pub use config::{
 };
 pub use device::{BlockDevice, DeviceKind, DeviceNumber};
 pub use device_id::DeviceIdType;
-pub(crate) use devices::check_descriptors;
 pub use devices::{Devices, LeaveOut, same_device};
+pub(crate) use devices::{Identity, check_descriptors};
 pub use devices_file::{DeviceEntry, DevicesFile};
 pub use dmeventd::Dmeventd;
 pub(crate) use error::errno_of;

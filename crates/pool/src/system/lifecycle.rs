@@ -1,5 +1,6 @@
 //! Taking a VG over as a pool, giving it up, and destroying it.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use lvm_meta::{LvFlags, VgName};
@@ -191,17 +192,24 @@ impl System {
 
 /// How the disks that a caller named differ from those of a VG.
 pub(super) fn disks_mismatch(open: &OpenVg, given: &[PathBuf]) -> Error {
-    let is_same = |a: &PathBuf, b: &PathBuf| host::same_device(a, b).unwrap_or(false);
+    let identity = |path: &PathBuf| host::Identity::of(path).ok();
+    let given_disks: HashSet<_> = given.iter().filter_map(identity).collect();
+    let own_disks: HashSet<_> = open
+        .disks
+        .iter()
+        .filter_map(|disk| identity(&disk.path))
+        .collect();
+    let is_in = |path: &PathBuf, disks: &HashSet<_>| identity(path).is_some_and(|disk| disks.contains(&disk));
     let missing =
         open.vg
             .pvs()
             .iter()
             .filter_map(|pv| match open.disks.iter().find(|disk| disk.pv == pv.id()) {
-                Some(disk) if given.iter().any(|path| is_same(path, &disk.path)) => None,
+                Some(disk) if is_in(&disk.path, &given_disks) => None,
                 Some(disk) => Some(disk.path.display().to_string()),
                 None => Some(missing_pv(pv)),
             });
-    let is_other = |path: &&PathBuf| !open.disks.iter().any(|disk| is_same(&disk.path, path));
+    let is_other = |path: &&PathBuf| !is_in(path, &own_disks);
     Error::DisksMismatch {
         pool: open.vg.name().into(),
         disks: open.vg.pvs().len(),
