@@ -13,20 +13,25 @@ use crate::layer::HIDDEN;
 use crate::open_vg::OpenVg;
 use crate::raid::{Array, Degraded, First};
 use crate::system::Inner;
-use crate::thin::{PoolLv, stack};
+use crate::thin::{PoolLv, protocol, stack};
 use crate::{Error, evacuate, naming, share, thin};
 
 /// Makes the devices below an LV that other LVs share: the pool of a thin one, and the mirror of one that is being moved.  The caller holds the VG's lock.
 ///
 /// # Errors
-/// As [`stack::ensure_active`].
+/// As [`stack::ensure_active`]; [`Error::ThinPoolMismatch`] for a thin LV whose pool is of another moment in the kernel:
+/// its number may be another volume's there.
 pub(crate) fn prepare(inner: &Inner, open: &OpenVg, lv: &Lv, degraded: Degraded) -> Result<(), Error> {
     let array = Array::of(&open.vg, lv);
     if lv.is_locked() || array.is_some_and(|array| array.is_moved()) {
         evacuate::mend::ensure_active(inner, open)?;
     }
     match thin::thin(lv) {
-        Some(thin) => stack::ensure_active(inner, open, &PoolLv::of(&open.vg, &thin)?, degraded).map(drop),
+        Some(thin) => {
+            let pool = PoolLv::of(&open.vg, &thin)?;
+            stack::ensure_active(inner, open, &pool, degraded)?;
+            protocol::check_moment(inner, open, &pool)
+        }
         None => Ok(()),
     }
 }

@@ -446,6 +446,13 @@ fn thin_pools(inner: &Inner, open: &OpenVg, reasons: &mut Vec<String>) -> (Vec<T
             }
             pools.push(pool);
         }
+        if let Some(kernel) = of_pool.other_moment() {
+            let metadata = of_pool.pool.detail.transaction_id;
+            reasons.push(format!(
+                "the thin pool {name:?} has transaction {kernel} in the kernel, {metadata} in the metadata: \
+                 its volumes are not changed"
+            ));
+        }
         if of_pool.is_unfinished() {
             reasons.push(format!("a change of the thin pool {name:?} is not finished"));
         }

@@ -106,7 +106,8 @@ impl System {
                         | Error::MissingDisk { .. }
                         | Error::MinorTaken { .. }
                         | Error::NoSnapshotTarget
-                        | Error::NoRaidTarget,
+                        | Error::NoRaidTarget
+                        | Error::ThinPoolMismatch { .. },
                     ) => {}
                     Err(error) => return Err(error),
                 }

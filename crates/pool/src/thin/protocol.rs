@@ -150,6 +150,26 @@ pub(crate) fn settle(inner: &Inner, open: &mut OpenVg, pool: &str) -> Result<(),
     })
 }
 
+/// Refuses an active pool of which LVM's metadata and the kernel's are of different moments, but for the one step
+/// between them that messages say.  One that failed tells no moment.
+///
+/// # Errors
+/// [`Error::ThinPoolMismatch`].
+pub(crate) fn check_moment(inner: &Inner, open: &OpenVg, pool: &PoolLv<'_>) -> Result<(), Error> {
+    let status = usage::status(inner, open, pool)?;
+    match status.mode == ThinPoolMode::Failed || is_of_moment(pool, status.transaction_id) {
+        true => Ok(()),
+        false => Err(mismatch(open, pool, status.transaction_id)),
+    }
+}
+
+/// Is the kernel where LVM's metadata are, or just before what they tell it to do?
+pub(crate) fn is_of_moment(pool: &PoolLv<'_>, kernel: u64) -> bool {
+    let wanted = pool.detail.transaction_id;
+    let is_told = !pool.detail.messages.is_empty();
+    kernel == wanted || is_told && kernel.checked_add(1) == Some(wanted)
+}
+
 /// What the kernel says of a pool that can tell of what moment it is.
 ///
 /// # Errors

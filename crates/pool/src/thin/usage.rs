@@ -8,7 +8,7 @@ use lvm_dm::{DeviceId, ThinMetadata, ThinPoolMode, ThinPoolStatus};
 use lvm_meta::detail::Thin;
 use lvm_meta::{Lv, Sectors};
 
-use super::{PoolLv, stack};
+use super::{PoolLv, protocol, stack};
 use crate::info::{ArrayInfo, State, ThinPoolInfo};
 use crate::open_vg::OpenVg;
 use crate::raid::Array;
@@ -105,7 +105,7 @@ pub(crate) struct Usage<'a> {
     pub(crate) pool: PoolLv<'a>,
     metadata: OnceCell<Option<ThinMetadata>>,
     /// Of an active pool.
-    health: OnceCell<State>,
+    status: OnceCell<Option<ThinPoolStatus>>,
     arrays: OnceCell<Option<(State, ArrayInfo)>>,
 }
 
@@ -122,7 +122,7 @@ impl<'a> Usage<'a> {
             devices,
             pool,
             metadata: OnceCell::new(),
-            health: OnceCell::new(),
+            status: OnceCell::new(),
             arrays: OnceCell::new(),
         }
     }
@@ -137,15 +137,25 @@ impl<'a> Usage<'a> {
         self.metadata.get_or_init(read).as_ref()
     }
 
+    /// What the kernel says of the pool, if it is active.
+    fn status(&self) -> Option<ThinPoolStatus> {
+        let told = || status(self.inner, self.open, &self.pool).ok();
+        *self.status.get_or_init(told)
+    }
+
     /// Whether the pool serves its volumes.
     pub(crate) fn health(&self) -> State {
-        let told = || {
-            let status = status(self.inner, self.open, &self.pool);
-            status.map_or(State::Online, |status| {
-                health(state(status.mode, status.needs_check))
-            })
-        };
-        *self.health.get_or_init(told)
+        self.status().map_or(State::Online, |status| {
+            health(state(status.mode, status.needs_check))
+        })
+    }
+
+    /// The transaction that the kernel has, if it is not of the moment of LVM's metadata.
+    pub(crate) fn other_moment(&self) -> Option<u64> {
+        let status = self
+            .status()
+            .filter(|status| status.mode != ThinPoolMode::Failed)?;
+        (!protocol::is_of_moment(&self.pool, status.transaction_id)).then_some(status.transaction_id)
     }
 
     /// The arrays that the pool lies on: the state of the worst, and all images.
@@ -193,7 +203,7 @@ impl<'a> Usage<'a> {
             health: health(state).max(array_state.unwrap_or(State::Online)),
             array: array.clone(),
         };
-        if let Ok(status) = status(self.inner, self.open, pool) {
+        if let Some(status) = self.status() {
             let word = state(status.mode, status.needs_check);
             return Some(match status.mode {
                 // A pool that failed tells no numbers: what it holds cannot be given to others.

@@ -193,7 +193,64 @@ fn metadata_of_different_moments_are_told_apart_and_left_alone() {
         check_content(&pool, 1, &[Some(1)], "it can be read");
         pool.destroy_replica(uuid(2)).unwrap();
         let reasons = pool.info().unwrap().reasons;
-        assert_eq!(reasons.len(), usize::from(pending), "{reasons:?}");
+        let told = |words: &str| reasons.iter().any(|reason| reason.contains(words));
+        assert!(told("in the kernel, "), "{reasons:?}");
+        assert_eq!(reasons.len(), 1 + usize::from(pending), "{reasons:?}");
+    }
+}
+
+type Change = fn(&lvm_pool::StoragePool) -> Result<(), lvm_pool::Error>;
+
+#[test]
+fn metadata_some_transactions_apart_are_shown_and_neither_changed_nor_activated() {
+    for (metadata, kernel) in [(21, 20), (24, 20), (29, 20), (20, 21), (20, 24), (20, 29)] {
+        let lab = prepared();
+        let now = pool_of(&vg(&lab), OURS).transaction_id;
+        tell(&lab, &format!("set_transaction_id {now} {kernel}"));
+        edit(&lab, |vg| {
+            edit_pool(vg, OURS, |pool| pool.transaction_id = metadata)
+        });
+        let system = lab.system();
+        assert_eq!(system.replicas().unwrap().len(), 2);
+        assert!(system.replica_info(uuid(1)).unwrap().active);
+        let reasons = system.pool_info(POOL).unwrap().reasons;
+        let told = format!("transaction {kernel} in the kernel, {metadata} in the metadata");
+        assert!(reasons.iter().any(|reason| reason.contains(&told)), "{reasons:?}");
+        let before = device_ids(&vg(&lab), OURS);
+        let calls: [Change; 3] = [
+            |pool| pool.create_replica(&thin(3, 4)).map(drop),
+            |pool| pool.create_snapshot(&snapshot(1, 3)).map(drop),
+            |pool| pool.destroy_replica(uuid(1)),
+        ];
+        for call in calls {
+            check_refused(&lab, "ThinPoolMismatch", Class::Precondition, |system| {
+                let refused = call(&system.open_pool(POOL)?);
+                let said = refused
+                    .as_ref()
+                    .err()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                assert!(said.contains(&told), "{said}");
+                refused
+            });
+        }
+        let pool = lab.pool();
+        pool.deactivate_replica(uuid(1)).unwrap();
+        let error = pool.activate_replica(uuid(1)).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            "ThinPoolMismatch",
+            "its number may be another volume's"
+        );
+        assert_eq!(device_ids(&vg(&lab), OURS), before);
+        // The others of the pool are there, and an import goes by it.
+        lab.system().export_pool(POOL).unwrap();
+        let pool = lab.system().import_pool(POOL, &lab.images, None).unwrap();
+        let active = |n| pool.replica(uuid(n)).unwrap().active;
+        assert_eq!((active(1), active(2)), (false, true));
+        tell(&lab, &format!("set_transaction_id {kernel} {metadata}"));
+        pool.activate_replica(uuid(1)).unwrap();
+        check_content(&pool, 1, &[Some(1)], "of one moment again");
     }
 }
 
