@@ -19,6 +19,7 @@ mod activate;
 mod adopt;
 mod apply;
 mod backups;
+mod beside;
 mod block_sizes;
 mod copied_vg;
 mod cow;

@@ -109,6 +109,12 @@ impl Locks {
         self.queues.enter(name, LockMode::Exclusive, now, Duration::ZERO)
     }
 
+    /// Has any process the lock of a VG now?  As far as the kernel shows it.
+    pub(crate) fn is_held(&self, vg: &str) -> bool {
+        let path = self.path(&LockName::Vg(vg.to_owned()));
+        path.is_ok_and(|path| lock_holder::is_held(&self.proc, &path))
+    }
+
     /// That another call of this process kept the lock of a VG for too long.
     pub(crate) fn kept_here(&self, vg: &str, waited: Duration) -> Error {
         Error::LockTimeout {

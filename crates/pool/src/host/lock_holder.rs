@@ -77,6 +77,16 @@ pub(crate) fn find(proc: &Path, path: &Path) -> Option<LockHolder> {
     })
 }
 
+/// Has any process a flock on the file at `path`, as far as a quick look shows?
+///
+/// It reads `/proc/locks` and, for the file systems on which that finds nothing, the open files of this process alone.
+pub(crate) fn is_held(proc: &Path, path: &Path) -> bool {
+    let Ok(file) = fs::metadata(path) else {
+        return false;
+    };
+    from_locks(proc, &file).is_some() || has_locked(&proc.join("self"), path, &file)
+}
+
 fn from_locks(proc: &Path, file: &fs::Metadata) -> Option<u32> {
     let device = (major(file.dev()), minor(file.dev()));
     let locks = fs::read_to_string(proc.join("locks")).ok()?;
@@ -89,33 +99,27 @@ fn from_locks(proc: &Path, file: &fs::Metadata) -> Option<u32> {
 fn from_open_files(proc: &Path, path: &Path, file: &fs::Metadata) -> Option<u32> {
     let processes = fs::read_dir(proc).ok()?.flatten();
     for process in processes.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok()) {
-        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else {
-            continue;
-        };
-        for descriptor in descriptors.flatten() {
-            // The name is compared first: a stat of some other file (on a dead network mount) could hang.
-            let Ok(target) = fs::read_link(descriptor.path()) else {
-                continue;
-            };
-            if target.file_name() != path.file_name() {
-                continue;
-            }
-            let Ok(found) = fs::metadata(descriptor.path()) else {
-                continue;
-            };
-            if (found.dev(), found.ino()) != (file.dev(), file.ino()) {
-                continue;
-            }
-            let info = fs::read_to_string(process.path().join("fdinfo").join(descriptor.file_name()));
-            if info.is_ok_and(|info| {
-                info.lines()
-                    .any(|line| line.starts_with("lock:") && Entry::parse(line).is_some())
-            }) {
-                return process.file_name().to_string_lossy().parse().ok();
-            }
+        if has_locked(&process.path(), path, file) {
+            return process.file_name().to_string_lossy().parse().ok();
         }
     }
     None
+}
+
+/// Has the process whose folder is `process` a flock on a file?
+fn has_locked(process: &Path, path: &Path, file: &fs::Metadata) -> bool {
+    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    let mut descriptors = descriptors.filter(|descriptor| {
+        // The name is compared first: a stat of some other file (on a dead network mount) could hang.
+        fs::read_link(descriptor.path()).is_ok_and(|target| target.file_name() == path.file_name())
+            && fs::metadata(descriptor.path())
+                .is_ok_and(|found| (found.dev(), found.ino()) == (file.dev(), file.ino()))
+    });
+    descriptors.any(|descriptor| {
+        let info = fs::read_to_string(process.join("fdinfo").join(descriptor.file_name()));
+        let is_lock = |line: &str| line.starts_with("lock:") && Entry::parse(line).is_some();
+        info.is_ok_and(|info| info.lines().any(is_lock))
+    })
 }
 
 #[cfg(test)]

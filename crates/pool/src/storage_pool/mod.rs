@@ -34,6 +34,7 @@ use lvm_meta::VgId;
 use uuid::Uuid;
 
 use crate::apply::Step;
+use crate::beside::{Beside, Look, steadily};
 use crate::evacuate::{is_stuck, steps::take_back};
 use crate::gap::Gap;
 use crate::info::{PoolInfo, ReplicaInfo, State, ThinPoolInfo};
@@ -115,12 +116,13 @@ impl StoragePool {
     /// # Errors
     /// As [`StoragePool::info`].
     pub fn replicas(&self) -> Result<Vec<ReplicaInfo>, Error> {
-        let open = self.fresh()?;
-        Ok(replica::list(
-            &self.inner,
-            &open,
-            &ActiveDevices::list(&self.inner),
-        ))
+        let inner = &*self.inner;
+        steadily(inner, || {
+            let open = self.fresh()?;
+            let found = replica::list(inner, &open, &ActiveDevices::list(inner));
+            let beside = Beside::of(inner, &open, &found);
+            Ok(Look { found, beside })
+        })
     }
 
     /// Reads the properties of one replica.
@@ -128,8 +130,12 @@ impl StoragePool {
     /// # Errors
     /// [`Error::ReplicaNotFound`], and as [`StoragePool::info`].
     pub fn replica(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
-        let open = self.fresh()?;
-        self.describe(&open, uuid)
+        steadily(&self.inner, || {
+            let open = self.fresh()?;
+            let found = self.describe(&open, uuid)?;
+            let beside = Beside::of(&self.inner, &open, std::slice::from_ref(&found));
+            Ok(Look { found, beside })
+        })
     }
 
     /// Sets properties in one commit; without a commit when all are set already.  Durable when this returns.

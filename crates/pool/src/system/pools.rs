@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use crate::beside::{Beside, Look, steadily};
 use crate::gap::{self, Gap, Listed};
 use crate::info::{PoolInfo, ReplicaInfo};
 use crate::open_vg::OpenVg;
@@ -43,12 +44,19 @@ impl System {
     /// # Errors
     /// As [`System::pools`].
     pub fn replicas(&self) -> Result<Listed<ReplicaInfo>, Error> {
-        let (pools, gaps) = self.open_pools()?;
-        let devices = ActiveDevices::list(&self.inner);
-        let infos = pools
-            .iter()
-            .flat_map(|open| replica::list(&self.inner, open, &devices));
-        Ok(Listed::new(infos.collect(), gaps))
+        let inner = &*self.inner;
+        steadily(inner, || {
+            let (pools, gaps) = self.open_pools()?;
+            let devices = ActiveDevices::list(inner);
+            let (mut infos, mut beside) = (Vec::new(), Beside::Nothing);
+            for open in &pools {
+                let told = replica::list(inner, open, &devices);
+                beside = beside.and(Beside::of(inner, open, &told));
+                infos.extend(told);
+            }
+            let found = Listed::new(infos, gaps);
+            Ok(Look { found, beside })
+        })
     }
 
     /// Reads the properties of a pool.
@@ -65,12 +73,13 @@ impl System {
     /// # Errors
     /// As [`System::pool_info`].
     pub fn pool_replicas(&self, wanted: &str) -> Result<Vec<ReplicaInfo>, Error> {
-        let open = self.find_pool(wanted)?;
-        Ok(replica::list(
-            &self.inner,
-            &open,
-            &ActiveDevices::list(&self.inner),
-        ))
+        let inner = &*self.inner;
+        steadily(inner, || {
+            let open = self.find_pool(wanted)?;
+            let found = replica::list(inner, &open, &ActiveDevices::list(inner));
+            let beside = Beside::of(inner, &open, &found);
+            Ok(Look { found, beside })
+        })
     }
 
     /// Reads the properties of a replica.
@@ -78,10 +87,15 @@ impl System {
     /// # Errors
     /// [`Error::ReplicaNotFound`]; [`Error::InSeveralPools`]; [`Error::Unseen`] as [`System::pool_info`].
     pub fn replica_info(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
-        let open = self.find_replica(uuid)?;
-        let lv = replica::find(&open, uuid)?;
-        let devices = ActiveDevices::only(&self.inner, &open, lv);
-        Ok(replica::info(&self.inner, &open, lv, uuid, &devices))
+        let inner = &*self.inner;
+        steadily(inner, || {
+            let open = self.find_replica(uuid)?;
+            let lv = replica::find(&open, uuid)?;
+            let devices = ActiveDevices::only(inner, &open, lv);
+            let found = replica::info(inner, &open, lv, uuid, &devices);
+            let beside = Beside::of(inner, &open, std::slice::from_ref(&found));
+            Ok(Look { found, beside })
+        })
     }
 
     /// Opens a pool, and finishes or undoes what a crash cut in it.

@@ -7,6 +7,7 @@
 
 mod adopt;
 mod areas;
+mod beside;
 mod callers;
 mod crash;
 mod dying;
