@@ -44,8 +44,9 @@ pub use snapshot_store::SnapshotStore;
 pub use stratis::Stratis;
 pub use table::{Table, TargetLine};
 pub use target::{
-    Mirror, MirrorLog, MirrorStatus, Multipath, MultipathStatus, Raid, RaidHealth, RaidImage, RaidStatus,
-    Snapshot, SnapshotStatus, Target, Thin, ThinPool, ThinPoolMode, ThinPoolStatus, ThinStatus,
+    Cache, CacheStatus, CacheUsage, Mirror, MirrorLog, MirrorStatus, Multipath, MultipathStatus, Raid,
+    RaidHealth, RaidImage, RaidStatus, Snapshot, SnapshotStatus, Target, Thin, ThinPool, ThinPoolMode,
+    ThinPoolStatus, ThinStatus,
 };
 pub use thin_metadata::{ThinDevice, ThinMetadata, ThinMetadataProblem};
 pub use udev::{Cookie, UdevFlags};

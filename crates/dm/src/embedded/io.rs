@@ -170,6 +170,7 @@ impl State {
                     .try_for_each(|share| self.read_share(share, depth))
             }
             Piece::Thin(bytes) => self.read_thin(bytes, part, depth),
+            Piece::Cached(bytes) => self.read_cached(bytes, part, depth),
             Piece::Zero => {
                 part.fill(0);
                 Ok(())
@@ -202,6 +203,7 @@ impl State {
                     .try_for_each(|share| self.write_share(share, depth))
             }
             Piece::Thin(bytes) => self.write_thin(bytes, part, depth),
+            Piece::Cached(bytes) => self.write_cached(bytes, part, depth),
             Piece::Zero => Ok(()),
             Piece::Error => Err(failed()),
             Piece::Copies(copies, dead) => self.to_all(copies, dead, |device, at| {

@@ -1,8 +1,10 @@
 //! A table made ready for I/O: from a byte of the device to bytes of what lies below.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::State;
+use super::cache::Cached;
 use super::rows::Rows;
 use super::thin::{Bytes, Handle};
 use crate::{DeviceNumber, Error, Multipath, Raid, StatusLine, Table, Target, TargetLine};
@@ -21,6 +23,8 @@ pub(super) struct Map {
     pub(super) pools: Vec<Option<Handle>>,
     /// The devices below, sorted, each once.
     below: Vec<DeviceNumber>,
+    /// Held while blocks of a cache are moved.
+    turn: Mutex<()>,
 }
 
 /// What serves some bytes.
@@ -33,6 +37,8 @@ pub(super) enum Piece<'a> {
     Copies(Vec<Copy>, &'a [AtomicBool]),
     /// Blocks of a thin device.
     Thin(Bytes<'a>),
+    /// Blocks of a cached device.
+    Cached(Cached<'a>),
     /// Zeroes.
     Zero,
     /// Failure.
@@ -76,7 +82,13 @@ impl Map {
             mismatches: AtomicU64::new(0),
             pools,
             below,
+            turn: Mutex::default(),
         }
+    }
+
+    /// Waits until no block of a cache of it is moved.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The devices below, each once.
@@ -171,6 +183,15 @@ impl Map {
                 let at = inside;
                 (Piece::Thin(Bytes { target, pool, at }), left)
             }
+            Target::Cache(target) => {
+                let cached = Cached {
+                    target,
+                    map: self,
+                    at: inside,
+                    length: line.length.saturating_mul(SECTOR),
+                };
+                (Piece::Cached(cached), left)
+            }
             Target::Zero => (Piece::Zero, left),
             // Others were refused when they were loaded.
             _ => (Piece::Error, left),
@@ -214,6 +235,7 @@ fn devices_of(line: &TargetLine) -> Vec<DeviceNumber> {
         Target::Multipath(multipath) => multipath.paths.clone(),
         Target::Raid(raid) => raid.images.iter().filter_map(|image| image.meta).collect(),
         Target::ThinPool(pool) => vec![pool.metadata, pool.data],
+        Target::Cache(cache) => vec![cache.metadata, cache.cache, cache.origin],
         Target::Thin(thin) => [thin.pool].into_iter().chain(thin.origin).collect(),
         _ => Vec::new(),
     };
@@ -353,6 +375,11 @@ pub(super) fn check(
                 inside(pool.metadata, 0, 1)?;
             }
             Target::Thin(target) if thin => target.origin.map_or(Ok(()), |origin| inside(origin, 0, 0))?,
+            Target::Cache(cache) if thin => {
+                inside(cache.origin, 0, line.length)?;
+                inside(cache.cache, 0, cache.block_size)?;
+                inside(cache.metadata, 0, 1)?;
+            }
             Target::Zero | Target::Error => {}
             other => return Err(Error::Unsupported(format!("the target {}", other.kind()))),
         }

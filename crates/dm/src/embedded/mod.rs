@@ -12,6 +12,7 @@
 //! - What a raid1 is told to `check` or `repair` is compared before the message returns.
 //! - Numbers are not used again.
 
+mod cache;
 mod devices;
 mod io;
 mod map;
@@ -139,7 +140,7 @@ impl Embedded {
         Self::default()
     }
 
-    /// A mapper that does thin pools and thin devices, too.
+    /// A mapper that does thin pools and thin devices, too, and caches in a form of its own.
     ///
     /// It has the rules, messages, states and events of the kernel's, and writes the numbers of a pool to its metadata
     /// device, so that [`crate::ThinMetadata`] reads them.  Which block is where it knows by itself: a pool that another
@@ -324,7 +325,7 @@ impl DeviceMapper for Embedded {
             "zero",
         ];
         if self.0.read().pools.are_done() {
-            names.extend(["thin", "thin-pool"]);
+            names.extend(["cache", "thin", "thin-pool"]);
         }
         let version = |name: &str| TargetVersion {
             name: name.into(),
@@ -481,7 +482,11 @@ impl DeviceMapper for Embedded {
         };
         let mut lines = live.status();
         state.describe_thin(live, &mut lines, noflush || device.suspended);
+        let has_worked = state.describe_caches(live, &mut lines, device.suspended);
         drop(state);
+        if has_worked {
+            self.0.announce();
+        }
         self.announce_raised();
         Ok(lines)
     }

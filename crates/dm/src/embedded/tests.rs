@@ -19,8 +19,11 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::over(Embedded::new())
+    }
+
+    fn over(mapper: Embedded) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mapper = Embedded::new();
         let paths = ["a", "b"].map(|name| dir.path().join(name));
         let images = paths.clone().map(|path| {
             fs::write(&path, vec![0; 512 * SECTORS as usize]).unwrap();
@@ -83,6 +86,7 @@ fn targets_that_it_does_not_do_are_refused_by_name() {
     let number = rig.device("d", &rig.table("0 8 zero"));
     for (table, name) in [
         ("0 8 thin-pool A B 128 0 0", "thin-pool"),
+        ("0 8 cache A B A 64 1 writeback smq 0", "cache"),
         ("0 8 raid raid5_ls 3 128 region_size 1024 2 - A - B", "raid5_ls"),
     ] {
         let error = rig.map(number, &rig.table(table)).unwrap_err();
@@ -237,6 +241,43 @@ fn a_failing_mirror_image_fails_no_write_and_no_sync() {
     io.sync().unwrap();
     assert_eq!(read(&*io, 512), [3; 512]);
     assert!(rig.status(mirror).contains(" AD "));
+}
+
+#[test]
+fn a_cache_holds_what_is_written_until_the_cleaner_brought_it_back() {
+    let rig = Rig::over(Embedded::with_thin_pools());
+    let [cache, metadata] = ["0 128 linear B 0", "0 128 linear B 128"].map(|text| rig.table(text));
+    let (cache, metadata) = (rig.device("cache", &cache), rig.device("metadata", &metadata));
+    let table = |rest: &str| rig.table(&format!("0 192 cache {metadata} {cache} A 64 1 {rest} 0"));
+    let device = rig.device("d", &table("writeback smq"));
+    let io = rig.open(device);
+    // The last of three blocks has no place in the cache.
+    let data: Vec<u8> = (0..192 * 512).map(|at| (at % 253) as u8).collect();
+    io.write_at(0, &data).unwrap();
+    assert_eq!(read(&*io, data.len()), data);
+    assert!(rig.contents(0)[..128 * 512].iter().all(|byte| *byte == 0));
+    let dirty = |status: String| {
+        let (kind, start, length) = ("cache".into(), 0, 192);
+        match crate::CacheStatus::parse(&StatusLine {
+            start,
+            length,
+            kind,
+            status,
+        }) {
+            Some(crate::CacheStatus::Serving(usage)) => usage.dirty,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(dirty(rig.status(device)), 2);
+    rig.map(device, &table("writethrough smq")).unwrap();
+    io.write_at(64 * 512, &[7; 512]).unwrap();
+    assert_eq!(dirty(rig.status(device)), 2);
+    rig.map(device, &table("writethrough cleaner")).unwrap();
+    assert_eq!(dirty(rig.status(device)), 0);
+    let mut whole = data;
+    whole[64 * 512..65 * 512].fill(7);
+    assert_eq!(read(&*io, whole.len()), whole);
+    assert!(rig.contents(0)[..whole.len()] == whole);
 }
 
 #[test]

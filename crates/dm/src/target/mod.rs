@@ -1,11 +1,13 @@
 //! Targets: what a device does with I/O.  Each prints and parses its own parameters.
 
+mod cache;
 mod mirror;
 mod multipath;
 mod raid;
 mod snapshot;
 mod thin;
 
+pub use cache::{Cache, CacheStatus, CacheUsage};
 pub use mirror::{Mirror, MirrorLog, MirrorStatus};
 pub use multipath::{Multipath, MultipathStatus};
 pub use raid::{Raid, RaidHealth, RaidImage, RaidStatus};
@@ -53,6 +55,8 @@ pub enum Target {
         /// The device with its data.
         device: DeviceNumber,
     },
+    /// A device with a cache in front of it.
+    Cache(Cache),
     /// A target that this crate has no type for.
     Other {
         /// Its name.
@@ -77,6 +81,7 @@ impl Target {
             Self::Thin(_) => "thin",
             Self::Snapshot(_) => "snapshot",
             Self::SnapshotOrigin { .. } => "snapshot-origin",
+            Self::Cache(_) => "cache",
             Self::Other { kind, .. } => kind,
         }
     }
@@ -100,6 +105,7 @@ impl Target {
             Self::Thin(thin) => thin.params(),
             Self::Snapshot(snapshot) => snapshot.params(),
             Self::SnapshotOrigin { device } => device.to_string(),
+            Self::Cache(cache) => cache.params(),
             Self::Other { params, .. } => params.clone(),
         }
     }
@@ -128,6 +134,7 @@ impl Target {
             "thin" => Thin::parse(&mut words).map(Self::Thin),
             "snapshot" => Snapshot::parse(&mut words).map(Self::Snapshot),
             "snapshot-origin" => words.device().map(|device| Self::SnapshotOrigin { device }),
+            "cache" => Cache::parse(&mut words).map(Self::Cache),
             _ => return Ok(other(kind, params)),
         };
         let whole = target.filter(|_| words.0.next().is_none());
@@ -175,6 +182,15 @@ impl<'a> Words<'a> {
         let part = numbers.number()?;
         numbers = Words(whole.split_ascii_whitespace());
         Some((part, numbers.number()?))
+    }
+
+    /// So many words as the first one says.
+    fn counted(&mut self) -> Option<Vec<String>> {
+        let mut counted = Vec::new();
+        for _ in 0..self.number::<usize>()? {
+            counted.push(self.word()?.to_string());
+        }
+        Some(counted)
     }
 
     fn device(&mut self) -> Option<DeviceNumber> {
@@ -258,8 +274,28 @@ pub(crate) mod tests {
                 })
             ),
             any_number().prop_map(|device| Target::SnapshotOrigin { device }),
+            (
+                [any_number(), any_number(), any_number()],
+                any::<u64>(),
+                words.clone(),
+                "[a-z]{1,9}",
+                words.clone()
+            )
+                .prop_map(
+                    |([metadata, cache, origin], block_size, features, policy, policy_args)| {
+                        Target::Cache(Cache {
+                            metadata,
+                            cache,
+                            origin,
+                            block_size,
+                            features,
+                            policy,
+                            policy_args,
+                        })
+                    }
+                ),
             words.prop_map(|words| Target::Other {
-                kind: "cache".into(),
+                kind: "writecache".into(),
                 params: words.join(" ")
             }),
         ]
@@ -273,7 +309,7 @@ pub(crate) mod tests {
 
         #[test]
         fn no_parameters_panic(
-            kind in "linear|striped|zero|error|mirror|multipath|raid|thin-pool|thin|snapshot|snapshot-origin|cache",
+            kind in "linear|striped|zero|error|mirror|multipath|raid|thin-pool|thin|snapshot|snapshot-origin|cache|writecache",
             params in "([0-9]{1,20}|[0-9]{1,3}:[0-9]{1,3}|core|disk|nosync|raid1|-|[ -~]{0,5}| ){0,12}",
         ) {
             if let Ok(target) = Target::parse(&kind, &params) {
@@ -306,6 +342,12 @@ pub(crate) mod tests {
             ("thin", "253:5 3 253:9"),
             ("snapshot", "253:1 253:2 P 8"),
             ("snapshot-origin", "253:1"),
+            ("cache", "253:1 253:0 253:2 128 2 metadata2 writethrough smq 0"),
+            (
+                "cache",
+                "253:1 253:0 253:2 512 1 writeback smq 2 migration_threshold 4096",
+            ),
+            ("cache", "253:1 253:0 253:2 64 0 cleaner 0"),
         ] {
             let target = Target::parse(kind, params).unwrap();
             assert_eq!((target.kind(), target.params().as_str()), (kind, params));
@@ -338,6 +380,10 @@ pub(crate) mod tests {
             ("snapshot", "253:1 253:2 X 8"),
             ("snapshot", "253:1 253:2 P 8 0"),
             ("snapshot-origin", "253"),
+            ("cache", "253:1 253:0 253:2 128 1 writeback smq"),
+            ("cache", "253:1 253:0 253:2 128 9 writeback smq 0"),
+            ("cache", "253:1 253:0 128 1 writeback smq 0"),
+            ("cache", "253:1 253:0 253:2 128 1 writeback smq 0 x"),
             ("raid", "raid1 99 0"),
             ("raid", "raid1 1 0 18446744073709551615"),
         ] {
