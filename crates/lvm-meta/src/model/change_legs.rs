@@ -251,14 +251,14 @@ impl Vg {
 
 const NO_LEG: ChangeError = ChangeError::BadSegment("an image that the array does not have");
 
-fn plan_of(segment: &super::Segment) -> SegmentPlan {
+pub(super) fn plan_of(segment: &super::Segment) -> SegmentPlan {
     SegmentPlan {
         extents: segment.extents,
         kind: segment.kind.clone(),
     }
 }
 
-fn parts(raid: &Raid) -> Vec<String> {
+pub(super) fn parts(raid: &Raid) -> Vec<String> {
     let of_leg = |leg: &RaidLeg| {
         [
             Some(leg.image.to_string()),

@@ -2,6 +2,7 @@
 
 mod batch;
 mod change;
+mod change_cache;
 mod change_detail;
 mod change_legs;
 mod change_lv;

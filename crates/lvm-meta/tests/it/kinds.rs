@@ -433,3 +433,102 @@ fn an_lv_that_is_named_in_text_with_an_unknown_field_keeps_its_name() {
         SegmentKind::Other(_)
     ));
 }
+
+/// A cached LV behind whose cache are these; the cache is of pv3.
+fn cached(pool: Option<&str>, behind: &[LvText]) -> String {
+    let settings = "metadata_format = 2\nchunk_size = 128\ncache_mode = \"writeback\"\npolicy = \"smq\"";
+    let on = "origin = \"data_corig\"";
+    let mut lvs = match pool {
+        Some(_) => vec![
+            shown(
+                "data",
+                8,
+                &format!("type = \"cache\"\ncache_pool = \"fast_cpool\"\n{on}"),
+            ),
+            hidden(
+                "fast_cpool",
+                4,
+                &format!(
+                    "type = \"cache-pool+METADATA_FORMAT\"\ndata = \"fast_cpool_cdata\"\n\
+                     metadata = \"fast_cpool_cmeta\"\n{settings}"
+                ),
+            ),
+            part("fast_cpool_cdata", 3, 0, 4),
+            part("fast_cpool_cmeta", 3, 4, 1),
+            part("lvol0_pmspare", 3, 9, 1),
+        ],
+        None => vec![
+            shown(
+                "data",
+                8,
+                &format!(
+                    "type = \"cache+CACHE_USES_CACHEVOL\"\ncache_pool = \"fast_cvol\"\n{on}\n{settings}\n\
+                     metadata_start = 0\nmetadata_len = 16384\ndata_start = 16384\ndata_len = 114688"
+                ),
+            ),
+            part("fast_cvol", 3, 0, 16).flags("\"CACHE_VOL\""),
+        ],
+    };
+    lvs.extend(behind.iter().cloned());
+    vg(&lvs)
+}
+
+#[test]
+fn a_cache_that_is_taken_off_leaves_what_was_behind_it() {
+    let image = |at: u32| part(&format!("data_corig_rimage_{at}"), at, 1, 8);
+    let meta = |at: u32| part(&format!("data_corig_rmeta_{at}"), at, 0, 1);
+    let array = "type = \"raid1\"\ndevice_count = 2\nregion_size = 4096\n\nraids = [\n\
+                 \"data_corig_rmeta_0\", \"data_corig_rimage_0\",\n\"data_corig_rmeta_1\", \"data_corig_rimage_1\"\n]";
+    let striped =
+        "type = \"striped\"\nstripe_count = 2\nstripe_size = 128\n\nstripes = [\n\"pv0\", 3,\n\"pv1\", 0\n]";
+    let in_two = hidden("data_corig", 3, &linear(0, 0)).and(5, &linear(1, 7));
+    for behind in [
+        vec![part("data_corig", 0, 0, 8)],
+        vec![hidden("data_corig", 8, striped)],
+        vec![in_two],
+        vec![
+            hidden("data_corig", 8, array),
+            image(0),
+            meta(0),
+            image(1),
+            meta(1),
+        ],
+    ] {
+        for pool in [Some("fast_cpool"), None] {
+            let mut vg = read(&cached(pool, &behind));
+            assert_eq!(check(&vg), []);
+            let (origin, id) = (vg.lv("data_corig").unwrap().clone(), vg.lv("data").unwrap().id());
+            let ids: Vec<_> = vg.lvs().map(|lv| (lv.name().to_owned(), lv.id())).collect();
+            vg.remove_cache("data").unwrap();
+            assert_eq!(check(&vg), []);
+            let data = vg.lv("data").unwrap();
+            assert_eq!((data.id(), data.extent_count().get()), (id, 8));
+            assert!(data.is_visible() && vg.lv("data_corig").is_none());
+            assert_eq!(data.segments().len(), origin.segments().len());
+            // As the tools: what was the cache is free, and the images have the LV's name and their own ids.
+            assert_eq!(vg.pvs()[3].used().get(), 0);
+            assert_eq!(vg.lvs().count(), behind.len());
+            for lv in vg.lvs().filter(|lv| lv.name() != "data") {
+                let before = lv.name().replace("data_", "data_corig_");
+                assert!(ids.contains(&(before, lv.id())), "{}", lv.name());
+            }
+            let again = vg.print_raw(&provenance());
+            assert_eq!(read(std::str::from_utf8(&again).unwrap()), vg);
+        }
+    }
+}
+
+#[test]
+fn a_cache_that_others_use_stays_with_all_that_it_is() {
+    let mut vg = read(&cached(Some("fast_cpool"), &[part("data_corig", 0, 0, 8)]));
+    let before = vg.clone();
+    for wrong in ["data_corig", "fast_cpool", "fast_cpool_cdata", "nothing"] {
+        vg.remove_cache(wrong).unwrap_err();
+        assert_eq!(vg, before, "{wrong}");
+    }
+    let short = cached(Some("fast_cpool"), &[part("data_corig", 0, 0, 7)]);
+    let mut vg = Vg::parse(short.as_bytes()).unwrap();
+    let before = vg.clone();
+    vg.remove_cache("data").unwrap_err();
+    assert_eq!(vg, before);
+}

@@ -13,6 +13,7 @@ pub(crate) fn id(number: usize) -> String {
 }
 
 /// An LV of a text.
+#[derive(Clone)]
 pub(crate) struct LvText {
     name: String,
     status: &'static str,
