@@ -5,16 +5,24 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::args::AdoptCommand;
-use crate::{message, replica};
+use crate::{message, progress, replica};
 
 pub(crate) fn run(system: &System, command: &AdoptCommand) -> Result<Answer, Error> {
     match command {
-        AdoptCommand::Plan { lv, uuid } => {
-            let plan = system.plan_adoption(&lv.vg, &lv.lv, parse_uuid(uuid)?)?;
+        AdoptCommand::Plan { lv, uuid, uncache } => {
+            let uuid = parse_uuid(uuid)?;
+            let plan = match uncache {
+                true => system.plan_uncached_adoption(&lv.vg, &lv.lv, uuid)?,
+                false => system.plan_adoption(&lv.vg, &lv.lv, uuid)?,
+            };
             Ok(Answer::One(to_json(&plan)))
         }
-        AdoptCommand::Apply { lv, uuid } => {
-            let info = system.adopt(&lv.vg, &lv.lv, parse_uuid(uuid)?)?;
+        AdoptCommand::Apply { lv, uuid, uncache } => {
+            let uuid = parse_uuid(uuid)?;
+            let info = match uncache {
+                true => progress::written_back(|tell| system.adopt_uncached(&lv.vg, &lv.lv, uuid, tell))?,
+                false => system.adopt(&lv.vg, &lv.lv, uuid)?,
+            };
             Ok(Answer::One(replica::to_json(&info)))
         }
     }

@@ -411,6 +411,9 @@ pub(crate) enum AdoptCommand {
         /// What the replica is to be known by.
         #[arg(long)]
         uuid: String,
+        /// Take a cache (dm-cache) off first, as apply would.
+        #[arg(long)]
+        uncache: bool,
     },
     /// Take a logical volume over as a replica, under I/O if it is in use; one that is that replica is success.
     Apply {
@@ -419,6 +422,9 @@ pub(crate) enum AdoptCommand {
         /// What the replica is to be known by.
         #[arg(long)]
         uuid: String,
+        /// Take a cache (dm-cache) off first: what it holds is written back, and the cache is removed.
+        #[arg(long)]
+        uncache: bool,
     },
 }
 

@@ -26,7 +26,21 @@ pub(crate) fn bar(total: u64, what: &'static str, bytes: bool) -> ProgressBar {
 pub(crate) fn moving<T>(
     run: impl FnOnce(&mut dyn FnMut(MoveProgress)) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let bar = bar(0, "moving", true);
+    followed("moving", run)
+}
+
+/// Runs what writes a cache back, with its progress on standard error.
+pub(crate) fn written_back<T>(
+    run: impl FnOnce(&mut dyn FnMut(MoveProgress)) -> Result<T, Error>,
+) -> Result<T, Error> {
+    followed("writing back", run)
+}
+
+fn followed<T>(
+    what: &'static str,
+    run: impl FnOnce(&mut dyn FnMut(MoveProgress)) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let bar = bar(0, what, true);
     let result = run(&mut |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.moved);

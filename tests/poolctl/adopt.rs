@@ -29,6 +29,9 @@ fn a_plan_has_exactly_these_fields_and_changes_nothing() {
     // By the name that it was adopted by, too.
     let found = host.unchanged(&["adopt", "plan", "p/pvc-1", "--uuid", A]);
     assert_eq!(found, plan);
+    // What has no cache is adopted as without the word.
+    let found = host.unchanged(&["adopt", "plan", &lv, "--uuid", A, "--uncache"]);
+    assert_eq!(found, plan);
     let other = host.unchanged(&["adopt", "plan", &lv, "--uuid", B]);
     assert!(other["refusal"].as_str().unwrap().contains(A), "{other}");
     assert_eq!(other["steps"], json!([]));
@@ -40,5 +43,9 @@ fn a_plan_has_exactly_these_fields_and_changes_nothing() {
         host.unchanged(&["adopt", "apply", &lv, "--uuid", A]),
         adopted,
         "again costs no commit"
+    );
+    assert_eq!(
+        host.unchanged(&["adopt", "apply", &lv, "--uuid", A, "--uncache"]),
+        adopted,
     );
 }

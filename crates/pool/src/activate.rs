@@ -81,7 +81,7 @@ fn create_as(
 }
 
 /// Refuses an LV that metadata or host do not let us map.
-fn check_allowed(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<(), Error> {
+pub(crate) fn check_allowed(inner: &Inner, open: &OpenVg, lv: &Lv) -> Result<(), Error> {
     let refuse = |why| {
         Err(Error::Refused {
             vg: open.vg.name().into(),

@@ -18,7 +18,7 @@ use crate::open_vg::{Change, OpenVg};
 use crate::raid::Array;
 use crate::system::{Inner, is_destroying};
 use crate::tags::{self, LvTags, key};
-use crate::{Error, naming, replica, storage_pool, thin};
+use crate::{Error, cached, naming, replica, storage_pool, thin};
 
 /// What taking an LV over as a replica would do.
 #[derive(Debug)]
@@ -48,6 +48,13 @@ pub struct AdoptionPlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdoptionStep {
+    /// What the cache of the LV holds is written back, and the cache is removed.
+    TakeCacheOff {
+        /// The LV's name.
+        lv: String,
+        /// The name of the cache pool, or of the LV that is all of the cache.
+        cache: String,
+    },
     /// The VG becomes a pool.
     MarkPool {
         /// The VG.
@@ -77,6 +84,7 @@ pub enum AdoptionStep {
 impl fmt::Display for AdoptionStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TakeCacheOff { cache, .. } => write!(f, "write back and take off the cache {cache}"),
             Self::MarkPool { vg } => write!(f, "mark the volume group {vg} as a pool"),
             Self::RenameLv { from, to } => write!(f, "rename the logical volume {from} to {to}"),
             Self::Tag { tags } => write!(f, "tag it {}", tags.join(", ")),
@@ -111,7 +119,7 @@ pub(crate) fn plan(inner: &Inner, open: &OpenVg, name: &str, uuid: Uuid) -> Resu
 }
 
 /// The LV of a name, or the replica that it became.
-fn find<'a>(open: &'a OpenVg, name: &str, uuid: Uuid) -> Result<&'a Lv, Error> {
+pub(crate) fn find<'a>(open: &'a OpenVg, name: &str, uuid: Uuid) -> Result<&'a Lv, Error> {
     let adopted = || {
         let found = replica::find(open, uuid).ok();
         found.filter(|lv| replica::display_name(lv) == Some(name))
@@ -198,6 +206,9 @@ fn check(inner: &Inner, open: &OpenVg, lv: &Lv, uuid: Uuid) -> Result<(), Error>
     let is_plain = |segment: &lvm_meta::Segment| matches!(segment.kind(), SegmentKind::Striped(_));
     let has_data =
         Array::of(vg, lv).is_some() || thin::thin(lv).is_some() || lv.segments().iter().all(is_plain);
+    if !has_data && cached::is_cached(lv) {
+        return unsupported("which is of the type cache (--uncache takes it off)".into());
+    }
     if !has_data {
         return unsupported(format!("which is of the type {}", replica::layout(lv)));
     }
@@ -287,8 +298,10 @@ pub(crate) fn carry_out(inner: &Inner, change: &mut Change<'_>, name: &str, uuid
             AdoptionStep::Tag { tags } => {
                 change.edit().set_lv_tags(&new, &tags).map_err(Error::Meta)?;
             }
-            // Images follow their array, devices the commit.
-            AdoptionStep::RenameLv { .. } | AdoptionStep::RenameDevice { .. } => continue,
+            // Images follow their array, devices the commit; a cache went before.
+            AdoptionStep::RenameLv { .. }
+            | AdoptionStep::RenameDevice { .. }
+            | AdoptionStep::TakeCacheOff { .. } => continue,
         }
         has_changed = true;
     }

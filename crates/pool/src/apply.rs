@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::nodes::Nodes;
 use crate::table_on::{TableOn, TableOver};
-use crate::{Error, Share, SharedDevice};
+use crate::{Error, Share, SharedDevice, cached};
 
 /// One thing to do, and what undoes it as long as nothing is committed.
 #[derive(Clone, Debug)]
@@ -66,6 +66,8 @@ pub(crate) enum Step {
     },
     /// Fail unless the copies of the mirror at a sector of a device are the same.
     InSync { uuid: DmUuid, start: u64 },
+    /// Fail unless a cache holds nothing that the origin does not have, and can hold no more such; `lv` is the cached LV.
+    WrittenBack { uuid: DmUuid, lv: String },
     /// Drop a staged table.
     Clear { uuid: DmUuid },
     /// Stop I/O until the resume.  Undone by dropping the staged table and resuming.
@@ -273,6 +275,7 @@ impl<'s> Run<'_, 's> {
                     });
                 }
             }
+            Step::WrittenBack { uuid, lv } => cached::check_clean(mapper, uuid, lv)?,
             Step::Clear { uuid } => drop(mapper.clear(DeviceId::Uuid(uuid)).map_err(Error::Dm)?),
             Step::Suspend { uuid, flags } => {
                 // A cookie that cannot be had must not strand a suspended device: get it first.
@@ -451,6 +454,7 @@ impl<'s> Run<'_, 's> {
                 | Step::Rename { .. }
                 | Step::Settle
                 | Step::InSync { .. }
+                | Step::WrittenBack { .. }
                 | Step::Zero { .. }
                 | Step::Commit => {}
             }

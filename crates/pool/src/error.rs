@@ -350,6 +350,17 @@ pub enum Error {
     /// The kernel has no RAID.
     #[error("this kernel has no target \"raid\": its module dm-raid is missing")]
     NoRaidTarget,
+    /// The kernel has no caches.
+    #[error("this kernel has no target \"cache\": its module dm-cache is missing")]
+    NoCacheTarget,
+    /// The cache of an LV is in a state in which it cannot be taken off: what it holds may be nowhere else.
+    #[error("the cache of {lv:?} is {}", printable(state))]
+    CacheState {
+        /// The LV.
+        lv: String,
+        /// `failed`, `read-only`, `dirty`, or what else keeps it from being written back.
+        state: String,
+    },
     /// The operation needs an array.
     #[error("{replica:?} is no array with redundancy: it cannot be {what}")]
     NotArray {

@@ -21,6 +21,7 @@ mod apply;
 mod backups;
 mod beside;
 mod block_sizes;
+mod cached;
 mod copied_vg;
 mod cow;
 mod disk;

@@ -22,7 +22,7 @@ use crate::raid::Array;
 use crate::system::Inner;
 use crate::tags::LvTags;
 use crate::thin::PoolLv;
-use crate::{Error, StoragePool, activate, adopt, evacuate, misnamed, naming, raid, share, thin};
+use crate::{Error, StoragePool, activate, adopt, cached, evacuate, misnamed, naming, raid, share, thin};
 
 /// A device that a cut change left, and what is to be done about it.
 struct Cut {
@@ -65,6 +65,7 @@ impl StoragePool {
                     || !cut_devices(&self.inner, &open, &devices)?.is_empty()
                     || evacuate::mend::is_needed(&self.inner, &open, &devices)?
                     || cow::mend::is_needed(&self.inner, &open, &devices)?
+                    || cached::mend::is_needed(&self.inner, &open, &devices)?
                     || raid::mend::is_needed(&self.inner, &open, &devices)?
                     || has_cut_pool(&self.inner, &open)?
                     || cut_lvs(&self.inner, &open).next().is_some()
@@ -110,6 +111,7 @@ pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error
         thin::mend::mend(inner, open, pool)?;
     }
     cow::mend::mend(inner, open)?;
+    cached::mend::mend(inner, open)?;
     raid::mend::mend(inner, open)?;
     let mut devices = inner.mapper.list().map_err(Error::Dm)?;
     let renames = misnamed::steps(open, &devices)?;
@@ -164,6 +166,7 @@ pub(crate) fn recover_open(inner: &Inner, open: &mut OpenVg) -> Result<(), Error
         Ok(())
     })?;
     cow::mend::sweep(inner, open, &devices)?;
+    cached::mend::sweep(inner, open, &devices)?;
     evacuate::mend::sweep(inner, open, &devices)?;
     raid::mend::sweep(inner, open, &devices)?;
     open.mark_disks()

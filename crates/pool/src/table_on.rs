@@ -1,7 +1,7 @@
 //! Tables of devices on other mapped devices, whose numbers are not known before those are made.
 
 use lvm_dm::{
-    DeviceId, DeviceMapper, DeviceNumber, DmUuid, Raid, RaidImage, Snapshot, Table, Target, TargetLine,
+    Cache, DeviceId, DeviceMapper, DeviceNumber, DmUuid, Raid, RaidImage, Snapshot, Table, Target, TargetLine,
 };
 
 use crate::Error;
@@ -14,7 +14,7 @@ pub(crate) struct TableOn {
     pub(crate) target: TargetOn,
 }
 
-/// The targets of copy-on-write snapshots and of arrays.
+/// The targets of copy-on-write snapshots, of arrays and of caches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TargetOn {
     /// What is written here is copied for the snapshots first.
@@ -35,6 +35,22 @@ pub(crate) enum TargetOn {
         params: Vec<String>,
         /// Metadata and data of each image; `None` for one that is missing.
         images: Vec<Option<(Option<DmUuid>, DmUuid)>>,
+    },
+    /// A part of one device.
+    Linear {
+        on: DmUuid,
+        /// Sectors.
+        start: u64,
+    },
+    /// A device with a cache in front of it.
+    Cache {
+        metadata: DmUuid,
+        data: DmUuid,
+        origin: DmUuid,
+        /// Sectors of a block.
+        chunk: u64,
+        features: Vec<String>,
+        policy: String,
     },
 }
 
@@ -98,6 +114,26 @@ impl TableOn {
                 persistence: "P".into(),
                 chunk: *chunk,
                 features: Vec::new(),
+            }),
+            TargetOn::Linear { on, start } => Target::Linear {
+                device: number(on)?,
+                offset: *start,
+            },
+            TargetOn::Cache {
+                metadata,
+                data,
+                origin,
+                chunk,
+                features,
+                policy,
+            } => Target::Cache(Cache {
+                metadata: number(metadata)?,
+                cache: number(data)?,
+                origin: number(origin)?,
+                block_size: *chunk,
+                features: features.clone(),
+                policy: policy.clone(),
+                policy_args: Vec::new(),
             }),
             TargetOn::Raid {
                 level,

@@ -95,6 +95,7 @@ fn words(group: &Group<'_>, steps: &[Step]) -> Vec<String> {
         Step::Zero { .. } => "zero".into(),
         Step::LoadOver { .. }
         | Step::InSync { .. }
+        | Step::WrittenBack { .. }
         | Step::Rename { .. }
         | Step::Unshare { .. }
         | Step::Resized { .. } => panic!("{step:?}"),

@@ -50,6 +50,8 @@ impl Error {
             Self::HasSnapshots { .. } => "HasSnapshots",
             Self::NoSnapshotTarget => "NoSnapshotTarget",
             Self::NoRaidTarget => "NoRaidTarget",
+            Self::NoCacheTarget => "NoCacheTarget",
+            Self::CacheState { .. } => "CacheState",
             Self::NotArray { .. } => "NotArray",
             Self::ArrayState { .. } => "ArrayState",
             Self::ScrubFailed { .. } => "ScrubFailed",
@@ -111,6 +113,7 @@ impl Error {
             | Self::NoSnapshotTarget
             | Self::NoMirrorTarget
             | Self::NoRaidTarget
+            | Self::NoCacheTarget
             | Self::NoNvmeTarget { .. }
             | Self::NoConfigfs(_)
             | Self::NotArray { .. }
@@ -189,6 +192,8 @@ impl Error {
             | Self::HasSnapshots { .. }
             | Self::NoSnapshotTarget
             | Self::NoRaidTarget
+            | Self::NoCacheTarget
+            | Self::CacheState { .. }
             | Self::NoNvmeTarget { .. }
             | Self::NoConfigfs(_)
             | Self::AddressInUse(_)

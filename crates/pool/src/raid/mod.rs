@@ -144,10 +144,6 @@ impl<'a> Array<'a> {
             let what = format!("mapping {:?}, {what},", self.lv.name());
             Err(Error::Unsupported(what))
         };
-        let segments = self.lv.segments();
-        if segments.iter().any(|segment| segment.type_name().contains('+')) {
-            return refuse("which is being reshaped");
-        }
         let (users, is_visible) = (self.vg.users_of(self.lv.name()).count(), self.lv.is_visible());
         let is_alone = match (self.pool_part(), Group::of_origin(self.vg, self.lv)) {
             (Some(_), _) => users == 1 && !is_visible,
@@ -159,6 +155,22 @@ impl<'a> Array<'a> {
         };
         if !is_alone {
             return refuse("on which others stand");
+        }
+        self.check_parts()
+    }
+
+    /// As [`Array::check`], whatever stands on it.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub(crate) fn check_parts(&self) -> Result<(), Error> {
+        let refuse = |what: &str| {
+            let what = format!("mapping {:?}, {what},", self.lv.name());
+            Err(Error::Unsupported(what))
+        };
+        let segments = self.lv.segments();
+        if segments.iter().any(|segment| segment.type_name().contains('+')) {
+            return refuse("which is being reshaped");
         }
         for part in self.parts() {
             let mut areas = areas(self.vg, part);

@@ -195,9 +195,14 @@ impl Array<'_> {
     pub(crate) fn load_at(&self, uuid: DmUuid, open: &OpenVg) -> Result<Step, Error> {
         Ok(Step::LoadOn {
             uuid,
-            table: self.table(First::No, &self.present(open))?,
+            table: self.table_on(open)?,
             read_only: !open.is_writable(self.lv),
         })
+    }
+
+    /// The table of the metadata, over the images that are there.
+    pub(crate) fn table_on(&self, open: &OpenVg) -> Result<TableOn, Error> {
+        self.table(First::No, &self.present(open))
     }
 
     /// The steps around a commit that make an array larger which is active; its parts come first, as the kernel looks how

@@ -27,6 +27,7 @@ mod thin_monitor;
 mod thin_pool;
 mod thin_replicas;
 mod thin_volumes;
+mod uncache;
 
 use std::sync::Arc;
 

@@ -26,5 +26,6 @@ mod repair;
 mod restore;
 mod share;
 mod thin;
+mod uncache;
 mod unseen;
 mod volume;
