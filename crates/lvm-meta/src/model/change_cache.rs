@@ -12,8 +12,8 @@ use crate::{Error, LvName};
 impl Vg {
     /// Gives an LV that is cached what lies behind its cache, and removes the cache: its name, id, tags and flags stay.
     ///
-    /// Images of an array behind the cache are named after the LV.  As LVM does, the last pool takes the spare for the
-    /// repair of pools with it.  That no block of the cache is dirty is the caller's to know.
+    /// Images of an array behind the cache are named after the LV.  The last pool takes the spare for the repair of pools
+    /// with it; LVM keeps the spare while an LV is cached by a single LV, which needs none.  That no block of the cache is dirty is the caller's to know.
     ///
     /// # Errors
     /// [`ChangeError::NotResizable`] for an LV that is not cached; [`ChangeError::LvInUse`] for a cache or an origin that
