@@ -14,7 +14,7 @@ mod world;
 
 use world::{Place, World};
 
-const STEPS: usize = 300;
+const STEPS: usize = 1500;
 const IMAGE: u64 = 64 << 20;
 
 fn soak(seed: u64) {

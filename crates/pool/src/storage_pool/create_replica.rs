@@ -38,7 +38,7 @@ impl StoragePool {
         request.check_place()?;
         if request.thin {
             self.create_thin(&[request], &mut |_| {})?;
-            return self.replica(request.uuid);
+            return self.changed(request.uuid);
         }
         // With devices of this process alone nobody else could tell that their creator lives.
         if request.zeroing == Zeroing::Full && !self.inner.has_own_devices() {
@@ -214,7 +214,7 @@ impl StoragePool {
                 (_, error) => error,
             });
         }
-        self.replica(request.uuid)
+        self.changed(request.uuid)
     }
 
     /// Adds the LV of a request to the VG being changed.

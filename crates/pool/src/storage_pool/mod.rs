@@ -168,6 +168,14 @@ impl StoragePool {
         self.open.lock(&self.inner, &self.name)
     }
 
+    /// A replica as the answer to a change of it: the caller may hold the VG's lock, which [`StoragePool::replica`] waits for.
+    ///
+    /// # Errors
+    /// As [`StoragePool::replica`].
+    pub(crate) fn changed(&self, uuid: Uuid) -> Result<ReplicaInfo, Error> {
+        self.describe(&*self.fresh()?, uuid)
+    }
+
     fn describe(&self, open: &OpenVg, uuid: Uuid) -> Result<ReplicaInfo, Error> {
         let lv = replica::find(open, uuid)?;
         let active = ActiveDevices::only(&self.inner, open, lv);

@@ -72,7 +72,7 @@ impl StoragePool {
             self.stop_failed_copy();
         }
         moved?;
-        self.replica(uuid)
+        self.changed(uuid)
     }
 
     fn follow_replica(&self, wanted: &Wanted<'_>, tell: &mut dyn FnMut(MoveProgress)) -> Result<(), Error> {

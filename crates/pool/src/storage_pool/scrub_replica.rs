@@ -124,7 +124,7 @@ impl StoragePool {
                 return Err(failed(uuid, "it was stopped before its end"));
             }
             return Ok(ScrubbedReplica {
-                replica: self.replica(uuid)?,
+                replica: self.changed(uuid)?,
                 mismatches: status.mismatches.unwrap_or(0),
             });
         }

@@ -54,7 +54,7 @@ impl StoragePool {
             },
         );
         made?;
-        self.replica(request.uuid)
+        self.changed(request.uuid)
     }
 
     /// Makes thin replicas in one transaction and activates them.

@@ -129,7 +129,7 @@ impl System {
         pool.fresh()?.change(inner, &description, |change| {
             adopt::carry_out(inner, change, lv, uuid)
         })?;
-        pool.replica(uuid)
+        pool.changed(uuid)
     }
 
     /// The VG of an LV, and the others.
