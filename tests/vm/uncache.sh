@@ -145,7 +145,7 @@ run_cuts() { # LV UUID MAKE CALL:NUMBER...
 }
 # The commit is the third write to each of four disks: the tenth is where it begins to be seen, the thirteenth is the adoption's first.
 run_cuts pvc-lin "$A" pool_on ioctl:34 pwrite64:10 pwrite64:12 pwrite64:22
-run_cuts pvc-raid "$B" volume_on ioctl:64 pwrite64:12 pwrite64:13
+run_cuts pvc-raid "$B" volume_on ioctl:64 pwrite64:9 pwrite64:13
 note "$early were before the commit, $late after it"
 runs "it was killed often, before the commit and after it" test $((cuts > 4 && early > 1 && late > 1)) = 1
 note "killed $cuts times"
