@@ -352,3 +352,45 @@ fn a_move_before_a_new_end_dies_anywhere_and_is_continued() {
         check_replica(&lab, &context);
     }
 }
+
+/// Writes a text to the disk of a pool of one, as if a program that does not know of areas behind the extents had.
+fn rewrite(lab: &Lab, text: &str) {
+    let path = &lab.images[0];
+    let label = lvm_meta::read_label(&*disk(path)).unwrap().unwrap();
+    let mut set = MdaSet::new();
+    set.open(&disk(path), &label.metadata_areas).unwrap();
+    set.write(text.as_bytes())
+        .unwrap()
+        .precommit()
+        .unwrap()
+        .commit()
+        .unwrap();
+}
+
+#[test]
+fn extents_that_reach_into_an_area_are_refused_until_growing_gives_them_up() {
+    let lab = with_end_area(1, true);
+    let sound = lab.pool().info().unwrap().capacity;
+    let text = lab.metadata();
+    let vg = Vg::parse(text.as_bytes()).unwrap();
+    let (count, beyond) = (vg.pvs()[0].pe_count().get(), vg.pvs()[0].pe_count().get() + 2);
+    rewrite(
+        &lab,
+        &text.replace(&format!("pe_count = {count}"), &format!("pe_count = {beyond}")),
+    );
+    let before = lab.bytes();
+    let pool = lab.pool();
+    assert!(!pool.info().unwrap().reasons.is_empty());
+    let request = CreateReplica::new(uuid(2), 4 * UNIT);
+    let refused = pool.create_replica(&request).unwrap_err();
+    assert_eq!(
+        (refused.kind(), refused.class()),
+        ("AreaAmongExtents", Class::Precondition)
+    );
+    assert!(lab.bytes() == before, "a refusal changed a disk");
+    let info = lab.pool().grow().unwrap().pool;
+    assert_eq!(info.capacity, sound);
+    check_sound(&lab, &info, "grown");
+    lab.pool().create_replica(&request).unwrap();
+    check_replica(&lab, "grown");
+}
