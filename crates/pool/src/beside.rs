@@ -1,4 +1,4 @@
-//! What is told of replicas beside a change of another caller: each as it was before, or as it is after it.
+//! Answers about replicas while another caller changes them: each as it was before the change, or as it is after it.
 //!
 //! Readers take no lock.  So they may meet a replica whose device is gone and whose LV is not yet, or a thin one whose LV
 //! is committed and whose device is not yet made.  Whoever sees a replica without a device looks again while a commit was
@@ -35,7 +35,7 @@ pub(crate) enum Beside {
 }
 
 impl Beside {
-    /// What goes on beside what was told of replicas of a VG.
+    /// Returns what another caller does to a VG whose replicas were just read.
     pub(crate) fn of(inner: &Inner, open: &OpenVg, told: &[ReplicaInfo]) -> Self {
         if inner.has_own_devices() || told.iter().all(|replica| replica.active) {
             return Self::Nothing;
@@ -43,7 +43,7 @@ impl Beside {
         if inner.locks.is_held(open.vg.name()) {
             return Self::UnderWay;
         }
-        // Asked second: whoever had the lock a moment ago has committed.  What cannot be read is for the next look to tell.
+        // After the lock: a caller that had it a moment ago has committed.  An area that cannot be read is found by the next look.
         match open.mdas.unchanged() {
             Ok(false) => Self::Committed,
             _ => Self::Nothing,

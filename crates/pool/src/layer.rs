@@ -5,7 +5,7 @@
 use lvm_dm::{
     DeviceEntry, DeviceId, DeviceInfo, DeviceNumber, DmName, DmUuid, SuspendFlags, Table, UdevFlags,
 };
-use lvm_meta::{Lv, Vg};
+use lvm_meta::{Lv, LvId, Vg};
 
 use crate::apply::Step;
 use crate::system::Inner;
@@ -158,7 +158,18 @@ pub(crate) fn is_cut(info: &DeviceInfo) -> bool {
     info.suspended || info.inactive_table || !info.live_table
 }
 
-/// The devices that `is_wanted` takes, and nobody has open.
+/// What follows the ids in the uuid of a device of a VG whose LV does not exist any more: a word such as `real`, or nothing.
+pub(crate) fn word_without_lv<'u>(vg: &Vg, uuid: &'u DmUuid) -> Option<&'u str> {
+    let ids = uuid
+        .as_str()
+        .strip_prefix("LVM-")?
+        .strip_prefix(vg.id().as_str())?;
+    let (id, word) = ids.split_once('-').unwrap_or((ids, ""));
+    let id = LvId::parse(id).ok()?;
+    vg.lv_by_id(id).is_none().then_some(word)
+}
+
+/// The devices that `is_wanted` takes and that no program has open.
 pub(crate) fn unused(
     inner: &Inner,
     devices: &[DeviceEntry],

@@ -3,7 +3,6 @@
 //! While the metadata has the cache, what is mapped stays mapped, and a staged table is dropped: the cache may be dirty.
 
 use lvm_dm::{DeviceEntry, DmUuid, UdevFlags};
-use lvm_meta::LvId;
 
 use super::{Stack, below};
 use crate::apply::Step;
@@ -15,7 +14,7 @@ use crate::{Error, activate};
 /// How deep the devices of a cache lie on each other.
 const DEPTH: u32 = 3;
 
-/// Is there anything for [`mend`] and [`sweep`] to do?
+/// Returns `true` if [`mend`] or [`sweep`] has something to do.
 pub(crate) fn is_needed(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<bool, Error> {
     if inner.has_own_devices() {
         return Ok(false);
@@ -80,7 +79,7 @@ fn steps(inner: &Inner, open: &OpenVg, stack: &Stack<'_>) -> Result<Vec<Step>, E
         });
     }
     if !info.live_table {
-        // It never was mapped, so nobody has it.
+        // It was never mapped, so no program has it open.
         if info.open_count == 0 {
             steps.push(top.remove());
         }
@@ -102,22 +101,15 @@ fn steps(inner: &Inner, open: &OpenVg, stack: &Stack<'_>) -> Result<Vec<Step>, E
     Ok(steps)
 }
 
-/// The devices of caches and their origins that no LV has, and nobody uses.
+/// The devices of caches and origins whose LVs do not exist any more, and that no program has open.
 fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<DmUuid>, Error> {
     layer::unused(inner, devices, |entry, uuid| is_orphan(open, entry, uuid))
 }
 
 fn is_orphan(open: &OpenVg, entry: &DeviceEntry, uuid: &DmUuid) -> bool {
-    let rest = uuid.as_str().strip_prefix("LVM-");
-    let rest = rest.and_then(|rest| rest.strip_prefix(open.vg.id().as_str()));
-    let Some((id, word)) = rest.and_then(|rest| rest.split_once('-')) else {
-        return false;
-    };
-    let is_gone = LvId::parse(id).is_ok_and(|id| open.vg.lv_by_id(id).is_none());
-    is_gone
-        && match word {
-            "cdata" | "cmeta" | "cvol" => true,
-            "real" => entry.name.as_str().ends_with("_corig"),
-            _ => false,
-        }
+    match layer::word_without_lv(&open.vg, uuid) {
+        Some("cdata" | "cmeta" | "cvol") => true,
+        Some("real") => entry.name.as_str().ends_with("_corig"),
+        _ => false,
+    }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Stack<'a> {
 /// What is to be done next, under the VG's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// A cut change is to be mended.
+    /// A change that was cut is to be finished or undone.
     Mend,
     /// Its devices are to be made.
     Activate,

@@ -3,7 +3,6 @@
 //! The LVs that are moved are mended as others are, once the device is there that they lie on.
 
 use lvm_dm::{DeviceEntry, DmUuid, SuspendFlags};
-use lvm_meta::LvId;
 
 use super::{Hidden, NAME, Stopped, check_target, steps};
 use crate::apply::Step;
@@ -140,16 +139,13 @@ pub(crate) fn sweep(inner: &Inner, open: &mut OpenVg, devices: &[DeviceEntry]) -
     }
 }
 
-/// The devices of hidden LVs that the metadata does not have, and nobody uses.
+/// The devices of hidden LVs that the metadata does not have, and that no program has open.
 fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<DmUuid>, Error> {
     if inner.has_own_devices() {
         return Ok(Vec::new());
     }
-    let prefix = format!("LVM-{}", open.vg.id().as_str());
     let name = naming::dm_name(open.vg.name(), NAME)?;
     layer::unused(inner, devices, |entry, uuid| {
-        let id = uuid.as_str().strip_prefix(&prefix);
-        let id = id.and_then(|id| LvId::parse(id).ok());
-        id.is_some_and(|id| open.vg.lv_by_id(id).is_none()) && entry.name.as_str().starts_with(name.as_str())
+        layer::word_without_lv(&open.vg, uuid) == Some("") && entry.name.as_str().starts_with(name.as_str())
     })
 }

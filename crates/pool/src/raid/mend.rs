@@ -2,7 +2,6 @@
 //! nothing needs any more.
 
 use lvm_dm::{DeviceEntry, DmUuid};
-use lvm_meta::LvId;
 
 use super::{Array, check_target, swap};
 use crate::Error;
@@ -157,11 +156,7 @@ fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<
 }
 
 fn is_orphan(open: &OpenVg, entry: &DeviceEntry, uuid: &DmUuid) -> bool {
-    let rest = uuid.as_str().strip_prefix("LVM-");
-    let ids = rest.and_then(|rest| rest.strip_prefix(open.vg.id().as_str()));
-    let Some(Ok(id)) = ids.map(LvId::parse) else {
-        return false;
-    };
     let name = entry.name.as_str();
-    open.vg.lv_by_id(id).is_none() && (name.contains("_rimage_") || name.contains("_rmeta_"))
+    layer::word_without_lv(&open.vg, uuid) == Some("")
+        && (name.contains("_rimage_") || name.contains("_rmeta_"))
 }

@@ -45,15 +45,21 @@ fn give_areas(lab: &Lab, at: usize, keeps_first: bool) {
         layout.metadata_areas.insert(0, first);
     }
     make_pv(&*disk(path), label.id, &layout).unwrap();
+    commit(path, &text);
+    set_pv_used(&*disk(path), true).unwrap();
+}
+
+/// Commits a text to all areas of a disk.
+fn commit(path: &Path, text: &str) {
+    let label = lvm_meta::read_label(&*disk(path)).unwrap().unwrap();
     let mut set = MdaSet::new();
-    set.open(&disk(path), &layout.metadata_areas).unwrap();
+    set.open(&disk(path), &label.metadata_areas).unwrap();
     set.write(text.as_bytes())
         .unwrap()
         .precommit()
         .unwrap()
         .commit()
         .unwrap();
-    set_pv_used(&*disk(path), true).unwrap();
 }
 
 /// Takes all areas off a disk of the pool.
@@ -353,20 +359,6 @@ fn a_move_before_a_new_end_dies_anywhere_and_is_continued() {
     }
 }
 
-/// Writes a text to the disk of a pool of one, as if a program that does not know of areas behind the extents had.
-fn rewrite(lab: &Lab, text: &str) {
-    let path = &lab.images[0];
-    let label = lvm_meta::read_label(&*disk(path)).unwrap().unwrap();
-    let mut set = MdaSet::new();
-    set.open(&disk(path), &label.metadata_areas).unwrap();
-    set.write(text.as_bytes())
-        .unwrap()
-        .precommit()
-        .unwrap()
-        .commit()
-        .unwrap();
-}
-
 #[test]
 fn extents_that_reach_into_an_area_are_refused_until_growing_gives_them_up() {
     let lab = with_end_area(1, true);
@@ -374,8 +366,9 @@ fn extents_that_reach_into_an_area_are_refused_until_growing_gives_them_up() {
     let text = lab.metadata();
     let vg = Vg::parse(text.as_bytes()).unwrap();
     let (count, beyond) = (vg.pvs()[0].pe_count().get(), vg.pvs()[0].pe_count().get() + 2);
-    rewrite(
-        &lab,
+    // As a program that does not know of areas behind the extents writes it.
+    commit(
+        &lab.images[0],
         &text.replace(&format!("pe_count = {count}"), &format!("pe_count = {beyond}")),
     );
     let before = lab.bytes();
