@@ -157,10 +157,13 @@ pub fn round_trip(bytes: &[u8]) {
         let file = file.expect("any text that is read has a backup");
         assert!(Vg::parse(&file).is_ok(), "{}", String::from_utf8_lossy(&file));
         let section = |text: &[u8]| {
-            let tree = config::parse(text).expect("it was read before");
-            tree.sections()
-                .next()
-                .map(|(name, vg)| (name.to_owned(), vg.clone()))
+            let tree = match config::parse(text) {
+                // A tree makes a section of each part of a key that is a path; of what it cannot know a VG keeps the text.
+                Err(error) if error.kind == config::TextErrorKind::TooDeep => return None,
+                tree => tree.expect("it was read before"),
+            };
+            let vg = tree.sections().next();
+            vg.map(|(name, vg)| (name.to_owned(), vg.clone()))
         };
         assert_eq!(section(&file), section(&printed));
         assert_eq!(

@@ -132,7 +132,8 @@ impl<'a> Lexer<'a> {
             Some(b'\'') => Cow::Borrowed(self.raw_quoted()?),
             Some(_) => Cow::Borrowed(self.take_until(ends_word)),
         };
-        if key.is_empty() {
+        // A key is a path: one of slashes alone names nothing.
+        if key.bytes().all(|byte| byte == b'/') {
             return Err(Kind::MissingKey.at(self.item_at));
         }
         self.skip_blank();

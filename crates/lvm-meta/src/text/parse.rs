@@ -114,7 +114,7 @@ fn parse_items(
             Item::End => return Err(Kind::UnexpectedEnd.at(lexer.at())),
         };
         let mut parts = key.rsplit('/').filter(|part| !part.is_empty());
-        let own = parts.next().ok_or_else(|| Kind::MissingKey.at(lexer.item_at()))?;
+        let own = parts.next().unwrap_or_default();
         let outer = parts.clone().count();
         if depth.saturating_add(outer) > DEPTH_LIMIT {
             return Err(Kind::TooDeep.at(lexer.item_at()));

@@ -106,6 +106,8 @@ fn what_is_no_text_is_refused_at_its_byte() {
     check_error("a b", 2, TextErrorKind::MissingEquals);
     check_error("}", 0, TextErrorKind::UnexpectedBrace);
     check_error("= 1", 0, TextErrorKind::MissingKey);
+    check_error("a = 1 / = 2", 6, TextErrorKind::MissingKey);
+    check_error("\"//\" { }", 0, TextErrorKind::MissingKey);
     check_error("a = }", 4, TextErrorKind::MissingValue);
     check_error("a =", 3, TextErrorKind::MissingValue);
 }
