@@ -1,4 +1,3 @@
-# on: trixie-udev
 # The metadata's backup and archive are those that the tools keep, and vgcfgrestore restores from them.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

@@ -1,4 +1,3 @@
-# on: trixie-udev
 # Many processes, and one process of many threads, make and destroy replicas of one pool: what was answered holds at once.
 . /opt/vm/lib.sh
 CALLERS=8 ROUNDS=2 THREADS=8

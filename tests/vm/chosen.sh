@@ -1,4 +1,3 @@
-# on: trixie-udev
 # Thin pools of other names, disks that are chosen, a replica that moves, tags: beside the tools.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc) S=$(uuid 0xd)

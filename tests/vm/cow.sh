@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # Classic copy-on-write snapshots of thick replicas, beside the real tools.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc) S=$(uuid 0x51) T=$(uuid 0x52) V=$(uuid 0x53)
@@ -51,7 +50,7 @@ is "the replica is plain again" "$(devices) $(field lvs lv_attr "p/$A")" "1 -wi-
 dd if=/dev/zero of="/dev/p/$A" bs=1M count=4 oflag=direct status=none
 stamps "/dev/p/$A" 1024 "$W/seq"
 number() { acknowledged "$W/seq"; }
-for _ in {1..100}; do [ "$(number)" -le 200 ] || break; sleep 0.1; done
+await 10 '[ "$(number)" -gt 200 ]'
 declare -A low high held
 for snap in "$S" "$T" "$V"; do
     low[$snap]=$(number)
@@ -148,21 +147,20 @@ recovers() { # NAME SNAPSHOTS
     verdict "$1"
 }
 cut_all() { # WHAT SNAPSHOTS BEFORE "CALLS" ARGS...
-    local what=$1 snaps=$2 before=$3 calls=$4 call number cuts=0; shift 4
+    local what=$1 snaps=$2 before=$3 calls=$4 call number; shift 4
     for call in $calls; do
         # The first ioctls are of the look for disks.
-        for ((number = ${call#*:}; ; number++)); do
+        sweep 4
+        for ((number = ${call#*:} + FIRST - 1; ; number += STRIDE)); do
             $before
             ask cut ${call%:*} $number "$@"
             [ "$REPLY" = killed ] || break
-            cuts=$((cuts + 1))
             settle
             recovers "$what killed at ${call%:*} $number recovers" "$snaps"
         done
     done
-    runs "$what was killed at many moments" test $cuts -ge 5
+    swept "$what was killed at many moments" 5
     lvm_ok "LVM finds it sound after $what" p
-    note "$what was killed $cuts times"
 }
 second=(snapshot create "$A" "$T" --name n/2 --txn 2 --entity-id e --size 4M)
 there() { pc "${second[@]}"; }

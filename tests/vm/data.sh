@@ -1,4 +1,3 @@
-# on: bookworm-noudev trixie-udev
 # Data is read back unchanged after a resize, an export and import, activation by the other side, a move, and under I/O.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

@@ -1,4 +1,3 @@
-# on: trixie-udev
 # LVM's devices file, filters and hints are honoured, and kept right.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

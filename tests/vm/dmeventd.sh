@@ -1,4 +1,3 @@
-# on: trixie-udev
 # A thin pool that LVM's dmeventd watches, too: it goes on watching whatever we do, one of the two grows it and not both, and
 # the pool goes away under it.
 . /opt/vm/lib.sh
@@ -10,8 +9,8 @@ MINE=(--threshold 70 --step 20%)
 size() { field lvs lv_size "p/$POOL"; }
 watched() { is "dmeventd watches the pool $1" "$(field lvs seg_monitor "p/$POOL")" monitored; }
 # Until somebody made the pool larger than BYTES.
-larger() { local i; for ((i = 0; i < 50; i++)); do [ "$(size)" = "$1" ] || return 0; sleep 0.3; done; return 1; }
-idle() { local i; for ((i = 0; i < 50; i++)); do leaks && return 0; sleep 0.1; done; echo "$REPLY"; return 1; }
+larger() { local before=$1; await 15 '[ "$(size)" != "$before" ]'; }
+idle() { await 5 leaks || { echo "$REPLY"; return 1; }; }
 # One look of our monitor: all its lines as one list.
 once() {
     poolctl --json thin monitor p --once "${MINE[@]}" >"$W/once" 2>"$W/once.err"; RC=$?
@@ -93,11 +92,7 @@ watched "after the import"
 good "it is destroyed" pool destroy p
 is "no device is left after all" "$(dmsetup ls | grep -c mayastor)" 0
 # It refuses to end while it watches anything, and takes its time to see that nothing is there any more.
-for ((i = 0; i < 50; i++)); do
-    kill -TERM "$(dmeventd_pid)" 2>/dev/null
-    sleep 0.3
-    [ -n "$(running)" ] || break
-done
+await 15 'kill -TERM "$(dmeventd_pid)" 2>/dev/null; [ -z "$(running)" ]'
 is "dmeventd holds nothing, so it ends when asked" "$(running)" ""
 [ -z "$(running)" ] || kill -KILL "$(running)"
 cp "$W/conf" $CONF

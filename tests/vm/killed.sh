@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # A poolctl that is killed at any moment: the next one finishes or undoes what was cut.
 . /opt/vm/lib.sh
 good "a pool" pool create p /dev/vda /dev/vdb
@@ -22,21 +21,20 @@ recovers() { # NAME
 }
 # Kills a command at its first call of each kind to the kernel, its second, and so on, until it comes through.
 cut_all() { # WHAT UNDO "CALLS" ARGS...
-    local what=$1 undo=$2 calls=$3 call number cuts=0; shift 3
+    local what=$1 undo=$2 calls=$3 call number; shift 3
     for call in $calls; do
-        for ((number = 1; ; number++)); do
+        sweep 4
+        for ((number = FIRST; ; number += STRIDE)); do
             ask cut "$call" $number "$@"
             [ "$REPLY" = killed ] || break
-            cuts=$((cuts + 1))
             settle
             recovers "$what killed at $call $number recovers"
             $undo
         done
         $undo
     done
-    runs "$what was killed at many moments" test $cuts -ge 5
+    swept "$what was killed at many moments" 5
     lvm_ok "LVM finds it sound after $what" p
-    note "$what was killed $cuts times"
 }
 no_more() { # All or none are there.
     local lv made=0
@@ -60,7 +58,8 @@ cut_all "create of many" no_more pwrite64 replica create-many p 5 4M
 
 # Pools: what was cut is repeated, and succeeds.
 for call in ${writes}ioctl unlink; do
-    for ((number = 1; ; number++)); do
+    sweep 4
+    for ((number = FIRST; ; number += STRIDE)); do
         ask cut $call $number pool destroy p
         cut=$REPLY
         settle
@@ -74,8 +73,10 @@ for call in ${writes}ioctl unlink; do
         [ $cut = killed ] || break
     done
 done
+swept "pool destroy was killed at many moments" 5
 good "the pool goes" pool destroy p
-for ((number = 1; ; number++)); do
+sweep 4
+for ((number = FIRST; ; number += STRIDE)); do
     ask cut pwrite64 $number pool create p /dev/vda /dev/vdb
     cut=$REPLY
     settle
@@ -84,8 +85,10 @@ for ((number = 1; ; number++)); do
     quiet poolctl pool destroy p
     [ $cut = killed ] || break
 done
+swept "pool create was killed at many moments" 4
 quiet poolctl pool create p /dev/vda /dev/vdb
-for ((number = 1; ; number++)); do
+sweep 4
+for ((number = FIRST; ; number += STRIDE)); do
     ask cut pwrite64 $number pool add-disk p /dev/vdc
     cut=$REPLY
     settle
@@ -95,4 +98,5 @@ for ((number = 1; ; number++)); do
     quiet poolctl pool remove-disk p /dev/vdc
     [ $cut = killed ] || break
 done
+swept "add-disk was killed at many moments" 4
 quiet poolctl pool destroy p

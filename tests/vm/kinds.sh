@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # Every kind of LV that the tools make here is read in all its fields, rewritten byte for byte, and theirs afterwards.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)
@@ -23,7 +22,7 @@ for level in raid0 raid0_meta raid4 raid5 raid5_n raid5_la raid5_ra raid5_rs; do
 done
 for level in raid6 raid6_nr raid6_nc; do make $level lvcreate -q -y --type $level -i3 -n $level -L 6m p; done
 make raid1 lvcreate -q -y --type raid1 -m1 --maxrecoveryrate 128 -n raid1 -L 4m p
-for _ in {1..50}; do [ "$(field lvs sync_percent p/raid1)" = 100.00 ] && break; sleep 0.1; done
+await 30 '[ "$(field lvs sync_percent p/raid1)" = 100.00 ]'
 make write-mostly lvchange -q -y --writemostly "$(pvs --noheadings -o pv_name -S vg_name=p | sed -n 2p | tr -d ' ')" --writebehind 512 p/raid1
 make raid10 lvcreate -q -y --type raid10 -i2 -m1 -n raid10 -L 4m p
 make integrity lvcreate -q -y --type raid1 -m1 --raidintegrity y -n integrity -L 4m p

@@ -1,4 +1,3 @@
-# on: trixie-udev
 # One bad VG never stops the others; `inspect` agrees with pvs, vgs and lvs.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

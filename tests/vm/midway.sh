@@ -1,4 +1,3 @@
-# on: trixie-udev
 # What the tools leave in the metadata in the middle of a long operation is read, rewritten with nothing else changed, and finished
 # by them afterwards.
 . /opt/vm/lib.sh
@@ -27,7 +26,7 @@ quiet lvcreate -q -y --type raid1 -m1 --nosync -n split -L 8m p
 quiet lvconvert -q -y --splitmirrors 1 --trackchanges p/split
 # An array that gets another stripe.
 quiet lvcreate -q -y --type raid5 -i2 -n wide -L 48m p /dev/vdb /dev/vdc /dev/vdd
-for _ in {1..100}; do [ "$(field lvs sync_percent p/wide)" = 100.00 ] && break; sleep 0.1; done
+await 30 '[ "$(field lvs sync_percent p/wide)" = 100.00 ]'
 quiet lvconvert -q -y --stripes 3 p/wide /dev/vdb /dev/vdc /dev/vdd /dev/vde
 # A move that is not done when it is polled first is looked at in ten minutes again; this one is slow.
 quiet modprobe dm-mirror
@@ -58,7 +57,7 @@ runs "the tools take the image back" lvconvert -q -y --merge p/split_rimage_1
 exec 7<&-
 quiet lvchange -q -an p/origin
 runs "the tools merge the snapshot" lvchange -q -ay p/origin
-for _ in {1..100}; do [ "$(field lvs sync_percent p/wide)" = 100.00 ] && break; sleep 0.1; done
+await 30 '[ "$(field lvs sync_percent p/wide)" = 100.00 ]'
 runs "the tools finish the reshape" lvconvert -q -y --stripes 3 p/wide
 lvm_ok "LVM finds nothing wrong" p
 good "we list what is left" replica list p

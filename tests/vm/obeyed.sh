@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # What the metadata and lvm.conf say is obeyed as the tools obey it: docs/obeyed.md.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) S=$(uuid 0xb)

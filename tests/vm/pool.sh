@@ -1,4 +1,3 @@
-# on: bookworm-noudev trixie-udev
 # The life of a pool: create, repeat, show, grow, add and remove disks, export, import, destroy.
 . /opt/vm/lib.sh
 P=0c3e7a4e-7a3f-4a34-9c56-1f0d2f9be001

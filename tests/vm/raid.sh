@@ -1,4 +1,3 @@
-# on: bookworm-noudev trixie-udev
 # Replicas that are arrays, beside the real tools.
 . /opt/vm/lib.sh
 loops 6 96

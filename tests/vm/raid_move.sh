@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # Disks with images of arrays leave their pool under I/O: killed, continued, and finished by the tools.
 . /opt/vm/lib.sh
 loops 6 80
@@ -70,30 +69,31 @@ stamps_held "with its data" "/dev/p/$FIVE" 1024 "$W/seq-$FIVE"
 
 # Killed at each call of a kind, in turn; opening the pool mends the kernel, the repeated call goes on.
 start "$ONE" "$FIVE" "$TEN"
-from=${D[1]} to=${D[0]} cuts=0
-[ "$UDEV" = noudev ] && moments="pwrite64:24 ioctl:60" || moments="ioctl:30 ioctl:90"
-for moment in $moments; do
-    ask cut "${moment%:*}" "${moment#*:}" pool replace-disk p "$from" "$to"
-    if [ "$REPLY" = killed ]; then
-        cuts=$((cuts + 1))
+from=${D[1]} to=${D[0]}
+calls="pwrite64 ioctl"; [ "$UDEV" = noudev ] || calls=ioctl
+for call in $calls; do
+    sweep 60
+    for ((number = FIRST; ; number += STRIDE)); do
+        moment="$call $number"
+        ask cut "$call" "$number" pool replace-disk p "$from" "$to"
+        was=$from from=$to to=$was
+        [ "$REPLY" = killed ] || break
         settle
         ask good pool grow p
         verdict "replace-disk killed at $moment is mended"
-        pc pool replace-disk p "$from" "$to"
+        pc pool replace-disk p "$to" "$from"
         [ "$RC" = 0 ] || [ "$(q "d['error']['kind']")" = InvalidDisk ] || no "replace-disk killed at $moment goes on" "$(said)"
-        free_of "replace-disk killed at $moment leaves nothing" "$from"
-    fi
-    was=$from from=$to to=$was
+        free_of "replace-disk killed at $moment leaves nothing" "$to"
+    done
 done
-is "it was killed each time" $cuts 2
+swept "it was killed at many moments" 60
 stop "killed"
 
 # The tools and we, in turn: while the kernel copies, slowly, the process is killed.
 midway() { # DISK: a move of ours that nobody looks after
-    local i
     moves_take 1
     poolctl pool remove-disk p "$1" >>"$OUT/midway.log" 2>&1 & PC=$!
-    for i in {1..200}; do [ -e /dev/mapper/p-pvmove0 ] && [ -n "$(dmsetup status 2>/dev/null | grep -E 'pvmove0.* mirror ')" ] && break; sleep 0.02; done
+    await 10 '[ -e /dev/mapper/p-pvmove0 ] && dmsetup status 2>/dev/null | grep -qE "pvmove0.* mirror "'
     kill -9 $PC; wait $PC 2>/dev/null
     is "a move is under way" "$(lvs -a --noheadings -o lv_name,segtype -S lv_role=pvmove p 2>/dev/null | sort -u | tr -d '[]' | xargs)" "pvmove0 mirror"
 }

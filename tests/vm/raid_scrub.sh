@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # Arrays are scrubbed, and what happens to them is told, beside the real tools.
 . /opt/vm/lib.sh
 loops 5 64
@@ -6,9 +5,8 @@ D=("${LOOPS[@]}")
 # The kernel notes the state of arrays when it likes: that a refusal writes nothing is tested on the host.
 WATCH=""
 until_is() { # NAME WANTED FIELD LV
-    local i
-    for i in {1..300}; do [ "$(field lvs "$3" "$4" | tr -d ' ')" = "$2" ] && return; sleep 0.1; done
-    no "$1" "$4 has $3 '$(field lvs "$3" "$4")', not '$2'"
+    local wanted=$2 field=$3 lv=$4
+    await 60 '[ "$(field lvs "$field" "$lv" | tr -d " ")" = "$wanted" ]' || no "$1" "$4 has $3 '$(field lvs "$3" "$4")', not '$2'"
 }
 place() { # IMAGE: its disk and the disk's MiB where it begins
     local disk start
@@ -100,15 +98,12 @@ until_is "it is in sync at last" 100.00 sync_percent "p/$A"
 
 # What happens to arrays is told.
 watch() { # FILE ARGS...
-    local file=$1 i; shift
+    local file=$1; shift
     poolctl --json replica events "$@" >"$file" 2>&1 & PC=$!
     # Until it sleeps in poll.
-    for i in {1..100}; do case $(cat /proc/$PC/syscall 2>/dev/null) in 7\ *|271\ *) return ;; esac; sleep 0.05; done
-    no "watching" "$(cat "$file")"
+    await 10 'grep -qE "^(7|271) " /proc/$PC/syscall 2>/dev/null' || no "watching" "$(cat "$file")"
 }
-began=$SECONDS
-runs "nothing happens" poolctl --timeout 1 replica events p
-is "until the time is over" "$((SECONDS - began < 10))" 1
+runs "nothing happens until the time is over" timeout 60 poolctl --timeout 1 replica events p
 arrays_fill slow
 quiet lvcreate -q -y -Wn -Zn -n "$E" --addtag mayastor --addtag mayastor.lv.name=e --type raid1 -m 1 -L 16m p
 refuses "what is not in sync is not scrubbed" ArrayState replica scrub "$E"
@@ -121,7 +116,7 @@ quiet dmsetup suspend --noflush "p-${E//-/--}_rimage_1"
 quiet dmsetup load "p-${E//-/--}_rimage_1" --table "0 32768 error"
 quiet dmsetup resume "p-${E//-/--}_rimage_1"
 fill "/dev/p/$E" failing 16; e=$(sum "/dev/p/$E" 16)
-for _ in {1..100}; do [ -s "$W/failed" ] && break; sleep 0.1; done
+await 20 test -s "$W/failed"
 good "the array is shown" replica show "$E"
 that "without an image" "d['health']['state'] == 'degraded' and [i['state'] for i in d['health']['images']] == ['online', 'failed']"
 refuses "what is degraded is not scrubbed" ArrayState replica scrub "$E"

@@ -1,4 +1,3 @@
-# on: bookworm-noudev trixie-udev
 # boots: 3
 # Pools and their data outlive the machine: it is reset, not shut down.
 . /opt/vm/lib.sh

@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # Bad arguments: each has its typed error, and nothing is written.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

@@ -1,4 +1,3 @@
-# on: trixie-udev
 # Disks that must not be taken: each has its typed error, and nothing is written.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # What the host stands in the way of: a lock, a lack of rights, a kernel without device-mapper.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

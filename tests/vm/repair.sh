@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # Copies of the metadata that were hurt are mended as vgck --updatemetadata mends them.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

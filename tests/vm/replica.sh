@@ -1,4 +1,3 @@
-# on: bookworm-noudev trixie-udev
 # The life of a replica: create, list, properties, resize, I/O, activation, destroy.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc) D=$(uuid 0xd)

@@ -1,4 +1,3 @@
-# on: trixie-udev
 # A backup is restored as vgcfgrestore restores it, and labels as pvcreate --restorefile writes them: each side takes the other's.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

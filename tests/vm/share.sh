@@ -1,4 +1,3 @@
-# on: bookworm-noudev trixie-udev
 # Replicas shared over NVMe/TCP with hosts that are this machine itself: who reaches what, and what becomes of those who do not any more.
 . /opt/vm/lib.sh
 CONFIG=/sys/kernel/config TARGET=/sys/kernel/config/nvmet OWN=10.77.0.1 OTHER=10.77.0.2
@@ -44,7 +43,7 @@ attach() { # NAME UUID HOST ADDRESS: a host that connects and finds its disk
 }
 refused() { connect "$2" "$3" "$4"; is "$1" "$CTRL" ""; [ -z "$CTRL" ] || gone "$CTRL"; }
 sectors() { cat "/sys/class/block/${1##*/}/size"; }
-until_size() { local i; for i in {1..100}; do [ "$(sectors "$1")" = "$2" ] && return; sleep 0.1; done; return 1; }
+until_size() { local disk=$1 size=$2; await 10 '[ "$(sectors "$disk")" = "$size" ]'; }
 reads() { timeout 20 dd if="$1" of=/dev/null bs=4096 count=1 iflag=direct status=none; }
 
 good "a pool" pool create p /dev/vda /dev/vdb --extent-size 1M
@@ -70,7 +69,7 @@ bad "another host's address" AddressNotLocal/EADDRNOTAVAIL replica share "$A" --
 bad "a replica that is none" ReplicaNotFound/ENOENT replica share "$B"
 bad "unsharing one that is none" ReplicaNotFound/ENOENT replica unshare "$B"
 python3 -c "import socket, time; s = socket.create_server(('$OWN', 8420)); time.sleep(600)" & squatter=$!
-for _ in {1..100}; do ss -Hltn | grep -q "$OWN:8420" && break; sleep 0.1; done
+await 20 'ss -Hltn | grep -q "$OWN:8420"'
 bad "an address where another program listens" AddressInUse/EADDRINUSE replica share "$A" --listen $OWN:8420
 kill $squatter; wait $squatter 2>/dev/null
 mkdir -p /mnt/a && quiet mkfs.ext4 -q "/dev/p/$A" && quiet mount -o ro "/dev/p/$A" /mnt/a
@@ -123,7 +122,7 @@ fails "its writes fail" through write "$second"
 gone "$second"
 refused "it cannot come back" "$A" "$SECOND" $OWN
 is "nothing of it came in" "$(sum "/dev/p/$A" 16)" "$before"
-for _ in {1..100}; do disk "$first"; [ "$(cat "/sys/class/nvme/$first/state")" = live ] && reads "$DISK" && break; sleep 0.2; done
+await 30 'disk "$first"; [ "$(cat "/sys/class/nvme/$first/state")" = live ] && reads "$DISK"'
 first_disk=$DISK
 runs "the first came back by itself" reads "$first_disk"
 is "the host that is gone is gone from the target" "$(ls $TARGET/hosts)" "$HOST"
@@ -136,7 +135,7 @@ good "one host alone again" replica share "$A" --allow-host "$HOST"
 refused "any host is one too many" "$A" "$SECOND" $OWN
 
 # Sizes.
-for _ in {1..100}; do disk "$first"; [ "$(cat "/sys/class/nvme/$first/state")" = live ] && reads "$DISK" && break; sleep 0.2; done
+await 30 'disk "$first"; [ "$(cat "/sys/class/nvme/$first/state")" = live ] && reads "$DISK"'
 first_disk=$DISK
 good "it grows" replica resize "$A" 24M
 runs "the host sees that" until_size "$first_disk" 49152

@@ -1,4 +1,4 @@
-# on: request
+# gate: no
 # A poolctl that is killed at any step of sharing: nobody reaches what is half made, the next call ends right, and nothing is left.
 . /opt/vm/lib.sh
 TARGET=/sys/kernel/config/nvmet
@@ -22,13 +22,13 @@ whole() {
 # cut_all WHAT "BEFORE" "WANTED" ARGS...: kills it at each call of each kind, opens the pool, and does it again; BEFORE is the
 # command that leads to where it begins, WANTED what the target has in the end.
 cut_all() {
-    local what=$1 before=$2 wanted=$3 call number cuts=0; shift 3
+    local what=$1 before=$2 wanted=$3 call number; shift 3
     for call in mkdir rmdir symlink unlink write pwrite64; do
-        for ((number = 1; ; number++)); do
+        sweep 12
+        for ((number = FIRST; ; number += STRIDE)); do
             quiet poolctl $before
             ask cut $call $number "$@"
             [ "$REPLY" = killed ] || break
-            cuts=$((cuts + 1))
             whole "$what killed at $call $number leaves nothing half made to be reached"
             # Opening it finishes or undoes what was begun.
             quiet poolctl replica set "$A" --entity-id "e$number"
@@ -42,9 +42,8 @@ cut_all() {
         quiet poolctl replica unshare "$A"
         quiet poolctl replica activate "$A"
     done
-    runs "$what was killed at many moments" test $cuts -ge 5
+    swept "$what was killed at many moments" 5
     lvm_ok "LVM finds it sound after $what" p
-    note "$what was killed $cuts times"
 }
 cut_all "share" "replica unshare $A" "$HOST " replica share "$A" --allow-host "$HOST"
 cut_all "shutting a host out" "replica share $A --allow-host $HOST --allow-host $SECOND" "$SECOND " replica share "$A" --allow-host "$SECOND"

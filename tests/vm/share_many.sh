@@ -1,4 +1,4 @@
-# on: request
+# gate: no
 # memory: 3072
 # Long: named, or by `cargo xtask vm all`.  A thousand replicas shared at once: time and memory of each.
 . /opt/vm/lib.sh

@@ -1,4 +1,4 @@
-# on: request
+# gate: no
 # Random operations on a pool, LVM's own tools among them, and all is as a model says: `cargo xtask soak vm SEED MINUTES`.
 . /opt/vm/lib.sh
 SEED=1 MINUTES=2

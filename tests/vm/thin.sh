@@ -1,4 +1,3 @@
-# on: bookworm-noudev trixie-udev
 # Thin pools, thin replicas, snapshots and clones, beside the real tools.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc) D=$(uuid 0xd) S=$(uuid 0x51) T=$(uuid 0x52)

@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # Snapshots and clones under I/O hold exactly what they should; and what a killed poolctl leaves is finished or undone.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) POOL=mayastor-thinpool BLOCKS=512
@@ -51,12 +50,12 @@ ids() { # What the metadata and the kernel have of thin devices, side by side.
     cmp -s "$W/kernel" "$W/metadata" || echo "kernel: $(cat "$W/kernel") metadata: $(cat "$W/metadata")"
 }
 cut_all() { # WHAT UNDO "CALLS" ARGS...
-    local what=$1 undo=$2 calls=$3 call number cuts=0 why; shift 3
+    local what=$1 undo=$2 calls=$3 call number why; shift 3
     for call in $calls; do
-        for ((number = 1; ; number++)); do
+        sweep 4
+        for ((number = FIRST; ; number += STRIDE)); do
             ask cut "$call" $number "$@"
             [ "$REPLY" = killed ] || break
-            cuts=$((cuts + 1))
             settle
             ask good pool import p /dev/vda /dev/vdb
             why=$REPLY
@@ -67,11 +66,10 @@ cut_all() { # WHAT UNDO "CALLS" ARGS...
         done
         $undo
     done
-    runs "$what was killed at many moments" test $cuts -ge 6
+    swept "$what was killed at many moments" 6
     is "no thin device is left over after $what" "$(ids)" ""
     is "the data is unchanged after $what" "$(sum "/dev/p/$A" 2)" "$keep"
     lvm_ok "LVM finds it sound after $what" p
-    note "$what was killed $cuts times"
 }
 no_snapshot() { poolctl snapshot destroy "$(uuid 0x99)" >/dev/null 2>&1; true; }
 no_replica() { poolctl replica destroy "$(uuid 0x98)" >/dev/null 2>&1; true; }
@@ -88,7 +86,8 @@ if [ "$UDEV" = noudev ]; then
     cut_all "clone create" no_replica "$every" clone create "$(uuid 0x51)" "$(uuid 0x98)" --name c
 fi
 good "all goes" pool destroy p
-for ((number = 1; ; number++)); do
+sweep 4
+for ((number = FIRST; ; number += STRIDE)); do
     ask cut ioctl $number pool create p /dev/vda /dev/vdb --thin-pool 64M
     cut=$REPLY
     settle
@@ -98,3 +97,4 @@ for ((number = 1; ; number++)); do
     quiet poolctl pool destroy p
     [ $cut = killed ] || break
 done
+swept "pool create was killed at many moments" 6

@@ -1,4 +1,4 @@
-# on: request
+# gate: no
 # memory: 3072
 # Long: named, or by `cargo xtask vm all`.  A thousand snapshots of one replica, a thousand thin replicas, and a chain of a hundred clones.
 . /opt/vm/lib.sh

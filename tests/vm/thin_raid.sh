@@ -1,4 +1,3 @@
-# on: trixie-udev
 # Thin pools whose data and metadata are arrays, beside the real tools.
 . /opt/vm/lib.sh
 loops 6 96
@@ -12,12 +11,7 @@ WATCH=""
 U=$(uuid 0xa) POOL=mayastor-thinpool
 devices() { dmsetup ls | grep -c '^p-'; }
 all_in_sync() {
-    local i
-    for i in {1..150}; do
-        [ "$(lvs -a --noheadings -o sync_percent -S 'segtype=~^raid' p | tr -d ' ' | sort -u)" = 100.00 ] && return
-        sleep 0.2
-    done
-    no "in sync" "$(lvs -a -o name,sync_percent p)"
+    await 60 '[ "$(lvs -a --noheadings -o sync_percent -S "segtype=~^raid" p | tr -d " " | sort -u)" = 100.00 ]' || no "in sync" "$(lvs -a -o name,sync_percent p)"
 }
 # What the kernel has of a thin pool, but for numbers of devices, names and ids.
 form() {
@@ -86,7 +80,7 @@ good "a thin replica for a writer" replica create p "$U" 8M --thin
 stamps "/dev/p/$U" 512 "$W/seq"
 quiet dmsetup load frail --table "0 $sectors error"
 quiet dmsetup resume frail
-sleep 2
+degraded p "${POOL}_tdata"
 stamps_end "without a disk"
 stamps_held "every acknowledged write is there" "/dev/p/$U" 512 "$W/seq"
 good "the pool" pool show p
@@ -132,18 +126,18 @@ that "in the images" "len(d['health']['images']) == 4"
 grows raid1:2
 all_in_sync
 # Killed at calls to the kernel: opening the pool undoes or finishes the growth.
-size=40 cuts=0
-for ((number = 49; ; number += 11)); do
+size=40
+sweep 11
+for ((number = 44 + FIRST; ; number += STRIDE)); do
     ask cut ioctl $number thin extend p --data $((size + 4))M
     [ "$REPLY" = killed ] || break
-    cuts=$((cuts + 1))
     settle
     good "a growth killed at ioctl $number is mended" pool import p "${D[@]}"
     that "to the old size or the new" "d['state'] == 'online' and d['thin_pool']['data_size'] >> 20 in ($size, $size + 4)"
     size=$(($(q "d['thin_pool']['data_size']") >> 20))
     is "of all devices" "$(for layer in _tdata _tdata_rimage_0 _tdata_rimage_1 -tpool; do dmsetup table "p-${POOL/-/--}$layer" | awk '{ n += $2 } END { print n / 2048 }'; done | sort -u)" $size
 done
-note "a growth was killed $cuts times"
+swept "a growth was killed at many moments" 60
 lvm_ok "LVM finds it sound" p
 is "its data are there at the end" "$(sum "/dev/p/$U" 8)" "$s"
 good "and it goes" pool destroy p

@@ -1,4 +1,3 @@
-# on: bookworm-noudev
 # The tools' whole repertoire on a pool of ours, whose extents begin at 17 MiB, and on a VG of theirs: after each command
 # the VG is a good one to us, and a pool is changed by us.
 . /opt/vm/lib.sh
@@ -101,7 +100,7 @@ theirs pvresize -q "$V1"
 theirs pvresize -q -y --setphysicalvolumesize 200M "$V3"
 theirs pvresize -q "$V3"
 theirs lvconvert -q -y --type mirror -m1 v/l
-for _ in {1..100}; do [ "$(field lvs copy_percent v/l)" = 100.00 ] && break; sleep 0.1; done
+await 30 '[ "$(field lvs copy_percent v/l)" = 100.00 ]'
 theirs lvreduce -q -f $fs -L 8M v/l
 theirs lvconvert -q -y -m0 v/l
 theirs lvcreate -q -y --type thin-pool -n tp -L 32M v

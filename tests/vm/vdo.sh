@@ -1,4 +1,4 @@
-# on: trixie-udev
+# on: trixie-udev trixie-noudev
 # A VDO pool and its LV, which only the newer kernel and tools have: read, rewritten with nothing else changed, theirs afterwards.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

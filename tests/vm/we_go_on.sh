@@ -1,4 +1,3 @@
-# on: bookworm-noudev trixie-udev
 # What the real tools made, we list and go on from.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc)

@@ -14,13 +14,20 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  test                 everything: tidy, this machine's tests, then the VM suites
+  test                 what every commit has to pass: tidy, this machine's tests, then each VM scenario on one machine;
+                       a seed, the commit's, draws which, and at which moments operations are cut
+  test all             each scenario on every machine, cut at all moments
   test host            tidy and this machine's tests alone
+  test repeat N [SCENARIO]...
+                       the scenarios N times under load, each time by another seed: which checks fail now and then
   vm [bookworm|trixie] [udev|noudev] [SCENARIO]...
-                       the VM suites, or the part that the words select; scenarios are in tests/vm
+                       the VM part of `test`, or what the words select of it; scenarios, which are in tests/vm, run in full
+                       when they are named
   vm cluster [bookworm|trixie] [udev|noudev] [SCENARIO]...
                        of these the scenarios in tests/vm/cluster, each in three VMs on a network
-  vm all               every scenario on every machine, also where it tells little new
+  vm all               each scenario on every machine, cut at all moments
+  vm some ...          at some moments, also of scenarios that are named
+  vm profile ...       with a table of all programs that ran: starts, times
   bench [udev]         the library against the LVM tools, in a VM: times, ratios, system calls
   bench print [udev]   the tables and plots of the last such run, again
   count                instructions of the hot operations against benches/count/counts
@@ -39,6 +46,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["test"] => host::test().and_then(|()| vm::test(&[])),
+        ["test", "all"] => host::test().and_then(|()| vm::test(&["all"])),
+        ["test", "repeat", count, selection @ ..] => vm::repeat(count, selection),
         ["test", "host"] => host::test(),
         ["vm", selection @ ..] => vm::test(selection),
         ["bench"] => bench::run(false),

@@ -28,9 +28,14 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     cargo
 }
 
-/// Has cargo build one program; it names tests and benches by a hash, and says where it put them.
-pub(crate) fn built(cargo: &mut Command) -> Result<PathBuf> {
-    let told = output(cargo.args(["--message-format", "json"]))?;
+/// Has cargo build one program, with `flags` for the compiler of that program alone: it names tests and benches by a hash, and
+/// says where it put them.
+pub(crate) fn built(cargo: &mut Command, flags: &[&str]) -> Result<PathBuf> {
+    cargo.args(["--message-format", "json"]);
+    if !flags.is_empty() {
+        cargo.arg("--").args(flags);
+    }
+    let told = output(cargo)?;
     let messages = told
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());

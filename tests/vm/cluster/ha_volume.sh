@@ -1,4 +1,3 @@
-# on: trixie-udev
 # The story of a node that dies, as `ha_volume` tells it.
 . /opt/vm/volume_words.sh
 nodes_have_replicas

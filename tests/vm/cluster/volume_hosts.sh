@@ -1,4 +1,3 @@
-# on: trixie-udev
 # A volume changes its host only when the old one is cut off, and sides that were written alone are never put together.
 . /opt/vm/volume_words.sh
 LOCAL=bdev:////dev/p1/${REPLICA[1]}?uuid=${REPLICA[1]}

@@ -11,7 +11,6 @@
 #   power_on N                   it boots with the same disks; the word does not wait
 #   power_cut N                  both
 #   await_node N                 until its agent answers; nothing but the agent runs then
-#   await SECONDS CMD...         until a command succeeds, tried every 0.2 s; its status is the last one's
 on() {
     local node=$1 limit=${LIMIT:-60}; shift
     timeout "$((limit + 10))" bash /opt/vm/on.sh "$node" "$limit" "$*"
@@ -32,13 +31,6 @@ power_off() { host_does off "$1" && ip neighbour flush to "10.0.2.$1" dev net2; 
 power_on() { host_does on "$1"; }
 power_cut() { power_off "$1" && power_on "$1"; }
 
-await() {
-    local end=$((SECONDS + $1)); shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || return
-        sleep 0.2
-    done
-}
 await_node() { await 120 on "$1" true >/dev/null || no "node $1 is there" "its agent does not answer"; }
 await_node 1
 await_node 2

@@ -7,6 +7,7 @@ poolctl ARGS...                     its exit status
 good ARGS...                        why that was no success; empty if it was
 refused STATUS ERROR DISKS ARGS...  why that was not refused as it should; ERROR is KIND/ERRNO or - for wrong usage
 cut CALL N ARGS...                  kills a poolctl before its Nth system call of this name: `killed`, or `ended` if it makes fewer
+swept                               how often that was since the last of these, and how many moments the sweeps that ended had
 q FILE EXPR                         the value of a Python expression: d is the JSON in FILE (the rows of an LVM report)
 mark DEV...                         remembers how much was written to the devices
 written DEV...                      which of them were written to since, and how much, or what writes on its own; empty if none
@@ -38,6 +39,8 @@ LIMIT = 60
 OUT, ERR = (os.path.join(sys.argv[1], name) for name in ("out", "err"))
 log = open(os.path.join(os.environ["OUT"], "poolctl.log"), "a")
 marks = {}
+# Since the last `swept`: each kill, and how many calls each command made that came to its end.
+kills, moments = [], {}
 
 
 def head(path, size=400):
@@ -84,8 +87,22 @@ def refused(status, error, disks, *args):
 
 def cut(call, number, *args):
     inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
-    status = subprocess.call(["strace", "-qq", "-o", "/dev/null", *inject, "poolctl", *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    return "killed" if status == -signal.SIGKILL else f"ended: {status}"
+    trace = os.path.join(sys.argv[1], "trace")
+    status = subprocess.call(["strace", "-qq", "-o", trace, *inject, "poolctl", *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    if status == -signal.SIGKILL:
+        kills.append(number)
+        return "killed"
+    with open(trace, errors="replace") as file:
+        moments[call, args] = sum(line.startswith(f"{call}(") for line in file)
+    return f"ended: {status}"
+
+
+def swept():
+    """How often it was killed since the last of these, and at how many moments it could have been."""
+    said = f"{len(kills)} {sum(moments.values())}"
+    kills.clear()
+    moments.clear()
+    return said
 
 
 def load(path):
@@ -211,7 +228,7 @@ def stamps(*words):
 
 
 VERBS = {"poolctl": poolctl, "good": good, "refused": refused, "q": evaluate, "mark": mark, "written": written}
-VERBS |= {"cut": cut, "leaks": leaks, "fill": fill, "sum": digest, "stamps": stamps}
+VERBS |= {"cut": cut, "swept": swept, "leaks": leaks, "fill": fill, "sum": digest, "stamps": stamps}
 for line in sys.stdin:
     verb, *words = line.rstrip("\n").replace("\x1e", "\n").split("\x1f")
     try:

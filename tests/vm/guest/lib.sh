@@ -16,6 +16,12 @@
 #   stamps_cut NAME DEV BLOCKS LOW HIGH  what is there is of one moment between these writes
 #   same_face NAME F1 F2         two faces are equal, and of active LVs
 #
+# Killing an operation at one moment after the other:
+#   sweep EACH                   for `for ((n = FIRST; ; n += STRIDE))`: in the gate one moment of EACH, from the first or another as the
+#                                seed draws; all of them in a full run
+#   ask cut CALL N ARGS...       kills poolctl at its Nth CALL: $REPLY is `killed`, or it came to its end
+#   swept NAME LEAST             since the last of these, sweeps that came to their ends had LEAST moments or more, and it was killed at some
+#
 # Asking:
 #   q EXPR [FILE]                prints the value of a Python expression
 #   rep CMD ARGS...              an LVM report in bytes, into $R (then `q EXPR $R`; `d` is the list of its rows)
@@ -26,7 +32,10 @@
 #                                soon as it has written
 #   stamps_end NAME              ends all writers: none met an error
 #   acknowledged FILE            the number of the last write
+#   await SECONDS CMD...         until a command succeeds, or bash code that is one word; its status is the last one's.  The limit
+#                                is that of a quick machine: a slow one has as many times more as it is slower
 #   in_sync VG LV                waits until the images of an array are filled and it is idle
+#   degraded VG LV               waits until the kernel has found that an image of an array fails: a writer goes on, or it reads
 #   arrays_fill slow|fast        how quickly the kernel fills and compares images: slow keeps it under way; wants dm-raid loaded
 #   moves_take PERCENT           of the time the kernel copies for a move (pvmove): 1 keeps one under way, 100 ends it
 #   frail N MIB                  as loops, below disks /dev/mapper/diskI in D, which break_disk I makes fail and mend_disk I heals
@@ -38,7 +47,20 @@ WATCH=$DISKS
 
 say() { echo "${1//$'\n'/ | }" >&5; echo "$1"; }
 ok() { say "ok $1"; }
-no() { say "not ok $1: ${2:0:700}"; }
+no() { say "not ok $1: ${2:0:700}"; witness "$1"; }
+# What there is to understand a failure by; of the first few alone, as the others mostly follow from them.
+WITNESSES=0
+witness() {
+    ((WITNESSES++ < 3)) || return 0
+    {
+        echo "== $SCENARIO: $1"
+        echo "-- poolctl"; tail -n 8 "$OUT/poolctl.log" | cut -c 1-600
+        echo "-- the scenario"; tail -n 8 "$OUT/log" "$OUT/quiet.log"
+        echo "-- devices"; timeout 10 dmsetup info -c -o name,uuid,attr,open,events
+        timeout 10 dmsetup table; timeout 10 dmsetup status --noflush
+        echo "-- the kernel"; dmesg | tail -n 12
+    } >>"$OUT/witness" 2>&1
+}
 note() { say "# $*"; }
 
 # One Python process answers all questions: starting one takes half a second here.
@@ -97,13 +119,9 @@ sum() { ask sum "$1" "${2:-4}"; printf '%s\n' "$REPLY"; }
 acknowledged() { od -An -N 8 -t u8 "$1" 2>/dev/null | tr -d ' '; }
 STAMPS=()
 stamps() {
-    local i before; before=$(acknowledged "$3")
+    local before writes=$3; before=$(acknowledged "$3")
     ${STAMPS_AS:-} python3 /opt/vm/stamp.py write "$@" 2>"$3.error" & STAMPS+=($!)
-    for i in {1..300}; do
-        [ "$(acknowledged "$3")" = "$before" ] || return 0
-        sleep 0.1
-    done
-    no "a writer to $1 begins" "$(cat "$3.error")"
+    await 30 '[ "$(acknowledged "$writes")" != "$before" ]' || no "a writer to $1 begins" "$(cat "$3.error")"
 }
 stamps_end() {
     local writer
@@ -113,6 +131,25 @@ stamps_end() {
         is "$1: a writer met no error" $? 0
     done
     STAMPS=()
+}
+# Ticks of the clock that a machine has at 100 a second whatever its date is, so that one that jumps makes no wait longer.
+uptime_cs() { local up; read -r up _ </proc/uptime; REPLY=${up/./}; }
+await() {
+    local end; uptime_cs; end=$((10#$REPLY + $1 * 100 * SLOWER)); shift
+    until { [ $# = 1 ] && eval "$1"; } || { [ $# != 1 ] && "$@"; }; do
+        uptime_cs; ((10#$REPLY < end)) || return
+        sleep 0.1
+    done
+}
+sweep() {
+    FIRST=1 STRIDE=1
+    [ "$MOMENTS" = all ] || { STRIDE=$1; FIRST=$(($(cksum <<<"$SEED $SCENARIO ${BASH_LINENO[0]}" | cut -d' ' -f1) % $1 + 1)); }
+}
+swept() {
+    local killed all
+    ask swept; read -r killed all <<<"$REPLY"
+    if ((killed > 0 && all >= $2)); then ok "$1"; else no "$1" "killed $killed times, at $all moments"; fi
+    note "moments $killed of $all"
 }
 stamps_held() { local name=$1; shift; ask stamps check "$@"; verdict "$name"; }
 stamps_cut() { local name=$1; shift; ask stamps cut "$@"; verdict "$name"; }
@@ -127,15 +164,20 @@ loops() {
     settle
 }
 in_sync() {
-    local i name state action; name=$(dmname "$1" "$2")
+    local name state action; name=$(dmname "$1" "$2")
     # An origin of snapshots shows another device.
     dmsetup info "$name-real" >/dev/null 2>&1 && name+=-real
-    for i in {1..300}; do
+    await 60 '
         read -r _ _ _ _ _ state _ action _ < <(dmsetup status "$name")
-        [[ $state =~ ^A+$ && $action = idle ]] && return
-        sleep 0.2
-    done
-    no "in sync" "$2: $(dmsetup status "$name")"
+        [[ $state =~ ^A+$ && $action = idle ]]' || no "in sync" "$2: $(dmsetup status "$name")"
+}
+degraded() {
+    local name state; name=$(dmname "$1" "$2")
+    dmsetup info "$name-real" >/dev/null 2>&1 && name+=-real
+    await 20 '
+        dd if="/dev/mapper/$name" of=/dev/null bs=64k iflag=direct status=none
+        read -r _ _ _ _ _ state _ < <(dmsetup status "$name")
+        [[ $state = *D* ]]' || no "degraded" "$2: $(dmsetup status "$name")"
 }
 arrays_fill() {
     local rate=/proc/sys/dev/raid/speed_limit_

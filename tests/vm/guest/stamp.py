@@ -7,6 +7,7 @@ stamp.py sync DEV BLOCKS SEQFILE [COUNT]   as `write`, and each write is durable
 stamp.py cut DEV BLOCKS LOW HIGH           DEV holds exactly the state after one write from LOW to HIGH: what a snapshot
                                            shows that was begun after LOW and ended before HIGH was acknowledged
 stamp.py check DEV BLOCKS SEQFILE          DEV holds exactly the state after the last acknowledged write or the one after it
+stamp.py newest DEV BLOCKS                 prints the number of the newest write, if DEV holds exactly the state after it
 stamp.py stall SEQFILE                     prints the longest wait of a write by the last writer, in microseconds
 """
 import mmap
@@ -17,6 +18,9 @@ import sys
 import time
 
 BLOCK = 4096
+# Between two writes, in seconds, of a writer that goes on until it is stopped: some come while anything happens, and they leave most of
+# an emulated processor to what happens.
+PAUSE = 0.003
 
 
 def stamp(number):
@@ -48,6 +52,8 @@ def write(device, blocks, path, count=0, flags=0):
         os.pwrite(fd, buffer, number % blocks * BLOCK)
         longest = max(longest, time.monotonic_ns() - begun)
         os.pwrite(seq, struct.pack("<QQ", number, longest), 0)
+        if not count:
+            time.sleep(PAUSE)
 
 
 def sync(device, blocks, path, count=0):
@@ -93,6 +99,9 @@ def stall(path):
 def main(verb, *words):
     if verb == "stall":
         return stall(*words)
+    if verb == "newest":
+        device, blocks = words
+        return print(newest(device, int(blocks)))
     device, blocks, path, *rest = words
     {"write": write, "sync": sync, "check": check, "cut": cut}[verb](device, int(blocks), path, *map(int, rest))
 

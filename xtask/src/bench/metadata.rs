@@ -32,9 +32,8 @@ pub(crate) fn run() -> Result<()> {
     fs::create_dir_all(&dir)?;
     let parser = build_parser(&dir)?;
     let build = |program: &str| {
-        sh::built(&mut sh::cargo(&[
-            "bench", "--quiet", "--no-run", "--bench", program,
-        ]))
+        let words = ["bench", "--quiet", "--no-run", "--bench", program];
+        sh::built(&mut sh::cargo(&words), &[])
     };
     let (speed, memory) = (build("speed")?, build("memory")?);
     let run = |program: &Path, words: &[&str]| sh::output(Command::new(program).args(words).arg(&dir));

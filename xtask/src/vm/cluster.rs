@@ -17,6 +17,7 @@ use super::node::{Node, Watched};
 use super::payload::Payload;
 use super::qemu::End;
 use super::report::Report;
+use super::timing::Timing;
 use crate::sh;
 
 /// The node with the scenario.
@@ -66,6 +67,17 @@ impl Cluster<'_> {
             report.add_boot(&leader.lines(), end, &leader.console());
         }
         report.took = began.elapsed();
+        report.boots = running.nodes.iter().map(Node::boots).sum();
+        report.timings.push(Timing {
+            name: self
+                .payload
+                .scenarios
+                .iter()
+                .map(|scenario| scenario.name.clone())
+                .collect(),
+            wall: report.took,
+            cpu: running.nodes.iter().map(Node::cpu).sum(),
+        });
         for node in &running.nodes {
             node.keep_results()?;
         }

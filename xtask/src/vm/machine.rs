@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use super::payload::Payload;
 use super::qemu::{self, End, START_AGAIN, STARTED_AGAIN, Start};
 use super::report::Report;
+use super::timing::Watch;
 use crate::sh;
 
 /// Memory of a VM, if no scenario wants more.
@@ -44,13 +45,13 @@ impl Machine<'_> {
         for boot in 1..=self.boots {
             qemu::make_result(&dir)?;
             let start = Instant::now();
-            let (mut end, mut lines) = self.boot(&dir, &initramfs, boot)?;
+            let (mut end, mut lines) = self.boot(&dir, &initramfs, boot, &mut report)?;
             for _ in 0..START_AGAIN {
                 if !(matches!(end, End::Came) && lines.is_empty()) {
                     break;
                 }
                 report.note(STARTED_AGAIN);
-                (end, lines) = self.boot(&dir, &initramfs, boot)?;
+                (end, lines) = self.boot(&dir, &initramfs, boot, &mut report)?;
             }
             let lines = String::from_utf8_lossy(&lines).replace('\r', "");
             let console = fs::read(dir.join("console.log")).unwrap_or_default();
@@ -65,8 +66,8 @@ impl Machine<'_> {
         Ok(report)
     }
 
-    /// Starts the VM and waits for its end; with what its scenarios said.
-    fn boot(&self, dir: &Path, initramfs: &Path, boot: u32) -> Result<(End, Vec<u8>)> {
+    /// Starts the VM and waits for its end; with what its scenarios said.  The report gets the times.
+    fn boot(&self, dir: &Path, initramfs: &Path, boot: u32, report: &mut Report) -> Result<(End, Vec<u8>)> {
         let lines = dir.join("lines");
         let start = Start {
             payload: &self.payload,
@@ -80,6 +81,8 @@ impl Machine<'_> {
             devices: Vec::new(),
         };
         let mut vm = start.run()?;
+        let mut watch = Watch::new(&lines);
+        let mut cpu = Duration::ZERO;
         let deadline = Instant::now() + self.limit;
         let end = loop {
             if vm.has_ended()? {
@@ -88,9 +91,13 @@ impl Machine<'_> {
             if Instant::now() > deadline {
                 break End::Stopped(self.limit);
             }
+            cpu = vm.cpu();
+            watch.look(cpu);
             thread::sleep(Duration::from_millis(100));
         };
         drop(vm);
+        report.timings.extend(watch.finish(cpu));
+        report.boots += 1;
         Ok((end, fs::read(lines).unwrap_or_default()))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -23,6 +24,8 @@ pub(crate) struct Node<'a> {
     boots: u32,
     /// How often it was started since, for a kernel that died at once.
     attempts: u32,
+    /// What its VMs took of this machine's processors.
+    cpu: Duration,
 }
 
 /// What has become of a node.
@@ -68,6 +71,7 @@ impl<'a> Node<'a> {
             vm: None,
             boots: 0,
             attempts: 0,
+            cpu: Duration::ZERO,
         })
     }
 
@@ -88,7 +92,19 @@ impl<'a> Node<'a> {
 
     /// Takes its power away, at once.
     pub(crate) fn power_off(&mut self) {
-        self.vm = None;
+        if let Some(vm) = self.vm.take() {
+            self.cpu += vm.cpu();
+        }
+    }
+
+    /// Returns how often it got power.
+    pub(crate) fn boots(&self) -> usize {
+        self.boots as usize
+    }
+
+    /// Returns what the VMs that lost their power took of this machine's processors.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.cpu
     }
 
     /// Looks after it: a kernel that died before its first program is started again.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::base::Base;
+use super::conduct::Conduct;
 use super::cpio::Archive;
 use super::scenario::Scenario;
 use crate::{sh, soak};
@@ -33,8 +34,8 @@ pub(crate) struct Payload<'a> {
     pub(crate) base: &'a Base,
     /// Does udevd run?
     pub(crate) udev: bool,
-    /// Are its times worth something?  Then the kernel is the stock one in all its settings.
-    pub(crate) is_measured: bool,
+    /// How it is run.
+    pub(crate) conduct: Conduct,
     /// Static programs, put on the guest's path under their file names.
     pub(crate) programs: &'a [PathBuf],
     /// What is run, in this order.

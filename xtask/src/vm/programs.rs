@@ -3,18 +3,21 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::debian::{self, Tools};
 use crate::sh;
 
-/// Of the machines that the VMs emulate.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// What a static program is linked with.
 const TOOLS: &Tools = &[("cc", "gcc")];
 
+/// The flag that makes a program static.  It is for the program alone: what that is made of is built once, also for the quickstart
+/// and the benches.
+const STATIC: [&str; 2] = ["-C", "target-feature=+crt-static"];
+
+/// The examples that scenarios use.
+const EXAMPLES: [&str; 6] = ["bench_ops", "callers", "ha_volume", "inspect", "poolctl", "soak"];
 /// The tests of the layer that knows hosts, of which those that are marked as ignored want a host of their own.
 const HOST_TESTS: &str = "host_tests";
 /// What tries every call of a mapper on real devices.
@@ -23,10 +26,22 @@ const SELFTEST: &str = "mapper_selftest";
 /// Builds them all; gives their paths.
 pub(crate) fn build() -> Result<Vec<PathBuf>> {
     debian::install(TOOLS)?;
-    sh::run(&mut cargo_static(&["build", "--quiet", "--examples"]))?;
-    let selftest = [
-        "build",
+    let dir = sh::target().join("vm-programs");
+    fs::create_dir_all(&dir)?;
+    let keep = |name: &str, built: PathBuf| -> Result<PathBuf> {
+        let path = dir.join(name);
+        fs::copy(&built, &path).with_context(|| format!("cannot copy {}", built.display()))?;
+        Ok(path)
+    };
+    let mut programs = Vec::new();
+    for name in EXAMPLES {
+        let words = ["rustc", "--quiet", "--release", "--example", name];
+        programs.push(keep(name, built_static(&words)?)?);
+    }
+    let words = [
+        "rustc",
         "--quiet",
+        "--release",
         "-p",
         "lvm-dm",
         "--features",
@@ -34,25 +49,26 @@ pub(crate) fn build() -> Result<Vec<PathBuf>> {
         "--example",
         SELFTEST,
     ];
-    sh::run(&mut cargo_static(&selftest))?;
-    let dir = sh::target().join(TARGET).join("release/examples");
-    let mut programs: Vec<PathBuf> = names()?.into_iter().map(|name| dir.join(name)).collect();
-    programs.extend([dir.join(SELFTEST), build_host_tests()?]);
+    programs.push(keep(SELFTEST, built_static(&words)?)?);
+    // With the features that the tests of this machine have, so that it is made of what they are made of.
+    let features = "lvm-meta/testing,lvm-meta/serde,lvm-dm/testing";
+    let words = [
+        "rustc",
+        "--quiet",
+        "--profile",
+        "test",
+        "-p",
+        "lvm-pool",
+        "--lib",
+        "--features",
+        features,
+    ];
+    programs.push(keep(HOST_TESTS, built_static(&words)?)?);
     Ok(programs)
 }
 
-fn cargo_static(args: &[&str]) -> Command {
-    let mut cargo = sh::cargo(args);
-    cargo.args(["--release", "--target", TARGET]);
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    cargo
-}
-
-fn build_host_tests() -> Result<PathBuf> {
-    let args = ["test", "--no-run", "--quiet", "-p", "lvm-pool", "--lib"];
-    let path = sh::target().join(TARGET).join("release").join(HOST_TESTS);
-    fs::copy(sh::built(&mut cargo_static(&args))?, &path)?;
-    Ok(path)
+fn built_static(words: &[&str]) -> Result<PathBuf> {
+    sh::built(&mut sh::cargo(words), &STATIC)
 }
 
 /// The names of the example programs, sorted.

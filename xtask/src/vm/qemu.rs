@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use super::debian::Tools;
 use super::payload::Payload;
+use super::timing;
 
 /// What running VMs takes.
 pub(crate) const TOOLS: &Tools = &[("qemu-system-x86_64", "qemu-system-x86"), ("tar", "tar")];
@@ -70,17 +71,10 @@ impl Start<'_> {
     pub(crate) fn run(&self) -> Result<Vm> {
         // `setpriv` so that no VM outlives this program.
         let mut qemu = Command::new("setpriv");
-        qemu.args([
-            "--pdeathsig",
-            "KILL",
-            "qemu-system-x86_64",
-            "-machine",
-            "q35",
-            "-accel",
-            "tcg,thread=multi",
-        ]);
-        // One emulated instruction for checksums is slower than the table that programs use without it.
-        qemu.args(["-cpu", "max,pclmulqdq=off", "-smp", &self.cores.to_string()]);
+        qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35"]);
+        let conduct = &self.payload.conduct;
+        qemu.args(conduct.accel.arguments());
+        qemu.args(["-smp", &self.cores.to_string()]);
         qemu.args(["-nic", "none", "-display", "none", "-monitor", "none"]);
         qemu.args(["-m", &self.memory_mib.to_string()]);
         qemu.arg("-no-reboot")
@@ -88,12 +82,12 @@ impl Start<'_> {
             .arg(&self.payload.base.kernel)
             .arg("-initrd")
             .arg(self.initramfs);
-        let udev = if self.payload.udev { "udev" } else { "noudev" };
-        let faster = if self.payload.is_measured { "" } else { FASTER };
+        let faster = if conduct.is_measured { "" } else { FASTER };
         // Older QEMUs translate code by its address: programs that lie elsewhere each time are translated each time,
         // which takes longer than to run them.
         qemu.arg("-append").arg(format!(
-            "console=ttyS0 quiet panic=-1 no_timer_check nosoftlockup norandmaps {faster} vm.udev={udev} {}",
+            "console=ttyS0 quiet panic=-1 no_timer_check nosoftlockup norandmaps {faster} {} {}",
+            conduct.words(self.payload.udev),
             self.words
         ));
         for serial in [&self.console, &self.lines] {
@@ -125,6 +119,11 @@ impl Start<'_> {
 }
 
 impl Vm {
+    /// Returns the time that it has taken of this machine's processors.
+    pub(crate) fn cpu(&self) -> Duration {
+        timing::cpu_of(self.qemu.id())
+    }
+
     /// Did the VM come to its end?
     ///
     /// # Errors

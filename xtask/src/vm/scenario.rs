@@ -48,14 +48,15 @@ impl Scenario {
         })
     }
 
-    /// `# on: MACHINE...`: on these machines its result is worth its time, such as `bookworm-noudev`; without, on all.
-    pub(crate) fn is_for(&self, machine: &str) -> bool {
-        let machines = self
-            .text
-            .lines()
-            .take(10)
-            .find_map(|line| line.strip_prefix("# on: "));
+    /// `# on: MACHINE...`: it can run on these machines alone, such as `bookworm-noudev`; without, on all.
+    pub(crate) fn runs_on(&self, machine: &str) -> bool {
+        let machines = self.word("# on: ");
         machines.is_none_or(|machines| machines.split(' ').any(|name| name == machine))
+    }
+
+    /// `# gate: no`: it takes too long for every commit, and runs when it is named, or with all others.
+    pub(crate) fn is_in_gate(&self) -> bool {
+        self.word("# gate: ") != Some("no")
     }
 
     /// `# boots: N`: it needs a VM of its own that is started N times.
@@ -73,8 +74,12 @@ impl Scenario {
         self.number("# disks: ")
     }
 
-    fn number(&self, word: &str) -> Option<u32> {
+    fn word(&self, word: &str) -> Option<&str> {
         let mut head = self.text.lines().take(10);
-        head.find_map(|line| line.strip_prefix(word)?.trim().parse().ok())
+        head.find_map(|line| Some(line.strip_prefix(word)?.trim()))
+    }
+
+    fn number(&self, word: &str) -> Option<u32> {
+        self.word(word)?.parse().ok()
     }
 }
