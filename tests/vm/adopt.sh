@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # LVs that the tools made become replicas, in place and while they are written, and stay LVs for the tools.
 . /opt/vm/lib.sh
 loops 4 120

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # Metadata areas behind the extents, disks that grow and shrink, and a disk that leaves with the only area in use, beside the tools.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

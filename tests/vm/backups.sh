@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # The metadata's backup and archive are those that the tools keep, and vgcfgrestore restores from them.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

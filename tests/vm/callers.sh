@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # Many processes, and one process of many threads, make and destroy replicas of one pool: what was answered holds at once.
 . /opt/vm/lib.sh
 CALLERS=8 ROUNDS=2 THREADS=8

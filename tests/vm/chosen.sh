@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # Thin pools of other names, disks that are chosen, a replica that moves, tags: beside the tools.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc) S=$(uuid 0xd)

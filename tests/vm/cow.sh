@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # Classic copy-on-write snapshots of thick replicas, beside the real tools.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc) S=$(uuid 0x51) T=$(uuid 0x52) V=$(uuid 0x53)

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-udev trixie-noudev
 # Data is read back unchanged after a resize, an export and import, activation by the other side, a move, and under I/O.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # LVM's devices file, filters and hints are honoured, and kept right.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

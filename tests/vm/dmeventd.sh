@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # A thin pool that LVM's dmeventd watches, too: it goes on watching whatever we do, one of the two grows it and not both, and
 # the pool goes away under it.
 . /opt/vm/lib.sh

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev
 # A disk dies for good while the pool's data is moved: there is a way out for us and for the tools, and what was whole stays.
 . /opt/vm/lib.sh
 frail 5 80

@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # A disk in use leaves its pool under I/O: killed, continued, aborted and continued by the tools; and theirs are left alone.
 . /opt/vm/lib.sh
 WATCH="/dev/vda /dev/vdb /dev/vdc /dev/vdd"

@@ -1,3 +1,4 @@
+# gate: trixie-udev
 # States into which a host gets by hand: devices that stand still, a thin pool of another
 # moment, nodes that are gone, two monitors, a clock that jumps, a disk that hangs, a name that is taken.
 . /opt/vm/lib.sh

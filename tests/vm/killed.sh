@@ -1,3 +1,4 @@
+# gate: bookworm-noudev
 # A poolctl that is killed at any moment: the next one finishes or undoes what was cut.
 . /opt/vm/lib.sh
 good "a pool" pool create p /dev/vda /dev/vdb

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev
 # Every kind of LV that the tools make here is read in all its fields, rewritten byte for byte, and theirs afterwards.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

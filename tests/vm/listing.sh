@@ -1,3 +1,4 @@
+# gate: trixie-udev
 # One bad VG never stops the others; `inspect` agrees with pvs, vgs and lvs.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

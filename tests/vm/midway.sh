@@ -1,3 +1,4 @@
+# gate: trixie-udev
 # What the tools leave in the metadata in the middle of a long operation is read, rewritten with nothing else changed, and finished
 # by them afterwards.
 . /opt/vm/lib.sh

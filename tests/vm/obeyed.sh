@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # What the metadata and lvm.conf say is obeyed as the tools obey it: docs/obeyed.md.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) S=$(uuid 0xb)

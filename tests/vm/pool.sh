@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-udev trixie-noudev
 # The life of a pool: create, repeat, show, grow, add and remove disks, export, import, destroy.
 . /opt/vm/lib.sh
 P=0c3e7a4e-7a3f-4a34-9c56-1f0d2f9be001

@@ -1,3 +1,4 @@
+# gate: trixie-noudev
 # A loss of power at any moment leaves the old or the new VG, to us and to the tools: see powercut.py for what is lost.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-udev trixie-noudev
 # Replicas that are arrays, beside the real tools.
 . /opt/vm/lib.sh
 loops 6 96

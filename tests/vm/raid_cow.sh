@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # Classic snapshots of arrays, beside the real tools.
 . /opt/vm/lib.sh
 frail 5 72

@@ -1,3 +1,4 @@
+# gate: trixie-udev
 # boots: 5
 # The machine is reset while arrays are synchronised, converted, repaired and moved to another disk; a disk is unplugged.
 . /opt/vm/lib.sh

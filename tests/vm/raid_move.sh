@@ -1,3 +1,4 @@
+# gate: bookworm-noudev
 # Disks with images of arrays leave their pool under I/O: killed, continued, and finished by the tools.
 . /opt/vm/lib.sh
 loops 6 80

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # Images of arrays come, go, fail and are replaced under I/O, by us and by the tools.
 . /opt/vm/lib.sh
 frail 7 100

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # Arrays are scrubbed, and what happens to them is told, beside the real tools.
 . /opt/vm/lib.sh
 loops 5 64

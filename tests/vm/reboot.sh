@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-udev
 # boots: 3
 # Pools and their data outlive the machine: it is reset, not shut down.
 . /opt/vm/lib.sh

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # Bad arguments: each has its typed error, and nothing is written.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

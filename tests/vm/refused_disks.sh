@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # Disks that must not be taken: each has its typed error, and nothing is written.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

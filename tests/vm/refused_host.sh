@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # What the host stands in the way of: a lock, a lack of rights, a kernel without device-mapper.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

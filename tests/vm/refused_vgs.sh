@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # VGs that must not be changed: listed all the same, every change refused with its typed error, and nothing is written.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb)

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # Copies of the metadata that were hurt are mended as vgck --updatemetadata mends them.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

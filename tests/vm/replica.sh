@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-udev trixie-noudev
 # The life of a replica: create, list, properties, resize, I/O, activation, destroy.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc) D=$(uuid 0xd)

@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # A backup is restored as vgcfgrestore restores it, and labels as pvcreate --restorefile writes them: each side takes the other's.
 . /opt/vm/lib.sh
 A=$(uuid 0xa)

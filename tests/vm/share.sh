@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-udev trixie-noudev
 # Replicas shared over NVMe/TCP with hosts that are this machine itself: who reaches what, and what becomes of those who do not any more.
 . /opt/vm/lib.sh
 CONFIG=/sys/kernel/config TARGET=/sys/kernel/config/nvmet OWN=10.77.0.1 OTHER=10.77.0.2

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-udev trixie-noudev
 # Thin pools, thin replicas, snapshots and clones, beside the real tools.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc) D=$(uuid 0xd) S=$(uuid 0x51) T=$(uuid 0x52)

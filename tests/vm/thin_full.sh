@@ -1,3 +1,4 @@
+# gate: trixie-udev
 # Thin pools that fill up: made larger under I/O by hand and by the monitor, and full to the brim, beside the real tools.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc) D=$(uuid 0xd) S=$(uuid 0x51) T=$(uuid 0x52)

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev
 # Snapshots and clones under I/O hold exactly what they should; and what a killed poolctl leaves is finished or undone.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) POOL=mayastor-thinpool BLOCKS=512

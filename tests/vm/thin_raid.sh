@@ -1,3 +1,4 @@
+# gate: trixie-udev
 # Thin pools whose data and metadata are arrays, beside the real tools.
 . /opt/vm/lib.sh
 loops 6 96

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev
 # Thin pools whose metadata fail, break or are full: what is told, what is refused, what is kept, and how they come back.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc) S=$(uuid 0x51) T=$(uuid 0x52)

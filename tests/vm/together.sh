@@ -1,3 +1,4 @@
+# gate: bookworm-noudev
 # Several at once on one VG: nothing is lost.
 . /opt/vm/lib.sh
 # How long, in seconds; with udevd, where the suite takes longest, half of that.

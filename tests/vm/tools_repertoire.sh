@@ -1,3 +1,4 @@
+# gate: bookworm-noudev
 # The tools' whole repertoire on a pool of ours, whose extents begin at 17 MiB, and on a VG of theirs: after each command
 # the VG is a good one to us, and a pool is changed by us.
 . /opt/vm/lib.sh

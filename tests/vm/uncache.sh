@@ -1,3 +1,4 @@
+# gate: bookworm-noudev
 # LVs that the tools gave a cache lose it under I/O, written back, and become replicas: both forms, killed on the way, inactive.
 . /opt/vm/lib.sh
 loops 4 120

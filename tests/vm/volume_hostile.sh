@@ -1,3 +1,4 @@
+# gate: bookworm-noudev
 # Targets that lie to a volume's publisher, or say nothing: they get no record that is another replica's, and hold no call.
 # The disk of a replica is found as this kernel names it, by its multipath or without; host tests have both ways.
 . /opt/vm/lib.sh

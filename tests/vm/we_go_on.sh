@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-udev
 # What the real tools made, we list and go on from.
 . /opt/vm/lib.sh
 A=$(uuid 0xa) B=$(uuid 0xb) C=$(uuid 0xc)

@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # The story of a node that dies, as `ha_volume` tells it.
 . /opt/vm/volume_words.sh
 nodes_have_replicas

@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # The cluster itself: what the scenarios beside this one rely on, with the real tools and the kernel's NVMe over TCP alone.
 . /opt/vm/lib.sh
 . /opt/vm/cluster.sh

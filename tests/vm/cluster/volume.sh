@@ -1,3 +1,4 @@
+# gate: bookworm-noudev trixie-noudev
 # A volume over replicas on two nodes keeps serving whatever happens to one of them, and they are equal afterwards.
 . /opt/vm/volume_words.sh
 nodes_have_replicas

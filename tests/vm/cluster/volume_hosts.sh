@@ -1,3 +1,4 @@
+# gate: trixie-udev trixie-noudev
 # A volume changes its host only when the old one is cut off, and sides that were written alone are never put together.
 . /opt/vm/volume_words.sh
 LOCAL=bdev:////dev/p1/${REPLICA[1]}?uuid=${REPLICA[1]}

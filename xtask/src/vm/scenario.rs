@@ -54,9 +54,12 @@ impl Scenario {
         machines.is_none_or(|machines| machines.split(' ').any(|name| name == machine))
     }
 
-    /// `# gate: no`: it takes too long for every commit, and runs when it is named, or with all others.
-    pub(crate) fn is_in_gate(&self) -> bool {
-        self.word("# gate: ") != Some("no")
+    /// `# gate: MACHINE...`: of the machines that it can run on those that the seed draws from; `# gate: no` for none, as it takes too
+    /// long for every commit.  It runs on the others when it is named, or with all others.
+    pub(crate) fn is_drawn_on(&self, machine: &str) -> bool {
+        let machines = self.word("# gate: ");
+        self.runs_on(machine)
+            && machines.is_none_or(|machines| machines.split(' ').any(|name| name == machine))
     }
 
     /// `# boots: N`: it needs a VM of its own that is started N times.

@@ -34,6 +34,8 @@ pub(super) struct Selection<'a> {
     scenarios: Vec<&'a Scenario>,
     /// Pairs of a scenario and a machine that a run in full has.
     pairs: usize,
+    /// Were they chosen by their names?
+    is_named: bool,
     reach: Reach,
     /// Which of many moments a scenario tries.
     pub(super) moments: Moments,
@@ -86,11 +88,11 @@ impl<'a> Selection<'a> {
         }
         let possible = |kind: &Kind| chosen.iter().filter(|one| one.runs_on(&kind.name())).count();
         let pairs = kinds.iter().map(possible).sum();
-        chosen.retain(|scenario| is_named || reach == Reach::Full || scenario.is_in_gate());
         Ok(Self {
             kinds,
             scenarios: chosen,
             pairs,
+            is_named,
             reach,
             moments: match reach {
                 Reach::Full if !words.contains(&"some") => Moments::All,
@@ -121,27 +123,33 @@ impl<'a> Selection<'a> {
         let machine = kind.name();
         let is_chosen = |scenario: &&Scenario| match self.reach {
             Reach::Full => scenario.runs_on(&machine),
-            Reach::Drawn => drawn(scenario, seed).as_ref() == Some(kind),
+            Reach::Drawn => self.drawn_kind(scenario, seed).as_ref() == Some(kind),
         };
         self.scenarios.iter().copied().filter(is_chosen).collect()
+    }
+
+    /// The one machine that a scenario runs on; one that is not for each commit has none, unless it is named.
+    fn drawn_kind(&self, scenario: &Scenario, seed: Seed) -> Option<Kind> {
+        let of = |is_meant: &dyn Fn(&str) -> bool| -> Vec<Kind> {
+            Kind::all()
+                .into_iter()
+                .filter(|kind| is_meant(&kind.name()))
+                .collect()
+        };
+        let mut kinds = of(&|machine| scenario.is_drawn_on(machine));
+        if kinds.is_empty() && self.is_named {
+            kinds = of(&|machine| scenario.runs_on(machine));
+        }
+        match kinds.len() {
+            0 => None,
+            count => Some(kinds.swap_remove(seed.draw(&scenario.name, count))),
+        }
     }
 
     /// Pairs of a scenario and a machine that are run, and all that there are, of the machines that are selected.
     pub(super) fn counts(&self, seed: Seed) -> (usize, usize) {
         let run = self.kinds.iter().map(|kind| self.of(kind, seed).len()).sum();
         (run, self.pairs)
-    }
-}
-
-/// The one machine that a scenario runs on.
-fn drawn(scenario: &Scenario, seed: Seed) -> Option<Kind> {
-    let mut possible: Vec<Kind> = Kind::all()
-        .into_iter()
-        .filter(|kind| scenario.runs_on(&kind.name()))
-        .collect();
-    match possible.len() {
-        0 => None,
-        count => Some(possible.swap_remove(seed.draw(&scenario.name, count))),
     }
 }
 
@@ -182,21 +190,20 @@ mod tests {
             scenario("any", ""),
             scenario("new", "# on: trixie-udev trixie-noudev\n"),
             scenario("long", "# gate: no\n"),
+            scenario("known", "# gate: bookworm-udev\n"),
         ];
         let selection = Selection::parse(&[], &all).unwrap();
         for digits in 0..20 {
             let seed = Seed::parse(&format!("{digits:x}")).unwrap();
             let run = run(&selection, seed);
             let names: Vec<&str> = run.iter().map(|(_, name)| name.as_str()).collect();
-            assert!(
-                names.len() == 2 && names.contains(&"any") && names.contains(&"new"),
-                "{run:?}"
-            );
+            assert_eq!(names.len(), 3, "{run:?}");
+            assert!(!names.contains(&"long") && run.contains(&("bookworm-udev".into(), "known".into())));
             assert!(
                 run.iter()
-                    .all(|(machine, name)| name == "any" || machine.starts_with("trixie"))
+                    .all(|(machine, name)| name != "new" || machine.starts_with("trixie"))
             );
-            assert_eq!(selection.counts(seed), (2, 10));
+            assert_eq!(selection.counts(seed), (3, 14));
         }
         assert_eq!(selection.moments, Moments::Some);
     }
