@@ -1,42 +1,36 @@
 //! Draws random operations by a seed, does them on a pool, and compares everything with a model of what should be.
 //!
 //! ```text
-//! soak images|kernel SEED SECONDS DISK...
+//! soak images|kernel SEED SECONDS|--steps N,N,... DISK...
 //! ```
 //!
-//! On image files, which are made as needed, the mapper is the embedded one; with the kernel's, LVM's own tools change the pool in turn.
-//! Overwrites the disks.  Exit 1 tells what is wrong after which operations; the same seed draws the same ones.
+//! On image files, which are made as needed, the mapper is the embedded one, which does thin pools if the feature
+//! `testing` is on; with the kernel's, LVM's own tools change the pool in turn.  Overwrites the disks.
+//!
+//! Each step depends on the seed and its number alone, so that any of them can be done without the others.  Exit 1
+//! tells what is wrong after which operations; on image files also the shortest list of steps that is found to fail
+//! the same way.
 
-mod model;
-mod play;
-mod play_pool;
-mod random;
-mod world;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use world::{Outcome, Place, World};
-
-/// Size of an image that is made.
-const IMAGE: u64 = 64 << 20;
+use run::{Outcome, Place, World};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [mode, seed, seconds, disks @ ..] = args.as_slice() else {
-        return usage();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let Some(wanted) = Wanted::read(&words) else {
+        eprintln!("usage: soak images|kernel SEED SECONDS|--steps N,N,... DISK...");
+        return ExitCode::from(2);
     };
-    let (Ok(seed), Ok(seconds)) = (seed.parse(), seconds.parse()) else {
-        return usage();
-    };
-    if !["images", "kernel"].contains(&mode.as_str()) || disks.is_empty() {
-        return usage();
-    }
+    let seed = wanted.seed;
     println!("seed {seed}");
-    match soak(mode == "kernel", seed, seconds, disks) {
-        Ok(steps) => {
-            println!("seed {seed}: {steps} operations, and all is as it should be");
+    match wanted.run() {
+        Ok(done) => {
+            println!("seed {seed}: {done}");
             ExitCode::SUCCESS
         }
         Err(why) => {
@@ -46,27 +40,67 @@ fn main() -> ExitCode {
     }
 }
 
-fn usage() -> ExitCode {
-    eprintln!("usage: soak images|kernel SEED SECONDS DISK...");
-    ExitCode::from(2)
+/// What the command line asks for.
+struct Wanted {
+    is_kernel: bool,
+    seed: u64,
+    steps: Steps,
+    disks: Vec<PathBuf>,
 }
 
-fn soak(kernel: bool, seed: u64, seconds: u64, disks: &[String]) -> Outcome<usize> {
-    let disks: Vec<PathBuf> = disks.iter().map(Into::into).collect();
-    for disk in disks.iter().filter(|_| !kernel) {
-        let made = std::fs::File::create(disk).and_then(|file| file.set_len(IMAGE));
-        made.map_err(|error| format!("{}: {error}", disk.display()))?;
+enum Steps {
+    /// All, for so long.
+    For(Duration),
+    These(Vec<usize>),
+}
+
+impl Wanted {
+    fn read(words: &[&str]) -> Option<Self> {
+        let (mode, seed, steps, disks) = match words {
+            [mode, seed, "--steps", list, disks @ ..] => {
+                let steps = list.split(',').map(|step| step.parse().ok());
+                (mode, seed, Steps::These(steps.collect::<Option<_>>()?), disks)
+            }
+            [mode, seed, seconds, disks @ ..] => {
+                let time = Duration::from_secs(seconds.parse().ok()?);
+                (mode, seed, Steps::For(time), disks)
+            }
+            _ => return None,
+        };
+        let is_kernel = match *mode {
+            "images" => false,
+            "kernel" => true,
+            _ => return None,
+        };
+        (!disks.is_empty()).then_some(())?;
+        Some(Self {
+            is_kernel,
+            seed: seed.parse().ok()?,
+            steps,
+            disks: disks.iter().map(Into::into).collect(),
+        })
     }
-    let locks = disks
-        .first()
-        .and_then(|disk| disk.parent())
-        .map(|dir| dir.join("lock"));
-    let place = Place {
-        kernel,
-        locks: locks.unwrap_or_default(),
-        disks,
-    };
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let mut world = World::new(place, seed)?;
-    play::play(&mut world, |_| Instant::now() < end)
+
+    fn run(self) -> Outcome<String> {
+        let (seed, disks) = (self.seed, self.disks);
+        match (self.steps, self.is_kernel) {
+            (Steps::For(time), is_kernel) => {
+                let end = Instant::now() + time;
+                let steps = (1..).take_while(move |_| Instant::now() < end);
+                match is_kernel {
+                    true => on_kernel(disks, seed, steps),
+                    false => run::on_images(&disks, seed, steps),
+                }
+            }
+            (Steps::These(steps), true) => on_kernel(disks, seed, steps.into_iter()),
+            (Steps::These(steps), false) => {
+                run::once(&disks, seed, steps.into_iter())?.map_err(|failed| failed.to_string())
+            }
+        }
+    }
+}
+
+fn on_kernel(disks: Vec<PathBuf>, seed: u64, steps: impl Iterator<Item = usize>) -> Outcome<String> {
+    let mut world = World::new(Place::new(disks, true)?, seed)?;
+    run::play(&mut world, steps).map_err(|failed| failed.to_string())
 }

@@ -25,7 +25,8 @@ pub(crate) fn on_images(seed: &str, minutes: &str) -> Result<()> {
     };
     let dir = parent.join(format!("soak-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
-    let mut cargo = sh::cargo(&["run", "--quiet", "--release", "--example", "soak"]);
+    let mut cargo = sh::cargo(&["run", "--quiet", "--release"]);
+    cargo.args(["--features", "testing", "--example", "soak"]);
     cargo.args(["--", "images"]);
     cargo.args([seed.to_string(), (minutes * 60).to_string()]);
     cargo.args((0..IMAGES).map(|number| dir.join(format!("disk-{number}"))));

@@ -1,10 +1,13 @@
-//! Operations on the pool as a whole and its disks, and those of LVM's own tools.
+//! Operations on the pool as a whole and its disks.
 
-use lvm_native::pool::BehindEnd;
+use lvm_native::pool::{BehindEnd, SetPool};
 
-use super::model::{Data, MIB};
-use super::play::some;
-use super::world::{Outcome, POOL, World, run, told};
+use super::model::MIB;
+use super::world::{POOL, World};
+use super::{Outcome, told};
+
+/// What a change of disks may answer: there is no room for what must move, or an array is being filled.
+const MAY: &[&str] = &["NoSpace", "Busy"];
 
 pub(crate) fn export(world: &mut World) -> Outcome<()> {
     world.note("export and import".into());
@@ -13,12 +16,7 @@ pub(crate) fn export(world: &mut World) -> Outcome<()> {
     if world.system().open_pool(POOL).is_ok() {
         return Err("an exported pool was opened".into());
     }
-    let disks: Vec<_> = world
-        .model
-        .used
-        .iter()
-        .map(|number| world.disk(*number))
-        .collect();
+    let disks = world.disks();
     let pool = world.system().import_pool(POOL, &disks, None).map_err(told)?;
     world.opened(pool)
 }
@@ -31,27 +29,29 @@ pub(crate) fn disks(world: &mut World) -> Outcome<()> {
         world.model.used.push(number);
         return Ok(());
     }
-    let number = world.random.pick(&world.model.used.clone()).unwrap_or(0);
+    let number = world.some_disk();
     world.note(format!("empty and remove disk {number}"));
     let path = world.disk(number);
     let emptied = world.pool()?.evacuate_disk(&path, &mut |_| ());
-    if world.judge(emptied, &["NoSpace", "Busy"])?.is_some() {
+    if world.judge(emptied, MAY)?.is_some() {
         world.model.used.retain(|used| *used != number);
+        world.model.closed.remove(&number);
         world.model.free.push(number);
     }
     Ok(())
 }
 
 pub(crate) fn replace(world: &mut World) -> Outcome<()> {
-    let old = world.random.pick(&world.model.used.clone());
-    let (Some(old), Some(new)) = (old, world.model.free.last().copied()) else {
+    let old = world.some_disk();
+    let Some(new) = world.model.free.last().copied() else {
         return Ok(());
     };
     world.note(format!("replace disk {old} by {new}"));
     let (from, to) = (world.disk(old), world.disk(new));
     let done = world.pool()?.replace_disk(&from, &to, true, &mut |_| ());
-    if world.judge(done, &["NoSpace", "Busy"])?.is_some() {
+    if world.judge(done, MAY)?.is_some() {
         world.model.used.retain(|used| *used != old);
+        world.model.closed.remove(&old);
         world.model.used.push(new);
         world.model.free.pop();
         world.model.free.push(old);
@@ -59,10 +59,31 @@ pub(crate) fn replace(world: &mut World) -> Outcome<()> {
     Ok(())
 }
 
+/// The pool is destroyed with all that is in it, and another is made on the same disks, at times with a thin pool.
+pub(crate) fn begin_again(world: &mut World) -> Outcome<()> {
+    if !world.random.once_in(3) {
+        return idle(world);
+    }
+    world.note("destroy the pool, and make another".into());
+    world.close();
+    let gone = world.system().destroy_pool(POOL);
+    let may: &[&str] = match world.model.foreign.is_empty() {
+        true => &[],
+        false => &["ForeignLvs"],
+    };
+    if world.judge(gone, may)?.is_none() {
+        return world.reopen();
+    }
+    if world.system().open_pool(POOL).is_ok() {
+        return Err("a pool was opened after it was destroyed".into());
+    }
+    world.create()
+}
+
 /// What changes nothing.
 pub(crate) fn idle(world: &mut World) -> Outcome<()> {
     world.note("grow and repair".into());
-    if world.place.kernel {
+    if world.place.is_kernel() {
         // What the tools' `pvresize` noted is put right.
         world.pool()?.grow().map_err(told)?;
     }
@@ -78,30 +99,34 @@ pub(crate) fn idle(world: &mut World) -> Outcome<()> {
 
 /// Uses less of a disk, and all of it again.
 pub(crate) fn narrow(world: &mut World) -> Outcome<()> {
-    let number = world.random.pick(&world.model.used.clone()).unwrap_or(0);
+    let number = world.some_disk();
     let size = (24 + 8 * world.random.below(4) as u64) * MIB;
     world.note(format!("use {size} bytes of disk {number}"));
+    let before = world.pool()?.info().map_err(told)?.capacity;
     let path = world.disk(number);
     let done = world
         .pool()?
         .shrink_disk(&path, size, BehindEnd::Move, &mut |_| ());
-    if world.judge(done, &["NoSpace", "Busy"])?.is_some() {
-        world.pool()?.grow().map_err(told)?;
+    if let Some(narrow) = world.judge(done, MAY)? {
+        let after = world.pool()?.grow().map_err(told)?.pool.capacity;
+        if narrow.capacity >= before || after != before {
+            let all = [before, narrow.capacity, after];
+            return Err(format!("the capacity was {all:?} before, meanwhile and after"));
+        }
     }
     Ok(())
 }
 
 /// Moves a replica to a disk.
 pub(crate) fn move_one(world: &mut World) -> Outcome<()> {
-    let all = world.model.uuids(|replica| !replica.thin);
-    let number = world.random.pick(&world.model.used.clone()).unwrap_or(0);
-    let Some(uuid) = world.random.pick(&all) else {
+    let number = world.some_disk();
+    let Some(uuid) = world.some(|replica| !replica.thin) else {
         return Ok(());
     };
     world.note(format!("move {uuid} to disk {number}"));
     let to = [world.disk(number)];
     let moved = world.pool()?.move_replica(uuid, None, &to, &mut |_| ());
-    world.judge(moved, &["NoSpace", "Busy"])?;
+    world.judge(moved, MAY)?;
     world.check_data(uuid)
 }
 
@@ -117,50 +142,14 @@ pub(crate) fn rename(world: &mut World) -> Outcome<()> {
     world.opened(pool)
 }
 
-/// LVM's own tools change the pool.
-pub(crate) fn tools(world: &mut World) -> Outcome<()> {
-    if !world.place.kernel {
-        return Ok(());
-    }
-    let foreign = world.model.foreign.last().cloned();
-    match (world.random.below(6), foreign, some(world)) {
-        (0, _, Some(uuid)) => {
-            world.note(format!("lvchange --addtag {uuid}"));
-            let tag = format!("soak{}", world.random.below(5));
-            run("lvchange", &["--addtag", &tag, &format!("{POOL}/{uuid}")])?;
-        }
-        (1, None, _) => {
-            let name = format!("tools{}", world.random.below(1000));
-            world.note(format!("lvcreate {name}"));
-            if run("lvcreate", &["-y", "-Wn", "-l1", "-n", &name, POOL]).is_ok() {
-                world.model.foreign.push(name);
-            }
-        }
-        (2, Some(name), _) => {
-            world.note(format!("lvextend {name}"));
-            let _ = run("lvextend", &["-l+1", &format!("{POOL}/{name}")]);
-        }
-        (3, Some(name), _) => {
-            world.note(format!("lvremove {name}"));
-            run("lvremove", &["-f", &format!("{POOL}/{name}")])?;
-            world.model.foreign.pop();
-        }
-        (4, Some(name), _) => {
-            let uuid = world.new_uuid();
-            world.note(format!("adopt {name} as {uuid}"));
-            let info = world.system().adopt(POOL, &name, uuid).map_err(told)?;
-            world.learn(&info, Data::new());
-            world.model.foreign.pop();
-        }
-        _ => {
-            world.note("vgchange --addtag, pvresize".into());
-            run(
-                "vgchange",
-                &["--addtag", &format!("soak{}", world.random.below(5)), POOL],
-            )?;
-            let number = world.random.pick(&world.model.used.clone()).unwrap_or(0);
-            run("pvresize", &[&*world.disk(number).to_string_lossy()])?;
-        }
-    }
+/// Tags of the pool.
+pub(crate) fn tag(world: &mut World) -> Outcome<()> {
+    let mut new = SetPool::default();
+    new.tags.add = vec![format!("rack-{}", world.random.below(3))];
+    new.tags.remove = vec![format!("rack-{}", 3 + world.random.below(2))];
+    world.note(format!("tags of the pool: {:?}", new.tags));
+    world.pool()?.set_properties(&new).map_err(told)?;
+    world.model.tags.retain(|tag| !new.tags.remove.contains(tag));
+    world.model.tags.extend(new.tags.add);
     Ok(())
 }

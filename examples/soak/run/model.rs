@@ -1,6 +1,6 @@
 //! What must be there: the oracle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lvm_native::pool::{ReplicaInfo, SnapshotInfo};
 use uuid::Uuid;
@@ -22,6 +22,11 @@ pub(crate) struct Replica {
     pub(crate) thin: bool,
     pub(crate) active: bool,
     pub(crate) layout: String,
+    /// The snapshot of which it is a clone.
+    pub(crate) clone_of: Option<String>,
+    /// The hosts that may connect, if it is shared.
+    pub(crate) shared: Option<Vec<String>>,
+    pub(crate) tags: BTreeSet<String>,
     pub(crate) data: Data,
 }
 
@@ -33,16 +38,28 @@ pub(crate) struct Snapshot {
     pub(crate) data: Data,
 }
 
+/// An LV that the tools made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Foreign {
+    pub(crate) name: String,
+    /// Its size, in the pool's extents.
+    pub(crate) extents: u64,
+    pub(crate) is_cached: bool,
+    pub(crate) data: Data,
+}
+
 /// Everything that the library was told, and answered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     pub(crate) replicas: BTreeMap<Uuid, Replica>,
     pub(crate) snapshots: BTreeMap<Uuid, Snapshot>,
     /// Disks of the pool, and those that are not, by their numbers.
     pub(crate) used: Vec<usize>,
     pub(crate) free: Vec<usize>,
-    /// LVs that the tools made.
-    pub(crate) foreign: Vec<String>,
+    /// Those on which the tools allow no extents.
+    pub(crate) closed: BTreeSet<usize>,
+    pub(crate) foreign: Vec<Foreign>,
+    pub(crate) tags: BTreeSet<String>,
     pub(crate) has_thin_pool: bool,
 }
 
@@ -56,6 +73,9 @@ impl Replica {
             thin: info.thin,
             active: info.active,
             layout: info.layout.clone(),
+            clone_of: info.snapshot_uuid.clone(),
+            shared: info.shared.then(|| info.allowed_hosts.clone()),
+            tags: info.tags.iter().cloned().collect(),
             data,
         }
     }
@@ -78,37 +98,50 @@ impl Model {
         all.map(|(uuid, _)| *uuid).collect()
     }
 
-    /// What is listed otherwise than it should be.
-    pub(crate) fn differs(&self, replicas: &[ReplicaInfo], snapshots: &[SnapshotInfo]) -> Option<String> {
-        let listed: Vec<Uuid> = replicas.iter().map(|info| info.uuid).collect();
-        let mut sorted = listed.clone();
-        sorted.sort();
+    /// The replicas that a target must serve.
+    pub(crate) fn served(&self) -> BTreeSet<Uuid> {
+        let is_served = |replica: &Replica| replica.active && replica.shared.is_some();
+        self.uuids(is_served).into_iter().collect()
+    }
+
+    /// Compares what is listed with what should be.
+    ///
+    /// # Errors
+    /// What differs.
+    pub(crate) fn compare(&self, replicas: &[ReplicaInfo], snapshots: &[SnapshotInfo]) -> Result<(), String> {
+        let mut listed: Vec<Uuid> = replicas.iter().map(|info| info.uuid).collect();
+        listed.sort();
         let wanted: Vec<Uuid> = self.replicas.keys().copied().collect();
-        if sorted != wanted {
-            return Some(format!(
+        if listed != wanted {
+            return Err(format!(
                 "replicas {listed:?} are listed, and should be {wanted:?}"
             ));
         }
-        let each = replicas
-            .iter()
-            .find_map(|info| self.replicas.get(&info.uuid)?.differs(info));
-        if each.is_some() {
-            return each;
+        let differs = |info: &ReplicaInfo| self.replicas.get(&info.uuid)?.differs(info);
+        if let Some(why) = replicas.iter().find_map(differs) {
+            return Err(why);
         }
-        let told = snapshots
-            .iter()
-            .map(|info| (info.uuid, info.source_uuid.clone(), info.name.clone(), info.size));
-        let mut told: Vec<_> = told.collect();
+        let mut told: Vec<_> = snapshots.iter().map(told_of).collect();
         told.sort();
         let wanted = self.snapshots.iter().map(|(uuid, snapshot)| {
-            (
-                *uuid,
-                snapshot.source.to_string(),
-                snapshot.name.clone(),
-                snapshot.size,
-            )
+            let (source, name) = (snapshot.source.to_string(), snapshot.name.clone());
+            (*uuid, source, name, snapshot.size, self.clones(*uuid))
         });
         let wanted: Vec<_> = wanted.collect();
-        (told != wanted).then(|| format!("snapshots are {told:?}, and should be {wanted:?}"))
+        match told == wanted {
+            true => Ok(()),
+            false => Err(format!("snapshots are {told:?}, and should be {wanted:?}")),
+        }
     }
+
+    fn clones(&self, snapshot: Uuid) -> usize {
+        let name = snapshot.to_string();
+        let is_clone = |replica: &&Replica| replica.clone_of.as_ref() == Some(&name);
+        self.replicas.values().filter(is_clone).count()
+    }
+}
+
+fn told_of(info: &SnapshotInfo) -> (Uuid, String, String, u64, usize) {
+    let (source, name) = (info.source_uuid.clone(), info.name.clone());
+    (info.uuid, source, name, info.size, info.num_clones)
 }
