@@ -16,6 +16,7 @@ mod thin;
 mod tools;
 mod tools_cache;
 mod tools_lvs;
+mod volume;
 mod world;
 
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::world::World;
-use super::{Outcome, copy, pool, replicas, restore, share, thin, tools};
+use super::{Outcome, copy, pool, replicas, restore, share, thin, tools, volume};
 
 /// One random operation.
 pub(crate) type Operation = fn(&mut World) -> Outcome<()>;
@@ -42,7 +42,8 @@ const OPERATIONS: &[(usize, Operation)] = &[
     (3, pool::tag),
     (1, restore::restore),
     (1, copy::import),
-    (14, tools::tools),
+    (1, volume::volume),
+    (40, tools::tools),
 ];
 
 /// What went wrong, and what was done until then.

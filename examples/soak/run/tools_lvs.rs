@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use super::check::check_stamps;
 use super::model::{Foreign, MIB, SLOT};
-use super::place::{run, text};
+use super::place::run;
 use super::random::block;
 use super::tools::{lv, may_run};
 use super::world::{POOL, World};
@@ -116,7 +116,14 @@ pub(crate) fn reduce(world: &mut World) -> Outcome<()> {
     };
     let name = name_of(world, at);
     world.note(format!("lvreduce {name}"));
-    if may_run(world, "lvreduce", &["-y", FORCE, "-L-2m", &lv(&name)])
+    let mut args = vec!["-y", FORCE, "-L-2m"];
+    // Newer ones look for a file system, of which there is none.
+    if run("lvreduce", &["--help"])?.contains("--fs ") {
+        args.extend(["--fs", "ignore"]);
+    }
+    let lv = lv(&name);
+    args.push(&lv);
+    if may_run(world, "lvreduce", &args)
         && let Some(foreign) = world.model.foreign.get_mut(at)
     {
         foreign.extents -= 2;
@@ -146,14 +153,11 @@ pub(crate) fn relocate(world: &mut World) -> Outcome<()> {
         return Ok(());
     };
     let name = name_of(world, at);
-    let number = world.some_disk();
-    world.note(format!("pvmove -n {name} {number}"));
-    // It may have nothing there, or be thin.
-    may_run(
-        world,
-        "pvmove",
-        &["-i", "1", "-n", &name, &text(&world.disk(number))],
-    );
+    // Such as `/dev/vda(12)`; of an array and of a thin LV these are no disks, and it is refused.
+    let devices = run("lvs", &["--noheadings", "-o", "devices", &lv(&name)])?;
+    let disk = devices.trim().split('(').next().unwrap_or_default();
+    world.note(format!("pvmove -n {name} {disk}"));
+    may_run(world, "pvmove", &["-i", "1", "-n", &name, disk]);
     check_all(world)
 }
 

@@ -103,13 +103,15 @@ impl World {
     /// How often each operation was begun, by the first words of the notes, and how often something was refused, by
     /// its kind.
     pub(crate) fn tally(&self) -> String {
-        let mut counts = BTreeMap::<&str, usize>::new();
+        let mut counts = BTreeMap::<String, usize>::new();
         for note in &self.log {
             let note = note.trim_start();
-            let kind = note.split([' ', ',', ':', ';']).next().unwrap_or_default();
-            let kind = match note.strip_prefix("refused: ") {
-                Some(why) => why.split([' ', ':']).next().unwrap_or_default(),
-                None => kind,
+            let refused = note.strip_prefix("refused: ");
+            let words = refused.unwrap_or(note);
+            let kind = words.split([' ', ',', ':', ';']).next().unwrap_or_default();
+            let kind = match refused {
+                Some(_) => format!("(refused: {kind})"),
+                None => kind.to_owned(),
             };
             if !kind.starts_with(|letter: char| letter.is_ascii_digit()) {
                 *counts.entry(kind).or_default() += 1;
