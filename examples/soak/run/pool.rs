@@ -9,6 +9,14 @@ use super::{Outcome, told};
 /// What a change of disks may answer: there is no room for what must move, or an array is being filled.
 const MAY: &[&str] = &["NoSpace", "Busy"];
 
+/// As [`MAY`] of all that is on a disk: caches of the tools are not moved.
+fn may(world: &World) -> &'static [&'static str] {
+    match world.model.foreign.iter().any(|foreign| foreign.is_cached) {
+        true => &["NoSpace", "Busy", "Unsupported"],
+        false => MAY,
+    }
+}
+
 pub(crate) fn export(world: &mut World) -> Outcome<()> {
     world.note("export and import".into());
     world.close();
@@ -33,7 +41,7 @@ pub(crate) fn disks(world: &mut World) -> Outcome<()> {
     world.note(format!("empty and remove disk {number}"));
     let path = world.disk(number);
     let emptied = world.pool()?.evacuate_disk(&path, &mut |_| ());
-    if world.judge(emptied, MAY)?.is_some() {
+    if world.judge(emptied, may(world))?.is_some() {
         world.model.used.retain(|used| *used != number);
         world.model.closed.remove(&number);
         world.model.free.push(number);
@@ -49,7 +57,7 @@ pub(crate) fn replace(world: &mut World) -> Outcome<()> {
     world.note(format!("replace disk {old} by {new}"));
     let (from, to) = (world.disk(old), world.disk(new));
     let done = world.pool()?.replace_disk(&from, &to, true, &mut |_| ());
-    if world.judge(done, MAY)?.is_some() {
+    if world.judge(done, may(world))?.is_some() {
         world.model.used.retain(|used| *used != old);
         world.model.closed.remove(&old);
         world.model.used.push(new);
@@ -107,7 +115,7 @@ pub(crate) fn narrow(world: &mut World) -> Outcome<()> {
     let done = world
         .pool()?
         .shrink_disk(&path, size, BehindEnd::Move, &mut |_| ());
-    if let Some(narrow) = world.judge(done, MAY)? {
+    if let Some(narrow) = world.judge(done, may(world))? {
         let after = world.pool()?.grow().map_err(told)?.pool.capacity;
         if narrow.capacity >= before || after != before {
             let all = [before, narrow.capacity, after];

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use lvm_native::pool::{CreateReplica, Layout, ReplicaUri, ShareReplica};
+use lvm_native::pool::{CreateReplica, ReplicaUri, ShareReplica};
 use uuid::Uuid;
 
 use super::check::check_stamps;
@@ -59,14 +59,15 @@ pub(crate) fn volume(world: &mut World) -> Outcome<()> {
 
 /// Two replicas that are shared; `None` if there is no room for them.
 fn replicas(world: &mut World, pair: [Uuid; 2]) -> Outcome<Option<Vec<ReplicaUri>>> {
-    let requests = pair.map(|uuid| {
-        let mut request = CreateReplica::new(uuid, REPLICA);
-        request.layout = Layout::Linear;
-        request
-    });
-    let made = world.pool()?.create_replicas(&requests);
-    if world.judge(made, &["NoSpace"])?.is_none() {
-        return Ok(None);
+    // Each by itself, as its head is zeroed then: what is left of others would be taken for a record.
+    for (number, uuid) in pair.into_iter().enumerate() {
+        let made = world.pool()?.create_replica(&CreateReplica::new(uuid, REPLICA));
+        if world.judge(made, &["NoSpace"])?.is_none() {
+            for made in pair.into_iter().take(number) {
+                world.pool()?.destroy_replica(made).map_err(told)?;
+            }
+            return Ok(None);
+        }
     }
     let request = ShareReplica {
         listen: "127.0.0.1:8420".parse().ok(),
