@@ -46,7 +46,7 @@ pub use table::{Table, TargetLine};
 pub use target::{
     Cache, CacheStatus, CacheUsage, Mirror, MirrorLog, MirrorStatus, Multipath, MultipathStatus, Raid,
     RaidHealth, RaidImage, RaidStatus, Snapshot, SnapshotStatus, Target, Thin, ThinPool, ThinPoolMode,
-    ThinPoolStatus, ThinStatus,
+    ThinPoolStatus, ThinStatus, Writecache, WritecacheStatus,
 };
 pub use thin_metadata::{ThinDevice, ThinMetadata, ThinMetadataProblem};
 pub use udev::{Cookie, UdevFlags};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::State;
-use super::cache::Cached;
+use super::cache::{Cached, MARKS};
 use super::rows::Rows;
 use super::thin::{Bytes, Handle};
 use crate::{DeviceNumber, Error, Multipath, Raid, StatusLine, Table, Target, TargetLine};
@@ -25,6 +25,8 @@ pub(super) struct Map {
     below: Vec<DeviceNumber>,
     /// Held while blocks of a cache are moved.
     turn: Mutex<()>,
+    /// Is all that a cache of writes holds brought back when it is stopped next?
+    pub(super) flushes: AtomicBool,
 }
 
 /// What serves some bytes.
@@ -83,6 +85,7 @@ impl Map {
             pools,
             below,
             turn: Mutex::default(),
+            flushes: AtomicBool::default(),
         }
     }
 
@@ -183,14 +186,8 @@ impl Map {
                 let at = inside;
                 (Piece::Thin(Bytes { target, pool, at }), left)
             }
-            Target::Cache(target) => {
-                let cached = Cached {
-                    target,
-                    map: self,
-                    at: inside,
-                    length: line.length.saturating_mul(SECTOR),
-                };
-                (Piece::Cached(cached), left)
+            Target::Cache(_) | Target::Writecache(_) => {
+                (Piece::Cached(Cached::of(self, line, inside)?), left)
             }
             Target::Zero => (Piece::Zero, left),
             // Others were refused when they were loaded.
@@ -236,6 +233,7 @@ fn devices_of(line: &TargetLine) -> Vec<DeviceNumber> {
         Target::Raid(raid) => raid.images.iter().filter_map(|image| image.meta).collect(),
         Target::ThinPool(pool) => vec![pool.metadata, pool.data],
         Target::Cache(cache) => vec![cache.metadata, cache.cache, cache.origin],
+        Target::Writecache(cache) => vec![cache.cache, cache.origin],
         Target::Thin(thin) => [thin.pool].into_iter().chain(thin.origin).collect(),
         _ => Vec::new(),
     };
@@ -379,6 +377,13 @@ pub(super) fn check(
                 inside(cache.origin, 0, line.length)?;
                 inside(cache.cache, 0, cache.block_size)?;
                 inside(cache.metadata, 0, 1)?;
+            }
+            Target::Writecache(cache) if thin => {
+                if !matches!(cache.block_size, 512 | 4096) {
+                    return bad(format!("a writecache with blocks of {}", cache.block_size));
+                }
+                inside(cache.origin, 0, line.length)?;
+                inside(cache.cache, 0, MARKS / SECTOR)?;
             }
             Target::Zero | Target::Error => {}
             other => return Err(Error::Unsupported(format!("the target {}", other.kind()))),

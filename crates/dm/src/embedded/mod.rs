@@ -310,9 +310,10 @@ impl DeviceMapper for Embedded {
     }
 
     fn targets(&self) -> Result<Vec<TargetVersion>, Error> {
+        // What tells versions apart is done as the newest does it.
         let version = Version {
             major: 1,
-            minor: 0,
+            minor: 6,
             patch: 0,
         };
         let mut names = vec![
@@ -325,7 +326,7 @@ impl DeviceMapper for Embedded {
             "zero",
         ];
         if self.0.read().pools.are_done() {
-            names.extend(["cache", "thin", "thin-pool"]);
+            names.extend(["cache", "thin", "thin-pool", "writecache"]);
         }
         let version = |name: &str| TargetVersion {
             name: name.into(),
@@ -413,6 +414,7 @@ impl DeviceMapper for Embedded {
         // I/O under way holds the state's read lock: the change waits for it, as a suspend must.
         self.change("suspend", id, |state, minor| {
             state.commit_device(minor);
+            state.stop_caches(minor);
             state.update(minor, |device| device.suspended = true)
         })
     }
@@ -508,6 +510,7 @@ impl DeviceMapper for Embedded {
                 (
                     of_array
                         .or_else(|| state.path_message(minor, text))
+                        .or_else(|| state.cache_message(minor, text))
                         .or_else(|| state.pool_message(minor, sector, text)),
                     is_of_array,
                 )

@@ -6,6 +6,7 @@ mod multipath;
 mod raid;
 mod snapshot;
 mod thin;
+mod writecache;
 
 pub use cache::{Cache, CacheStatus, CacheUsage};
 pub use mirror::{Mirror, MirrorLog, MirrorStatus};
@@ -13,6 +14,7 @@ pub use multipath::{Multipath, MultipathStatus};
 pub use raid::{Raid, RaidHealth, RaidImage, RaidStatus};
 pub use snapshot::{Snapshot, SnapshotStatus};
 pub use thin::{Thin, ThinPool, ThinPoolMode, ThinPoolStatus, ThinStatus};
+pub use writecache::{Writecache, WritecacheStatus};
 
 use crate::{DeviceNumber, Error};
 
@@ -57,6 +59,8 @@ pub enum Target {
     },
     /// A device with a cache in front of it.
     Cache(Cache),
+    /// A device with a cache for its writes in front of it.
+    Writecache(Writecache),
     /// A target that this crate has no type for.
     Other {
         /// Its name.
@@ -82,6 +86,7 @@ impl Target {
             Self::Snapshot(_) => "snapshot",
             Self::SnapshotOrigin { .. } => "snapshot-origin",
             Self::Cache(_) => "cache",
+            Self::Writecache(_) => Writecache::TARGET,
             Self::Other { kind, .. } => kind,
         }
     }
@@ -106,6 +111,7 @@ impl Target {
             Self::Snapshot(snapshot) => snapshot.params(),
             Self::SnapshotOrigin { device } => device.to_string(),
             Self::Cache(cache) => cache.params(),
+            Self::Writecache(cache) => cache.params(),
             Self::Other { params, .. } => params.clone(),
         }
     }
@@ -135,6 +141,7 @@ impl Target {
             "snapshot" => Snapshot::parse(&mut words).map(Self::Snapshot),
             "snapshot-origin" => words.device().map(|device| Self::SnapshotOrigin { device }),
             "cache" => Cache::parse(&mut words).map(Self::Cache),
+            Writecache::TARGET => Writecache::parse(&mut words).map(Self::Writecache),
             _ => return Ok(other(kind, params)),
         };
         let whole = target.filter(|_| words.0.next().is_none());
@@ -294,8 +301,19 @@ pub(crate) mod tests {
                         })
                     }
                 ),
+            ("[ps]", [any_number(), any_number()], any::<u64>(), words.clone()).prop_map(
+                |(mode, [origin, cache], block_size, options)| {
+                    Target::Writecache(Writecache {
+                        mode,
+                        origin,
+                        cache,
+                        block_size,
+                        options,
+                    })
+                }
+            ),
             words.prop_map(|words| Target::Other {
-                kind: "writecache".into(),
+                kind: "vdo".into(),
                 params: words.join(" ")
             }),
         ]
@@ -309,7 +327,7 @@ pub(crate) mod tests {
 
         #[test]
         fn no_parameters_panic(
-            kind in "linear|striped|zero|error|mirror|multipath|raid|thin-pool|thin|snapshot|snapshot-origin|cache|writecache",
+            kind in "linear|striped|zero|error|mirror|multipath|raid|thin-pool|thin|snapshot|snapshot-origin|cache|writecache|vdo",
             params in "([0-9]{1,20}|[0-9]{1,3}:[0-9]{1,3}|core|disk|nosync|raid1|-|[ -~]{0,5}| ){0,12}",
         ) {
             if let Ok(target) = Target::parse(&kind, &params) {
@@ -348,6 +366,11 @@ pub(crate) mod tests {
                 "253:1 253:0 253:2 512 1 writeback smq 2 migration_threshold 4096",
             ),
             ("cache", "253:1 253:0 253:2 64 0 cleaner 0"),
+            ("writecache", "s 253:1 253:0 4096 0"),
+            (
+                "writecache",
+                "s 253:1 253:0 512 5 high_watermark 60 writeback_jobs 32 cleaner",
+            ),
         ] {
             let target = Target::parse(kind, params).unwrap();
             assert_eq!((target.kind(), target.params().as_str()), (kind, params));
