@@ -1,5 +1,5 @@
 # gate: bookworm-noudev
-# LVs that the tools gave a cache lose it under I/O, written back, and become replicas: both forms, killed on the way, inactive.
+# LVs that the tools gave a cache lose it under I/O, written back, and become replicas: all forms, killed on the way, inactive.
 . /opt/vm/lib.sh
 loops 4 120
 WATCH=""
@@ -7,7 +7,7 @@ P=("${LOOPS[@]}")
 N=$(uuid 0xee)
 LAZY=(--cachemode writeback --cachepolicy smq)
 free_extents() { field vgs vg_free_count v; }
-dirty() { dmsetup status "$1" | awk '{ print $14 }'; }
+dirty() { dmsetup status "$1" | awk '$3 == "writecache" { print $5 - $6 } $3 == "cache" { print $14 }'; }
 lvs_of() { lvs -a --noheadings -o lv_name v 2>/dev/null | tr -d ' []' | sort | xargs; }
 
 quiet vgcreate -q -s 1m v "${P[@]}"
@@ -27,6 +27,27 @@ volume_on() { # LV ARGS...: one LV that is all of the cache
     quiet lvcreate -q -y -Wn -n "fast-${lv#pvc-}" -L 24m v "${P[3]}"
     quiet lvconvert -q -y --type cache --cachevol "fast-${lv#pvc-}" "$@" "v/$lv"
 }
+writes_on() { # LV: a cache of writes, which begins to write back when it is full
+    local lv=$1
+    quiet lvcreate -q -y -Wn -n "fast-${lv#pvc-}" -L 24m v "${P[3]}"
+    quiet lvchange -q -an "v/fast-${lv#pvc-}"
+    quiet lvconvert -q -y --type writecache --cachevol "fast-${lv#pvc-}" --cachesettings "high_watermark=100 low_watermark=99" "v/$lv"
+}
+arrays_on() { # LV ARGS...: a cache pool whose parts are arrays
+    local lv=$1 fast=fast-${1#pvc-}; shift
+    quiet lvcreate -q -y -Wn -n "$fast" --type raid1 -m1 -L 12m v "${P[2]}" "${P[3]}"
+    quiet lvcreate -q -y -Wn -n "$fast-meta" --type raid1 -m1 -L 8m v "${P[2]}" "${P[3]}"
+    in_sync v "$fast"
+    in_sync v "$fast-meta"
+    quiet lvconvert -q -y --type cache-pool --poolmetadata "v/$fast-meta" "v/$fast"
+    quiet lvconvert -q -y --type cache --cachepool "$fast" "$@" "v/$lv"
+}
+array_on() { # LV ARGS...: one LV, an array, that is all of the cache
+    local lv=$1 fast=fast-${1#pvc-}; shift
+    quiet lvcreate -q -y -Wn -n "$fast" --type raid1 -m1 -L 24m v "${P[2]}" "${P[3]}"
+    in_sync v "$fast"
+    quiet lvconvert -q -y --type cache --cachevol "$fast" "$@" "v/$lv"
+}
 pool_on pvc-lin "${LAZY[@]}"
 volume_on pvc-raid "${LAZY[@]}"
 volume_on pvc-str --cachemode writethrough
@@ -35,7 +56,7 @@ settle
 # Data that stays, behind a ring of blocks for the writer.
 wet() { # LV SEED
     # The kernel moves nothing by itself, so that what is written is dirty when the cache is to go.
-    dmsetup message "v-${1//-/--}" 0 migration_threshold 0
+    case $(field lvs segtype "v/$1") in cache) quiet dmsetup message "v-${1//-/--}" 0 migration_threshold 0 ;; esac
     fill "/dev/v/$1" "$2" 8
     quiet dd if=/dev/zero of="/dev/v/$1" bs=1M count=2 oflag=direct conv=notrunc,fsync
     rm -f "$W/seq-$1"
@@ -81,15 +102,31 @@ is "the caches' extents are free" "$(free_extents)" "$bare"
 is "nothing of the caches is left" "$(lvs_of | grep -cE 'fast|corig|pmspare')$(dmsetup ls | grep -cE 'fast|corig')" 00
 is "the images have its name" "$(dmsetup ls | grep -c "^v-${B//-/--}_r")" 4
 lvm_ok "LVM finds the VG sound" v
-again() { good "$1: again is success" adopt apply "v/$1" --uuid "$2" --uncache; }
-again pvc-lin "$A"; again pvc-raid "$B"
-
-# As they were, for what follows.
-back() { # LV UUID
+back() { # LV UUID: as it was, for what follows
     quiet lvrename -q v "$2" "$1"
     quiet lvchange -q --deltag mayastor --deltag "mayastor.lv.name=$1" "v/$1"
 }
-back pvc-lin "$A"; back pvc-raid "$B"
+again() { good "$1: again is success" adopt apply "v/$1" --uuid "$2" --uncache; }
+again pvc-lin "$A"; again pvc-raid "$B"
+
+
+# As they were, and caches of other forms: of writes alone, and of arrays.
+back pvc-lin "$A"; back pvc-raid "$B"; back pvc-str "$C"
+writes_on pvc-lin; writes_on pvc-raid; arrays_on pvc-str "${LAZY[@]}"
+for lv in pvc-lin pvc-raid pvc-str; do wet $lv $lv-2; done
+runs "a cache of writes holds something" test "$(dirty v-pvc--lin)" -gt 256
+held=$(tail_of pvc-lin)$(tail_of pvc-raid)$(tail_of pvc-str)
+bad "a cache of writes is told" Unsupported/ENOTSUP adopt apply v/pvc-lin --uuid "$N"
+runs "by its type" grep -q "writecache (--uncache" "$E" "$O"
+good "a plan" adopt plan v/pvc-lin --uuid "$N" --uncache
+that "begins with the cache of writes" "d['refusal'] is None and d['layout'] == 'writecache' and d['steps'][0] == 'write back and take off the cache fast-lin_cvol'"
+adopted pvc-lin "$A" 512
+adopted pvc-raid "$B" 512
+adopted pvc-str "$C" 512
+is "what the writers did not touch is there, too" "$(tail_of "$A")$(tail_of "$B")$(tail_of "$C")" "$held"
+is "no extent of these caches is left" "$(free_extents) $(lvs_of | grep -cE 'fast|corig|pmspare')$(dmsetup ls | grep -cE 'fast|corig')" "$bare 00"
+lvm_ok "LVM finds the VG sound without them" v
+back pvc-lin "$A"; back pvc-raid "$B"; back pvc-str "$C"
 said() { lvs -a --noheadings --nosuffix --units s -o lv_name,lv_uuid,lv_size,segtype,devices,stripes,region_size,lv_role v 2>/dev/null | sort; }
 said >"$W/ours"
 pool_on pvc-lin "${LAZY[@]}"; volume_on pvc-raid "${LAZY[@]}"
@@ -100,25 +137,53 @@ said >"$W/theirs"
 is "what is left is what the tools leave" "$(diff "$W/ours" "$W/theirs")" ""
 
 # Inactive ones stay so, in all forms.
-pool_on pvc-lin "${LAZY[@]}"; volume_on pvc-raid "${LAZY[@]}"
-wet pvc-lin lin2; wet pvc-raid raid2
-lin=$(sum /dev/v/pvc-lin 8) raid=$(sum /dev/v/pvc-raid 8)
-note "$(dirty v-pvc--lin) and $(dirty v-pvc--raid) blocks are dirty"
-quiet lvchange -q -an v/pvc-lin v/pvc-raid
-settle
-good "an inactive plan" adopt plan v/pvc-lin --uuid "$A" --uncache
-that "is of a cached LV that is not active" "d['refusal'] is None and not d['active'] and d['steps'][0] == 'write back and take off the cache fast-lin_cpool'"
-good "inactive, of a pool" adopt apply v/pvc-lin --uuid "$A" --uncache
-that "it stays so" "not d['active']"
-good "inactive, of one LV" adopt apply v/pvc-raid --uuid "$B" --uncache
-that "it stays so" "not d['active']"
-is "without a device" "$(dmsetup ls | grep -cE "fast|corig|pvc|${A//-/--}|${B//-/--}")" 0
-is "the caches' extents are free again" "$(free_extents)" "$bare"
-lvm_ok "LVM finds the VG sound again" v
-good "one is activated" replica activate "$A"; good "the other, too" replica activate "$B"
-in_sync v "$B"
-is "they have their data" "$(sum "/dev/v/$A" 8) $(sum "/dev/v/$B" 8)" "$lin $raid"
-back pvc-lin "$A"; back pvc-raid "$B"
+inactive() { # LV UUID MAKE ARGS...
+    local lv=$1 u=$2 how=$3 held; shift 3
+    "$how" "$lv" "$@"
+    wet "$lv" "$lv-$how"
+    held=$(sum "/dev/v/$lv" 8)
+    note "$lv: $(dirty "v-${lv//-/--}") blocks are dirty"
+    quiet lvchange -q -an "v/$lv"
+    settle
+    good "$lv, $how: an inactive plan" adopt plan "v/$lv" --uuid "$u" --uncache
+    that "$lv, $how: is of a cached LV that is not active" "d['refusal'] is None and not d['active'] and d['steps'][0].startswith('write back and take off the cache fast-${lv#pvc-}_c')"
+    good "$lv, $how: inactive" adopt apply "v/$lv" --uuid "$u" --uncache
+    that "$lv, $how: it stays so" "not d['active']"
+    is "$lv, $how: without a device" "$(dmsetup ls | grep -cE "fast|corig|uncache|${lv//-/--}|${u//-/--}")" 0
+    is "$lv, $how: the cache's extents are free" "$(free_extents)" "$bare"
+    lvm_ok "$lv, $how: LVM finds the VG sound" v
+    good "$lv, $how: it is activated" replica activate "$u"
+    case $lv in pvc-raid) in_sync v "$u" ;; esac
+    is "$lv, $how: it has its data" "$(sum "/dev/v/$u" 8)" "$held"
+    back "$lv" "$u"
+}
+inactive pvc-lin "$A" pool_on "${LAZY[@]}"
+inactive pvc-raid "$B" volume_on "${LAZY[@]}"
+inactive pvc-raid "$B" writes_on
+inactive pvc-lin "$A" arrays_on "${LAZY[@]}"
+inactive pvc-str "$C" array_on "${LAZY[@]}"
+
+# Cut while it is active for that alone: the next call, and opening the pool, leave it inactive.
+quiet vgchange -q --addtag mayastor v
+left=0
+for number in ioctl:30 ioctl:60 ioctl:90 ioctl:110; do
+    pool_on pvc-lin "${LAZY[@]}"
+    wet pvc-lin "$number"
+    held=$(sum /dev/v/pvc-lin 8)
+    quiet lvchange -q -an v/pvc-lin
+    settle
+    ask cut "${number%:*}" "${number#*:}" adopt apply v/pvc-lin --uuid "$A" --uncache
+    note "inactive, $number: $REPLY, $(dmsetup ls | grep -cE 'fast|corig|pvc--lin') devices, $(dmsetup ls | grep -c uncache) that tells"
+    [ "$(dmsetup ls | grep -c uncache)" = 0 ] || left=$((left + 1))
+    good "inactive, killed at $number: the pool is opened" pool import v "${LOOPS[@]}"
+    is "inactive, killed at $number: no device is left" "$(dmsetup ls | grep -cE "fast|corig|uncache|pvc--lin|${A//-/--}")" 0
+    good "inactive, killed at $number: adopted" adopt apply v/pvc-lin --uuid "$A" --uncache
+    that "inactive, killed at $number: it stays so" "not d['active']"
+    quiet lvchange -q -ay "v/$A"
+    is "inactive, killed at $number: it has its data" "$(sum "/dev/v/$A" 8) $(free_extents)" "$held $bare"
+    back pvc-lin "$A"
+done
+runs "some of these were cut while it was active" test "$left" -gt 0
 
 # Killed on the way: the repeated call does the rest, and no write is lost.
 cuts=0 early=0 late=0
@@ -132,7 +197,7 @@ run_cuts() { # LV UUID MAKE CALL:NUMBER...
         ask cut "${number%:*}" "${number#*:}" adopt apply "v/$lv" --uuid "$u" --uncache
         left=$(field lvs segtype "v/$lv")
         note "$lv, $number: $REPLY, left ${left:-named as the replica}"
-        case $left in cache) early=$((early + 1)) ;; *) late=$((late + 1)) ;; esac
+        case $left in cache | writecache) early=$((early + 1)) ;; *) late=$((late + 1)) ;; esac
         [ "$REPLY" = killed ] && cuts=$((cuts + 1))
         settle
         good "$lv killed at $number: adopted" adopt apply "v/$lv" --uuid "$u" --uncache
@@ -146,11 +211,26 @@ run_cuts() { # LV UUID MAKE CALL:NUMBER...
 # The commit is the third write to each of four disks: the tenth is where it begins to be seen, the thirteenth is the adoption's first.
 run_cuts pvc-lin "$A" pool_on ioctl:34 pwrite64:10 pwrite64:12 pwrite64:22
 run_cuts pvc-raid "$B" volume_on ioctl:64 pwrite64:9 pwrite64:13
+run_cuts pvc-lin "$A" writes_on ioctl:34 pwrite64:10 pwrite64:12
+run_cuts pvc-raid "$B" writes_on ioctl:64 pwrite64:9 pwrite64:13
 note "$early were before the commit, $late after it"
 runs "it was killed often, before the commit and after it" test $((cuts > 4 && early > 1 && late > 1)) = 1
 note "killed $cuts times"
 lvm_ok "LVM finds the VG sound at last" v
 good "a pool is made of it" adopt apply v/pvc-lin --uuid "$A" --uncache
+
+# A thin LV whose pool has a cache: told what takes it off.
+quiet lvcreate -q -y --type thin-pool -n tp -L 16m --poolmetadataspare n v "${P[0]}"
+quiet lvcreate -q -y -V 16m --thinpool tp -n pvc-thin v
+quiet lvcreate -q -y --type cache-pool -n fast-tp -L 16m --poolmetadataspare n v "${P[2]}"
+quiet lvconvert -q -y --type cache --cachepool fast-tp "${LAZY[@]}" v/tp
+fill /dev/v/pvc-thin thin 4
+held=$(sum /dev/v/pvc-thin 4)
+bad "a thin LV over a cache is refused" Unsupported/ENOTSUP adopt apply v/pvc-thin --uuid "$C" --uncache
+runs "with the command that helps" grep -q -- "lvconvert --uncache v/tp" "$E" "$O"
+quiet lvconvert -q -y --uncache v/tp
+good "after it the LV is adopted" adopt apply v/pvc-thin --uuid "$C" --uncache
+is "the thin LV has its data" "$(sum "/dev/v/$C" 4)" "$held"
 
 # A lost disk of the cache: nothing is given up.
 quiet lvcreate -q -y --type cache-pool -n fast-raid -L 16m v "${P[2]}"

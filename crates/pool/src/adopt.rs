@@ -7,7 +7,7 @@
 use std::fmt;
 
 use lvm_dm::{DeviceId, DmName, UdevFlags};
-use lvm_meta::{Lv, LvName, LvRole, SegmentKind, Tag};
+use lvm_meta::{Lv, LvName, LvRole, SegmentKind, Tag, Vg};
 use uuid::Uuid;
 
 use crate::apply::{Link, Step};
@@ -18,6 +18,7 @@ use crate::open_vg::{Change, OpenVg};
 use crate::raid::Array;
 use crate::system::{Inner, is_destroying};
 use crate::tags::{self, LvTags, key};
+use crate::thin::PoolLv;
 use crate::{Error, cached, naming, replica, storage_pool, thin};
 
 /// What taking an LV over as a replica would do.
@@ -207,10 +208,17 @@ fn check(inner: &Inner, open: &OpenVg, lv: &Lv, uuid: Uuid) -> Result<(), Error>
     let has_data =
         Array::of(vg, lv).is_some() || thin::thin(lv).is_some() || lv.segments().iter().all(is_plain);
     if !has_data && cached::is_cached(lv) {
-        return unsupported("which is of the type cache (--uncache takes it off)".into());
+        let layout = replica::layout(lv);
+        return unsupported(format!("which is of the type {layout} (--uncache takes it off)"));
     }
     if !has_data {
         return unsupported(format!("which is of the type {}", replica::layout(lv)));
+    }
+    if let Some(pool) = cached_pool(vg, lv) {
+        let pool = format!("{}/{pool}", vg.name());
+        return unsupported(format!(
+            "whose thin pool {pool} has a cache (lvconvert --uncache {pool} takes it off)"
+        ));
     }
     open.check_mappable(lv)?;
     let mut others = vg.lvs().filter(|other| other.id() != lv.id());
@@ -218,6 +226,14 @@ fn check(inner: &Inner, open: &OpenVg, lv: &Lv, uuid: Uuid) -> Result<(), Error>
         true => exists("replica name", lv.name().into()),
         false => Ok(()),
     }
+}
+
+/// The thin pool of an LV if its data or metadata have a cache: the tools make its devices, and this crate does not.
+fn cached_pool<'a>(vg: &'a Vg, lv: &Lv) -> Option<&'a str> {
+    let pool = PoolLv::of(vg, &thin::thin(lv)?).ok()?;
+    let parts = [&pool.detail.data, &pool.detail.metadata];
+    let mut parts = parts.into_iter().filter_map(|part| vg.lv(part));
+    parts.any(cached::is_cached).then(|| pool.lv.name())
 }
 
 /// The tags that make an LV a replica that is called as the LV was; those of others stay.

@@ -66,7 +66,7 @@ pub(crate) enum Step {
     },
     /// Fail unless the copies of the mirror at a sector of a device are the same.
     InSync { uuid: DmUuid, start: u64 },
-    /// Fail unless a cache holds nothing that the origin does not have, and can hold no more such; `lv` is the cached LV.
+    /// Fail unless a cache, which is stopped, holds nothing that the origin does not have; `lv` is the cached LV.
     WrittenBack { uuid: DmUuid, lv: String },
     /// Drop a staged table.
     Clear { uuid: DmUuid },

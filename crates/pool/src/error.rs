@@ -350,9 +350,9 @@ pub enum Error {
     /// The kernel has no RAID.
     #[error("this kernel has no target \"raid\": its module dm-raid is missing")]
     NoRaidTarget,
-    /// The kernel has no caches.
-    #[error("this kernel has no target \"cache\": its module dm-cache is missing")]
-    NoCacheTarget,
+    /// The kernel has no caches of a kind: of its target, `cache` or `writecache`.
+    #[error("this kernel has no target {0:?}: its module dm-{0} is missing")]
+    NoCacheTarget(&'static str),
     /// The cache of an LV is in a state in which it cannot be taken off: what it holds may be nowhere else.
     #[error("the cache of {lv:?} is {}", printable(state))]
     CacheState {

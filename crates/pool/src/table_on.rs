@@ -1,7 +1,8 @@
 //! Tables of devices on other mapped devices, whose numbers are not known before those are made.
 
 use lvm_dm::{
-    Cache, DeviceId, DeviceMapper, DeviceNumber, DmUuid, Raid, RaidImage, Snapshot, Table, Target, TargetLine,
+    Cache, DeviceId, DeviceMapper, DeviceNumber, DmUuid, Raid, RaidImage, Snapshot, Table, Target,
+    TargetLine, Writecache,
 };
 
 use crate::Error;
@@ -51,6 +52,14 @@ pub(crate) enum TargetOn {
         chunk: u64,
         features: Vec<String>,
         policy: String,
+    },
+    /// A device with a cache for its writes in front of it.
+    Writecache {
+        origin: DmUuid,
+        cache: DmUuid,
+        /// Bytes of a block.
+        block_size: u64,
+        options: Vec<String>,
     },
 }
 
@@ -134,6 +143,18 @@ impl TableOn {
                 features: features.clone(),
                 policy: policy.clone(),
                 policy_args: Vec::new(),
+            }),
+            TargetOn::Writecache {
+                origin,
+                cache,
+                block_size,
+                options,
+            } => Target::Writecache(Writecache {
+                mode: Writecache::SSD.into(),
+                origin: number(origin)?,
+                cache: number(cache)?,
+                block_size: *block_size,
+                options: options.clone(),
             }),
             TargetOn::Raid {
                 level,

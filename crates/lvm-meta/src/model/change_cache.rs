@@ -5,12 +5,21 @@
 use std::sync::Arc;
 
 use super::change_legs::{parts, plan_of};
-use super::detail::{Cache, Detail};
+use super::detail::Detail;
 use super::{ChangeError, Lv, LvRole, SegmentPlan, Vg};
 use crate::{Error, LvName};
 
+/// What a cached LV stands on.
+struct Parts {
+    origin: Arc<str>,
+    /// A cache pool, or an LV that holds all of the cache.
+    cache: Arc<str>,
+    is_pool: bool,
+}
+
 impl Vg {
-    /// Gives an LV that is cached what lies behind its cache, and removes the cache: its name, id, tags and flags stay.
+    /// Gives an LV that is cached, of the type `cache` or `writecache`, what lies behind its cache, and removes the cache: its name,
+    /// id, tags and flags stay.
     ///
     /// Images of an array behind the cache are named after the LV.  The last pool takes the spare for the repair of pools
     /// with it; LVM keeps the spare while an LV is cached by a single LV, which needs none.  That no block of the cache is dirty is the caller's to know.
@@ -37,16 +46,25 @@ impl Vg {
         for (from, to) in self.parts_named_after(name, &cache.origin) {
             self.rename_lv(&from, LvName::parse(&to)?)?;
         }
-        self.remove_with_parts(&cache.pool)?;
-        match cache.volume {
-            Some(_) => Ok(()),
-            None => self.remove_unneeded_spare(),
+        self.remove_with_parts(&cache.cache)?;
+        match cache.is_pool {
+            true => self.remove_unneeded_spare(),
+            false => Ok(()),
         }
     }
 
-    fn cache_of(&self, name: &str) -> Result<Cache, ChangeError> {
+    fn cache_of(&self, name: &str) -> Result<Parts, ChangeError> {
         match self.changeable_lv(name)?.detail() {
-            Some(Detail::Cache(cache)) => Ok(cache),
+            Some(Detail::Cache(cache)) => Ok(Parts {
+                origin: cache.origin,
+                cache: cache.pool,
+                is_pool: cache.volume.is_none(),
+            }),
+            Some(Detail::Writecache(cache)) => Ok(Parts {
+                origin: cache.origin,
+                cache: cache.cache,
+                is_pool: false,
+            }),
             _ => Err(self.not_resizable(name)),
         }
     }

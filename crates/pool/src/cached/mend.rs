@@ -1,10 +1,11 @@
 //! What a cut change left of cached LVs: devices that stand still, and those of caches that no LV has any more.
 //!
-//! While the metadata has the cache, what is mapped stays mapped, and a staged table is dropped: the cache may be dirty.
+//! While the metadata has the cache, what is mapped stays mapped, and a staged table is dropped: the cache may be dirty.  What
+//! a call made active that does not go on becomes inactive again, and its cache stays as it is, too.
 
 use lvm_dm::{DeviceEntry, DmUuid, UdevFlags};
 
-use super::{Stack, below};
+use super::{Stack, below, owner};
 use crate::apply::Step;
 use crate::layer::{self, HIDDEN};
 use crate::open_vg::OpenVg;
@@ -68,7 +69,12 @@ fn stacks(open: &OpenVg) -> impl Iterator<Item = Stack<'_>> {
 /// What is to be done about one cached LV.
 fn steps(inner: &Inner, open: &OpenVg, stack: &Stack<'_>) -> Result<Vec<Step>, Error> {
     let top = stack.top()?;
-    let Some(info) = top.info(inner)? else {
+    let info = top.info(inner)?;
+    let is_used = info.as_ref().is_some_and(|info| info.open_count > 0);
+    if !is_used && stack.is_disowned(inner)? {
+        return taken_down(inner, stack);
+    }
+    let Some(info) = info else {
         return Ok(Vec::new());
     };
     let mut steps = Vec::new();
@@ -101,15 +107,34 @@ fn steps(inner: &Inner, open: &OpenVg, stack: &Stack<'_>) -> Result<Vec<Step>, E
     Ok(steps)
 }
 
-/// The devices of caches and origins whose LVs do not exist any more, and that no program has open.
+/// The steps that take away the devices of a cached LV, as far as they are there.
+fn taken_down(inner: &Inner, stack: &Stack<'_>) -> Result<Vec<Step>, Error> {
+    let mut steps = Vec::new();
+    for layer in stack.layers()?.iter().rev() {
+        if layer.info(inner)?.is_some() {
+            steps.push(layer.remove());
+        }
+    }
+    if !steps.is_empty() {
+        steps.push(Step::Settle);
+    }
+    Ok(steps)
+}
+
+/// The devices of caches and origins whose LVs do not exist any more, and those that tell of a call that does not go on,
+/// which no program has open.
 fn orphans(inner: &Inner, open: &OpenVg, devices: &[DeviceEntry]) -> Result<Vec<DmUuid>, Error> {
-    layer::unused(inner, devices, |entry, uuid| is_orphan(open, entry, uuid))
+    layer::unused(inner, devices, |entry, uuid| {
+        owner::is_it(&open.vg, uuid) || is_orphan(open, entry, uuid)
+    })
 }
 
 fn is_orphan(open: &OpenVg, entry: &DeviceEntry, uuid: &DmUuid) -> bool {
     match layer::word_without_lv(&open.vg, uuid) {
         Some("cdata" | "cmeta" | "cvol") => true,
-        Some("real") => entry.name.as_str().ends_with("_corig"),
+        Some("real") => ["_corig", "_wcorig"]
+            .iter()
+            .any(|end| entry.name.as_str().ends_with(end)),
         _ => false,
     }
 }

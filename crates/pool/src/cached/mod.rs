@@ -1,34 +1,41 @@
-//! LVs with a cache (dm-cache), from which the cache is taken off under I/O: LVM's `lvconvert --uncache`.
+//! LVs with a cache (dm-cache, dm-writecache), from which the cache is taken off under I/O: LVM's `lvconvert --uncache`.
 //!
 //! | file | what |
 //! | --- | --- |
 //! | `mod` | the devices of a cached LV, and what is to be done next |
+//! | `kind` | how the two kinds of caches differ |
 //! | `activate` | the devices of one that is not active, for this alone |
 //! | `steps` | how it is written back, and the commit that takes the cache off |
+//! | `owner` | the device that tells an LV that was made active for this alone |
 //! | `mend` | what a cut change left |
 //!
 //! | device | uuid's word | table |
 //! | --- | --- | --- |
-//! | `VG-LV` | | `cache` on the three below |
-//! | `VG-LV_corig` | `real` | the origin's segments, or the array that it is |
-//! | `VG-POOL_cdata`, `VG-POOL_cmeta` | `cdata`, `cmeta` | the segments of data and metadata of a cache pool |
-//! | `VG-FAST_cvol` | `cvol` | the segments of an LV that holds both |
+//! | `VG-LV` | | `cache` on origin, data and metadata; `writecache` on origin and cache |
+//! | `VG-LV_corig`, `VG-LV_wcorig` | `real` | the origin's segments, or the array that it is |
+//! | `VG-POOL_cdata`, `VG-POOL_cmeta` | `cdata`, `cmeta` | data and metadata of a cache pool: segments, or arrays |
+//! | `VG-FAST_cvol` | `cvol` | an LV that holds both, or a cache of writes: segments, or an array |
 //! | `VG-FAST_cvol-cdata`, `VG-FAST_cvol-cmeta` | `cdata`, `cmeta` | parts of that |
 //!
 //! | step | kernel | metadata |
 //! | --- | --- | --- |
-//! | clean | the cache is mapped without write-back and with the policy `cleaner` | as they were |
+//! | clean | the cache is mapped without write-back and with the policy `cleaner`, a cache of writes with the option `cleaner` | as they were |
 //! | wait | the kernel writes dirty blocks back; no write makes another | |
 //! | take off | the LV is stopped; nothing may be dirty then; it goes on without the cache, whose devices go | the LV has the origin's segments; origin and cache are gone |
 //!
-//! Reference: LVM2 `lib/metadata/cache_manip.c`, `lib/cache_segtype/cache.c`, `lib/activate/dev_manager.c`.
+//! A kernel whose target `writecache` has no cleaner, before 5.7, writes all back while the LV is stopped.
+//!
+//! Reference: LVM2 `lib/metadata/cache_manip.c`, `lib/metadata/writecache_manip.c`, `lib/cache_segtype/cache.c`,
+//! `lib/activate/dev_manager.c`.
 
 mod activate;
+mod kind;
 pub(crate) mod mend;
+pub(crate) mod owner;
 pub(crate) mod steps;
 
-use lvm_dm::{CacheStatus, CacheUsage, DeviceId, DeviceInfo, DeviceMapper, DmUuid, Target};
-use lvm_meta::detail::{Cache, CacheSettings, Detail};
+use lvm_dm::{DeviceId, DeviceInfo, DeviceMapper, DmUuid};
+use lvm_meta::detail::Detail;
 use lvm_meta::{Lv, LvRole, SegmentKind, Vg};
 
 use crate::layer::{Layer, is_cut};
@@ -36,9 +43,8 @@ use crate::open_vg::OpenVg;
 use crate::raid::Array;
 use crate::system::Inner;
 use crate::{Error, MoveProgress, evacuate};
+use kind::{Kind, TARGETS, Usage};
 
-/// The kernel's target of caches, by which a host without it is told.
-const TARGET: &str = "cache";
 /// The state of a cache that holds what the origin does not have.
 pub(crate) const DIRTY: &str = "dirty";
 
@@ -47,7 +53,7 @@ pub(crate) const DIRTY: &str = "dirty";
 pub(crate) struct Stack<'a> {
     vg: &'a Vg,
     pub(crate) lv: &'a Lv,
-    pub(crate) detail: Cache,
+    kind: Kind,
     origin: &'a Lv,
     /// The cache pool, or the LV that holds all of the cache.
     pub(crate) pool: &'a Lv,
@@ -79,7 +85,10 @@ pub(crate) enum Found {
 /// Is it an LV with a cache?
 pub(crate) fn is_cached(lv: &Lv) -> bool {
     // The type's name first: most LVs have none, and reading the fields costs.
-    let is_cache = |segment: &lvm_meta::Segment| segment.type_name().split('+').next() == Some(TARGET);
+    let is_cache = |segment: &lvm_meta::Segment| {
+        let kind = segment.type_name().split('+').next();
+        kind.is_some_and(|kind| TARGETS.contains(&kind))
+    };
     matches!(lv.segments(), [segment] if is_cache(segment))
 }
 
@@ -89,15 +98,13 @@ impl<'a> Stack<'a> {
         if !is_cached(lv) {
             return None;
         }
-        let Some(Detail::Cache(detail)) = lv.detail() else {
-            return None;
-        };
+        let kind = Kind::of(lv)?;
         Some(Self {
             vg,
             lv: vg.lv(lv.name())?,
-            origin: vg.lv(&detail.origin)?,
-            pool: vg.lv(&detail.pool)?,
-            detail,
+            origin: vg.lv(kind.origin())?,
+            pool: vg.lv(kind.pool())?,
+            kind,
         })
     }
 
@@ -140,55 +147,9 @@ impl<'a> Stack<'a> {
         parts.into_iter().flatten().chain([self.pool])
     }
 
-    /// How the cache works.
-    fn settings(&self) -> Option<CacheSettings> {
-        match (&self.detail.volume, self.pool.detail()) {
-            (Some(volume), _) => Some(volume.settings.clone()),
-            (None, Some(Detail::CachePool(pool))) => Some(pool.settings),
-            _ => None,
-        }
-    }
-
     /// The device that the LV's users see.
     pub(crate) fn top(&self) -> Result<Layer, Error> {
         Layer::plain(self.vg, self.lv)
-    }
-
-    /// The device of what lies behind the cache.
-    fn origin_layer(&self) -> Result<Layer, Error> {
-        Layer::of(self.vg, self.origin, "", "real")
-    }
-
-    /// What the kernel says of the cache, which is mapped.
-    ///
-    /// # Errors
-    /// [`Error::CacheState`] for one that cannot be written back.
-    pub(crate) fn usage(&self, inner: &Inner) -> Result<CacheUsage, Error> {
-        let uuid = self.top()?.uuid;
-        usage(&*inner.mapper, &uuid, self.lv.name())
-    }
-}
-
-/// What the kernel says of a cache that is mapped; `lv` is what errors name.
-fn usage(mapper: &dyn DeviceMapper, uuid: &DmUuid, lv: &str) -> Result<CacheUsage, Error> {
-    let lines = mapper.status(DeviceId::Uuid(uuid), true).map_err(Error::Dm)?;
-    let state = |state: &str| {
-        Err(Error::CacheState {
-            lv: lv.into(),
-            state: state.into(),
-        })
-    };
-    let [line] = lines.as_slice() else {
-        return state("mapped without a cache");
-    };
-    match CacheStatus::parse(line) {
-        Some(CacheStatus::Serving(usage)) if usage.needs_check => {
-            state("to be checked (cache_check, cache_repair)")
-        }
-        Some(CacheStatus::Serving(usage)) if usage.is_read_only => state("read-only"),
-        Some(CacheStatus::Serving(usage)) => Ok(usage),
-        Some(_) => state("failed"),
-        None => state("mapped without a cache"),
     }
 }
 
@@ -211,25 +172,43 @@ pub(crate) fn look(inner: &Inner, open: &OpenVg, name: &str) -> Result<Found, Er
         return Ok(Found::Free);
     };
     stack.check()?;
-    check_target(inner)?;
-    let Some(top) = stack.top()?.info(inner)? else {
+    stack.kind.check_target(inner)?;
+    let top = stack.top()?;
+    let Some(info) = top.info(inner)? else {
         stack.check_activatable(inner, open)?;
         return Ok(Found::Due(Due::Activate));
     };
-    if is_cut(&top) {
+    if is_cut(&info) {
         return Ok(Found::Due(Due::Mend));
     }
-    let usage = stack.usage(inner)?;
+    let usage = Usage::of(&*inner.mapper, &top.uuid, name)?;
     Ok(match () {
-        () if usage.is_clean() => Found::Due(Due::TakeOff),
-        () if usage.is_writeback() || usage.policy != lvm_dm::Cache::CLEANER => Found::Due(Due::Clean),
-        () => Found::Cleaning(bytes(&usage)),
+        () if usage.is_nearly_clean() => Found::Due(Due::TakeOff),
+        () if usage.is_cleaning => Found::Cleaning(usage.held),
+        () if stack.kind.has_cleaner(inner)? => Found::Due(Due::Clean),
+        () => Found::Due(Due::TakeOff),
     })
 }
 
-/// Bytes that are to be written back.
-fn bytes(usage: &CacheUsage) -> u64 {
-    usage.dirty.saturating_mul(usage.block_size).saturating_mul(512)
+/// Has the kernel go on with writing a cache of writes back.
+///
+/// Its cleaner ends when it meets the device while that is resumed, and nothing but this begins it again: no write takes a
+/// block of the cache any more.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] for a name that is too long for a device.
+pub(crate) fn urge(inner: &Inner, open: &OpenVg, name: &str) -> Result<(), Error> {
+    let stack = open.vg.lv(name).and_then(|lv| Stack::of(&open.vg, lv));
+    match stack {
+        Some(stack) if matches!(stack.kind, Kind::Writecache(_)) => {
+            let uuid = stack.top()?.uuid;
+            let message = lvm_dm::Writecache::CLEANER;
+            // Another call may have taken it off since the look: the next look tells.
+            let _ = inner.mapper.message(DeviceId::Uuid(&uuid), 0, message);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How far the writing back is; `total` is the most that was left at any look.
@@ -238,17 +217,6 @@ pub(crate) fn progress(left: u64, total: &mut u64) -> MoveProgress {
     MoveProgress {
         moved: total.saturating_sub(left),
         total: *total,
-    }
-}
-
-/// Refuses a kernel without caches.
-///
-/// # Errors
-/// [`Error::NoCacheTarget`].
-fn check_target(inner: &Inner) -> Result<(), Error> {
-    match inner.mapper.has_target(TARGET).map_err(Error::Dm)? {
-        true => Ok(()),
-        false => Err(Error::NoCacheTarget),
     }
 }
 
@@ -278,29 +246,14 @@ fn below(inner: &Inner, open: &OpenVg, uuid: &DmUuid) -> Result<Vec<DeviceInfo>,
     Ok(found)
 }
 
-/// The cache that the kernel has mapped for a device.
-fn mapped(inner: &Inner, uuid: &DmUuid) -> Result<Option<lvm_dm::Cache>, Error> {
-    let table = inner
-        .mapper
-        .table(DeviceId::Uuid(uuid), false)
-        .map_err(Error::Dm)?;
-    Ok(match table.lines() {
-        [line] => match &line.target {
-            Target::Cache(cache) => Some(cache.clone()),
-            _ => None,
-        },
-        _ => None,
-    })
-}
-
-/// Fails unless a cache that is mapped holds nothing that the origin does not have, and can hold no more such.
+/// Fails unless a cache that is mapped, and stopped, holds nothing that the origin does not have.
 ///
 /// # Errors
 /// [`Error::CacheState`].
 pub(crate) fn check_clean(mapper: &dyn DeviceMapper, uuid: &DmUuid, lv: &str) -> Result<(), Error> {
-    match usage(mapper, uuid, lv)?.is_clean() {
-        true => Ok(()),
-        false => Err(Error::CacheState {
+    match Usage::of(mapper, uuid, lv)?.held {
+        0 => Ok(()),
+        _ => Err(Error::CacheState {
             lv: lv.into(),
             state: DIRTY.into(),
         }),

@@ -3,16 +3,18 @@
 //! | | before the commit | after it |
 //! | --- | --- | --- |
 //! | clean | table without write-back staged, the LV stopped, and let go: no commit | |
+//! | take off, a cache of writes | all is written back at once: little, or the kernel has no cleaner | |
 //! | take off, in use | table without the cache staged; the LV stopped; nothing is dirty; an array behind the cache stopped | the LV goes on; what lay below it goes |
-//! | take off, made for this alone | the LV and all below it go | |
+//! | take off, made for this alone | the LV stopped; nothing is dirty; it goes, with all below it | |
 //!
 //! Two devices must not write the notes of one array, so the one behind the cache stops before the LV becomes it.
 
 use lvm_dm::{
-    Cache, DeviceId, DeviceInfo, DmUuid, OpenMode, SuspendFlags, Table, Target, TargetLine, UdevFlags,
+    DeviceId, DeviceInfo, DmUuid, OpenMode, SuspendFlags, Table, Target, TargetLine, UdevFlags, Writecache,
 };
 
-use super::{Stack, below, mapped};
+use super::kind::Mapped;
+use super::{Stack, below};
 use crate::apply::Step;
 use crate::layer::HIDDEN;
 use crate::open_vg::OpenVg;
@@ -35,7 +37,7 @@ pub(crate) enum Use {
 /// [`Error::CacheState`] for a table that is no cache.
 pub(crate) fn clean(inner: &Inner, open: &OpenVg, stack: &Stack<'_>) -> Result<(), Error> {
     let top = stack.top()?;
-    let cache = mapped(inner, &top.uuid)?.ok_or_else(|| not_a_cache(stack))?;
+    let cache = mapped(inner, stack, &top.uuid)?;
     let load = Step::Load {
         uuid: top.uuid.clone(),
         table: table(open, stack, cache.cleaning()),
@@ -60,18 +62,18 @@ pub(crate) fn take_off(inner: &Inner, open: &mut OpenVg, name: &str, used: Use) 
             return Ok(());
         };
         let top = stack.top()?;
-        let cache = mapped(inner, &top.uuid)?.ok_or_else(|| not_a_cache(&stack))?;
+        let cache = mapped(inner, &stack, &top.uuid)?;
         let parts = below(inner, open, &top.uuid)?;
         let origin = inner
             .mapper
-            .info(DeviceId::Number(cache.origin))
+            .info(DeviceId::Number(cache.origin()))
             .map_err(Error::Dm)?;
         let clean = Step::WrittenBack {
             uuid: top.uuid.clone(),
             lv: name.into(),
         };
         if used == Use::Private {
-            let steps = [clean, top.remove()].into_iter();
+            let steps = [stop(top.uuid.clone()), clean, top.remove()].into_iter();
             let steps = steps.chain(parts.iter().filter_map(remove));
             let steps: Vec<Step> = steps.chain([Step::Settle, Step::Commit]).collect();
             steps.into_iter().for_each(|step| change.step(step));
@@ -113,35 +115,53 @@ pub(crate) fn take_off(inner: &Inner, open: &mut OpenVg, name: &str, used: Use) 
 }
 
 /// Makes durable on the origin what was written back: its disks may hold that in memory, and a cache that is gone does not.
+///
+/// Of a cache of writes all is written back before, and what is written meanwhile when the LV is stopped.
 fn flush(inner: &Inner, open: &OpenVg, name: &str) -> Result<(), Error> {
     let Some(stack) = open.vg.lv(name).and_then(|lv| Stack::of(&open.vg, lv)) else {
         return Ok(());
     };
     let uuid = stack.top()?.uuid;
-    let device = inner.mapper.open(DeviceId::Uuid(&uuid), OpenMode::ReadOnly);
-    let synced = device.map_err(Error::Dm)?.sync();
-    synced.map_err(|source| Error::Io {
-        what: "sync",
-        path: uuid.as_str().into(),
-        source,
+    let top = DeviceId::Uuid(&uuid);
+    let cache = mapped(inner, &stack, &uuid)?;
+    if let Mapped::Writecache(_) = cache {
+        for message in [Writecache::FLUSH_ON_SUSPEND, Writecache::FLUSH] {
+            inner.mapper.message(top, 0, message).map_err(Error::Dm)?;
+        }
+    }
+    let sync = |device| {
+        let device = inner.mapper.open(device, OpenMode::ReadOnly);
+        let synced = device.map_err(Error::Dm)?.sync();
+        synced.map_err(|source| Error::Io {
+            what: "sync",
+            path: uuid.as_str().into(),
+            source,
+        })
+    };
+    sync(top)?;
+    match cache {
+        Mapped::Cache(_) => Ok(()),
+        // Not each kernel's passes a flush on to what lies behind it.
+        Mapped::Writecache(cache) => sync(DeviceId::Number(cache.origin)),
+    }
+}
+
+/// The cache that is mapped for an LV.
+fn mapped(inner: &Inner, stack: &Stack<'_>, uuid: &DmUuid) -> Result<Mapped, Error> {
+    Mapped::of(&*inner.mapper, uuid)?.ok_or_else(|| Error::CacheState {
+        lv: stack.lv.name().into(),
+        state: "mapped without a cache".into(),
     })
 }
 
 /// The table of a cached LV.
-fn table(open: &OpenVg, stack: &Stack<'_>, cache: Cache) -> Table {
+fn table(open: &OpenVg, stack: &Stack<'_>, target: Target) -> Table {
     let length = open.vg.extent_size().to_sectors(stack.lv.extent_count());
     Table::new(vec![TargetLine {
         start: 0,
         length: length.get(),
-        target: Target::Cache(cache),
+        target,
     }])
-}
-
-fn not_a_cache(stack: &Stack<'_>) -> Error {
-    Error::CacheState {
-        lv: stack.lv.name().into(),
-        state: "mapped without a cache".into(),
-    }
 }
 
 /// Stops I/O, without freezing file systems: what is written goes on afterwards.

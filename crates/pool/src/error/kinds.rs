@@ -50,7 +50,7 @@ impl Error {
             Self::HasSnapshots { .. } => "HasSnapshots",
             Self::NoSnapshotTarget => "NoSnapshotTarget",
             Self::NoRaidTarget => "NoRaidTarget",
-            Self::NoCacheTarget => "NoCacheTarget",
+            Self::NoCacheTarget(_) => "NoCacheTarget",
             Self::CacheState { .. } => "CacheState",
             Self::NotArray { .. } => "NotArray",
             Self::ArrayState { .. } => "ArrayState",
@@ -113,7 +113,7 @@ impl Error {
             | Self::NoSnapshotTarget
             | Self::NoMirrorTarget
             | Self::NoRaidTarget
-            | Self::NoCacheTarget
+            | Self::NoCacheTarget(_)
             | Self::NoNvmeTarget { .. }
             | Self::NoConfigfs(_)
             | Self::NotArray { .. }
@@ -192,7 +192,7 @@ impl Error {
             | Self::HasSnapshots { .. }
             | Self::NoSnapshotTarget
             | Self::NoRaidTarget
-            | Self::NoCacheTarget
+            | Self::NoCacheTarget(_)
             | Self::CacheState { .. }
             | Self::NoNvmeTarget { .. }
             | Self::NoConfigfs(_)

@@ -1,278 +1,19 @@
 //! LVs of others that have a cache lose it and become replicas, on disks and devices together.
 
+mod scene;
+
 use std::time::Duration;
 
-use lvm_dm::testing::Call;
-use lvm_dm::{BlockIo, DeviceId, DeviceMapper, DmName, DmUuid, OpenMode, Table, UdevFlags};
-use lvm_meta::detail::{Cache, CachePool, CacheSettings, CacheVolume, Detail};
-use lvm_meta::{
-    AllocRequest, Extents, Lv, LvFlags, LvId, LvName, LvStatus, NewLv, Sectors, SegmentPlan, Vg, allocate,
-};
-use lvm_pool::{Class, CreateReplica, Error, System};
+use lvm_dm::testing::{Call, Fault};
+use lvm_dm::{BlockIo, DeviceId, DeviceMapper, DmName, Table, UdevFlags};
+use lvm_meta::detail::Detail;
+use lvm_meta::{LvId, LvName, NewLv, SegmentPlan};
+use lvm_pool::{Class, CreateReplica, CreateThinPool, Error, System};
 
 use crate::lab::{ARMS, Lab, POOL, UNIT, uuid};
 use crate::refusals::check_refused;
 use crate::thin::view::{edit, vg};
-
-const THEIRS: &str = "pvc-1";
-const ORIGIN: &str = "pvc-1_corig";
-/// Bytes that are cached at a time, in sectors.
-const CHUNK: u64 = 64;
-
-/// What an LV is cached by.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Form {
-    Pool,
-    Volume,
-}
-
-fn hidden(vg: &mut Vg, name: &str, id: u8, segments: Vec<SegmentPlan>, flags: LvFlags) {
-    let new = NewLv {
-        status: LvStatus::HIDDEN,
-        flags,
-        ..NewLv::new(
-            LvName::parse(name).unwrap(),
-            LvId::from_random([id; 32]),
-            segments,
-        )
-    };
-    vg.add_lv(new).unwrap();
-}
-
-fn space(vg: &Vg, extents: u32) -> Vec<SegmentPlan> {
-    allocate(vg, &AllocRequest::new(Extents::new(extents))).unwrap()
-}
-
-/// Gives an LV a cache in the metadata, as the tools do: what it was is the origin.
-fn give_cache(vg: &mut Vg, form: Form, mode: &str) {
-    let extents = vg.lv(THEIRS).unwrap().extent_count();
-    vg.rename_lv_with_parts(THEIRS, LvName::parse(ORIGIN).unwrap())
-        .unwrap();
-    let flags = vg.lv(ORIGIN).unwrap().flags();
-    vg.set_lv_status(ORIGIN, LvStatus::HIDDEN, flags).unwrap();
-    let settings = CacheSettings {
-        metadata_format: Some(2),
-        chunk_size: Some(Sectors::new(CHUNK)),
-        mode: Some(mode.into()),
-        policy: Some("smq".into()),
-        policy_settings: None,
-    };
-    let (pool, type_name, volume) = match form {
-        Form::Pool => {
-            let (data, metadata) = ("fast_cpool_cdata", "fast_cpool_cmeta");
-            let plans = space(vg, 2);
-            hidden(vg, data, 1, plans, LvFlags::empty());
-            let plans = space(vg, 1);
-            hidden(vg, metadata, 2, plans, LvFlags::empty());
-            let detail = Detail::CachePool(CachePool {
-                data: data.into(),
-                metadata: metadata.into(),
-                settings,
-            });
-            let word = "cache-pool+METADATA_FORMAT";
-            let plan = SegmentPlan::of_detail(Extents::new(2), word, &detail).unwrap();
-            hidden(vg, "fast_cpool", 3, vec![plan], LvFlags::empty());
-            ("fast_cpool", "cache", None)
-        }
-        Form::Volume => {
-            let plans = space(vg, 3);
-            hidden(vg, "fast_cvol", 3, plans, LvFlags::CACHE_VOL);
-            let extent = u64::from(vg.extent_size().sectors());
-            let volume = CacheVolume {
-                settings,
-                metadata_start: Sectors::new(0),
-                metadata_len: Sectors::new(extent),
-                data_start: Sectors::new(extent),
-                data_len: Sectors::new(2 * extent),
-                metadata_id: None,
-                data_id: None,
-            };
-            ("fast_cvol", "cache+CACHE_USES_CACHEVOL", Some(volume))
-        }
-    };
-    let detail = Detail::Cache(Cache {
-        pool: pool.into(),
-        origin: ORIGIN.into(),
-        cleaner: None,
-        volume,
-    });
-    let new = NewLv::new(
-        LvName::parse(THEIRS).unwrap(),
-        LvId::from_random([9; 32]),
-        Vec::new(),
-    );
-    vg.add_detailed(new, extents, type_name, &detail).unwrap();
-}
-
-/// Makes a device as the tools do.
-fn map(lab: &Lab, name: &str, uuid: &str, table: &str) -> String {
-    let (name, uuid) = (DmName::new(name).unwrap(), DmUuid::new(uuid).unwrap());
-    let mapper = lab.fake.inner();
-    let number = mapper.create(&name, &uuid).unwrap().number;
-    let id = DeviceId::Name(&name);
-    mapper.load(id, &table.parse::<Table>().unwrap(), false).unwrap();
-    let mut cookie = mapper.cookie().unwrap();
-    mapper.resume(id, UdevFlags::empty(), &mut cookie).unwrap();
-    mapper.finish(cookie, Duration::from_secs(1)).unwrap();
-    number.to_string()
-}
-
-/// Maps an LV on disks, with a word behind its id; gives the number of its device.
-fn map_lv(lab: &Lab, vg: &Vg, lv: &Lv, word: &str) -> String {
-    let sectors = |extents: u32| vg.extent_size().to_sectors(Extents::new(extents)).get();
-    let mut lines = Vec::new();
-    for segment in lv.segments() {
-        let lvm_meta::SegmentKind::Striped(striped) = segment.kind() else {
-            panic!("{} is {}", lv.name(), segment.type_name());
-        };
-        let area = |area: &lvm_meta::Area| {
-            let lvm_meta::Area::Pv { pv, start } = area else {
-                panic!("{} lies on an LV", lv.name());
-            };
-            let at = vg.pvs().iter().position(|of_vg| of_vg.id() == *pv).unwrap();
-            let number = lab.fake.inner().backing(&lab.images[at]).unwrap();
-            format!("{number} {}", vg.pvs()[at].pe_start().get() + sectors(*start))
-        };
-        let areas: Vec<String> = striped.areas().iter().map(area).collect();
-        let target = match areas.as_slice() {
-            [area] => format!("linear {area}"),
-            areas => format!(
-                "striped {} {} {}",
-                areas.len(),
-                striped.stripe_size().get(),
-                areas.join(" ")
-            ),
-        };
-        let (start, length) = (sectors(segment.start()), sectors(segment.extent_count().get()));
-        lines.push(format!("{start} {length} {target}"));
-    }
-    let name = format!("pool--1-{}", lv.name().replace('-', "--"));
-    let uuid = format!("LVM-{}{}{word}", vg.id().as_str(), lv.id().as_str());
-    map(lab, &name, &uuid, &lines.join("\n"))
-}
-
-/// Maps a cached LV with all below it.
-fn map_cached(lab: &Lab, form: Form, mode: &str) {
-    let vg = vg(lab);
-    let lv = |name: &str| vg.lv(name).unwrap();
-    let (metadata, data) = match form {
-        Form::Pool => (
-            map_lv(lab, &vg, lv("fast_cpool_cmeta"), "-cmeta"),
-            map_lv(lab, &vg, lv("fast_cpool_cdata"), "-cdata"),
-        ),
-        Form::Volume => {
-            let whole = map_lv(lab, &vg, lv("fast_cvol"), "-cvol");
-            let extent = u64::from(vg.extent_size().sectors());
-            let slice = |word: &str, start: u64, length: u64| {
-                let id = lv("fast_cvol").id();
-                map(
-                    lab,
-                    &format!("pool--1-fast_cvol-{word}"),
-                    &format!("LVM-{}{}-{word}", vg.id().as_str(), id.as_str()),
-                    &format!("0 {length} linear {whole} {start}"),
-                )
-            };
-            (slice("cmeta", 0, extent), slice("cdata", extent, 2 * extent))
-        }
-    };
-    let origin = lv(ORIGIN);
-    let length = vg.extent_size().to_sectors(origin.extent_count()).get();
-    let ids = |lv: &Lv| format!("LVM-{}{}", vg.id().as_str(), lv.id().as_str());
-    let real = match origin.detail() {
-        Some(Detail::Raid(raid)) => {
-            let mut images = String::new();
-            for leg in &raid.legs {
-                let meta = map_lv(lab, &vg, lv(leg.meta.as_ref().unwrap()), "");
-                images += &format!(" {meta} {}", map_lv(lab, &vg, lv(&leg.image), ""));
-            }
-            let table = format!("0 {length} raid raid1 3 0 region_size 4096 2{images}");
-            map(
-                lab,
-                "pool--1-pvc--1_corig",
-                &format!("{}-real", ids(origin)),
-                &table,
-            )
-        }
-        _ => map_lv(lab, &vg, origin, "-real"),
-    };
-    let table = format!("0 {length} cache {metadata} {data} {real} {CHUNK} 2 metadata2 {mode} smq 0");
-    map(lab, "pool--1-pvc--1", &ids(lv(THEIRS)), &table);
-}
-
-fn unmap_all(lab: &Lab) {
-    let mapper = lab.fake.inner();
-    while let Some(device) = mapper.list().unwrap().into_iter().find(|device| {
-        let info = mapper.info(DeviceId::Name(&device.name)).unwrap();
-        info.unwrap().open_count == 0
-    }) {
-        let mut cookie = mapper.cookie().unwrap();
-        let id = DeviceId::Name(&device.name);
-        mapper.remove(id, false, UdevFlags::empty(), &mut cookie).unwrap();
-        mapper.finish(cookie, Duration::from_secs(1)).unwrap();
-    }
-}
-
-fn data() -> Vec<u8> {
-    (0..5 * UNIT).map(|at| (at % 251) as u8).collect()
-}
-
-/// A VG with a cached LV that is mapped, and holds data that the cache alone may have.
-struct Scene {
-    lab: Lab,
-    /// Extents that were free without the cache.
-    free: u64,
-    id: LvId,
-}
-
-impl Scene {
-    fn new(form: Form, layout: &str, mode: &str) -> Self {
-        let lab = Lab::with_pool(3);
-        let mut request = CreateReplica::new(uuid(1), 8 * UNIT);
-        request.layout = layout.parse().unwrap();
-        lab.pool().create_replica(&request).unwrap();
-        unmap_all(&lab);
-        let name = uuid(1).to_string();
-        edit(&lab, |vg| {
-            vg.rename_lv_with_parts(&name, LvName::parse(THEIRS).unwrap())
-                .unwrap();
-            vg.set_lv_tags::<&str>(THEIRS, &[]).unwrap();
-            vg.set_tags(&["them"]).unwrap();
-        });
-        let free = vg(&lab).free_extents();
-        edit(&lab, |vg| give_cache(vg, form, mode));
-        map_cached(&lab, form, mode);
-        let scene = Self {
-            id: vg(&lab).lv(THEIRS).unwrap().id(),
-            lab,
-            free,
-        };
-        let device = scene.open();
-        device.write_at(UNIT, &data()).unwrap();
-        device.sync().unwrap();
-        scene
-    }
-
-    /// The LV's device, as somebody else has it open.
-    fn open(&self) -> Box<dyn BlockIo> {
-        let id = format!("LVM-{}{}", vg(&self.lab).id().as_str(), self.id.as_str());
-        let id = DmUuid::new(&id).unwrap();
-        let mapper = self.lab.fake.inner();
-        mapper.open(DeviceId::Uuid(&id), OpenMode::ReadWrite).unwrap()
-    }
-
-    #[track_caller]
-    fn check_adopted(&self, context: &str) {
-        let after = vg(&self.lab);
-        let lv = after.lv(&uuid(1).to_string());
-        assert_eq!(lv.map(Lv::id), Some(self.id), "{context}");
-        assert_eq!(after.free_extents(), self.free, "{context}");
-        assert_eq!(lvm_meta::check(&after), [], "{context}");
-        let is_left = |lv: &&Lv| lv.name().contains("fast") || lv.name().contains("corig");
-        assert_eq!(after.lvs().find(is_left).map(Lv::name), None, "{context}");
-        let pool = self.lab.pool();
-        self.lab.check_devices(&pool.replicas().unwrap(), context);
-    }
-}
+use scene::{Form, Scene, THEIRS, data, give_cache, space, unmap_all};
 
 fn adopt(system: &System) -> Result<(), Error> {
     system
@@ -287,13 +28,15 @@ fn check_data(device: &dyn BlockIo, context: &str) {
     assert!(read == data(), "{context}: the data changed");
 }
 
-const FORMS: [Form; 2] = [Form::Pool, Form::Volume];
+const MODES: [&str; 3] = ["writeback", "writethrough", "passthrough"];
+
+const FORMS: [Form; 3] = [Form::Pool, Form::Volume, Form::Writes];
 
 #[test]
 fn a_cache_is_written_back_and_taken_off_while_the_lv_is_open() {
     for form in FORMS {
         for layout in ["linear", "striped:2", "raid1:2"] {
-            for mode in ["writeback", "writethrough", "passthrough"] {
+            for mode in MODES.iter().take(if form == Form::Writes { 1 } else { 3 }) {
                 let context = format!("{form:?}, {layout}, {mode}");
                 let scene = Scene::new(form, layout, mode);
                 let device = scene.open();
@@ -305,15 +48,11 @@ fn a_cache_is_written_back_and_taken_off_while_the_lv_is_open() {
                     .unwrap();
                 assert!(plan.refusal.is_none(), "{context}: {:?}", plan.refusal);
                 assert!(
-                    plan.active && plan.open && plan.layout.starts_with("cache"),
+                    plan.active && plan.open && plan.layout.contains("cache"),
                     "{context}"
                 );
                 let told: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
-                let cache = if form == Form::Pool {
-                    "fast_cpool"
-                } else {
-                    "fast_cvol"
-                };
+                let cache = form.cache();
                 assert_eq!(told[0], format!("write back and take off the cache {cache}"));
                 assert_eq!(told[1], format!("mark the volume group {POOL} as a pool"));
                 assert!(lab.bytes() == bytes, "{context}: a plan changes nothing");
@@ -325,7 +64,8 @@ fn a_cache_is_written_back_and_taken_off_while_the_lv_is_open() {
                     .unwrap();
                 assert_eq!((&*adopted.name, adopted.active), (THEIRS, true), "{context}");
                 // The cleaner was waited for where something was dirty.
-                assert_eq!(last.is_some(), mode == "writeback", "{context}");
+                let is_dirty = *mode == "writeback" || form == Form::Writes;
+                assert_eq!(last.is_some(), is_dirty, "{context}");
                 assert_eq!(vg(lab).seqno(), before + 2, "{context}: two commits");
                 check_data(&*device, &context);
                 scene.check_adopted(&context);
@@ -407,7 +147,7 @@ fn what_cannot_be_written_back_is_refused_and_changes_nothing() {
     check_refused(lab, "Unsupported", Class::Unsupported, |system| {
         system.adopt(POOL, THEIRS, uuid(1))
     });
-    for part in [ORIGIN, "fast_cpool", "fast_cpool_cdata"] {
+    for part in [Form::Pool.origin(), "fast_cpool", "fast_cpool_cdata"] {
         check_refused(lab, "Unsupported", Class::Unsupported, |system| {
             system.adopt_uncached(POOL, part, uuid(1), &mut |_| {})
         });
@@ -453,15 +193,18 @@ fn what_cannot_be_written_back_is_refused_and_changes_nothing() {
 
 #[test]
 fn death_and_failure_at_every_step_lose_no_block_and_the_next_call_goes_on() {
-    for (form, layout, is_active) in [
-        (Form::Pool, "linear", true),
-        (Form::Volume, "raid1:2", true),
-        (Form::Volume, "linear", false),
-        (Form::Pool, "raid1:2", false),
+    for (form, layout, has_arrays, is_active) in [
+        (Form::Pool, "linear", false, true),
+        (Form::Volume, "raid1:2", false, true),
+        (Form::Pool, "raid1:2", false, false),
+        (Form::Writes, "raid1:2", false, true),
+        (Form::Writes, "linear", false, false),
+        (Form::Pool, "linear", true, true),
+        (Form::Volume, "linear", true, false),
     ] {
         for (kind, arm) in ARMS {
             for at in 1.. {
-                let scene = Scene::new(form, layout, "writeback");
+                let scene = Scene::over(form, layout, "writeback", has_arrays);
                 let lab = &scene.lab;
                 let device = is_active.then(|| scene.open());
                 if !is_active {
@@ -473,8 +216,10 @@ fn death_and_failure_at_every_step_lose_no_block_and_the_next_call_goes_on() {
                 let result = adopt(&system);
                 let struck = lab.switch.has_struck() || lab.fake.fault_count() > faults;
                 drop(system);
-                let context = format!("{form:?}, {layout}, {kind} {at}: {result:?}");
-                adopt(&lab.system()).unwrap_or_else(|error| panic!("{context}: {error:?}"));
+                let context = format!("{form:?}, {layout}, {has_arrays}, {kind} {at}: {result:?}");
+                let adopted = lab.system().adopt_uncached(POOL, THEIRS, uuid(1), &mut |_| {});
+                let adopted = adopted.unwrap_or_else(|error| panic!("{context}: {error:?}"));
+                assert_eq!(adopted.active, is_active, "{context}");
                 match device {
                     Some(device) => check_data(&*device, &context),
                     None => {
@@ -489,4 +234,160 @@ fn death_and_failure_at_every_step_lose_no_block_and_the_next_call_goes_on() {
             }
         }
     }
+}
+
+#[test]
+fn what_a_cut_call_made_active_is_inactive_when_the_pool_is_opened() {
+    let mut seen = 0;
+    for form in FORMS {
+        for at in 1.. {
+            let scene = Scene::new(form, "linear", "writeback");
+            let lab = &scene.lab;
+            edit(lab, |vg| assert!(vg.set_tags(&["mayastor"]).unwrap()));
+            unmap_all(lab);
+            let system = lab.system();
+            let faults = lab.fake.fault_count();
+            lab.fake.fault_at_change(at, Fault::Die);
+            let result = adopt(&system);
+            drop(system);
+            let has_struck = lab.fake.fault_count() > faults;
+            let devices = || lab.fake.inner().list().unwrap().len();
+            let context = format!("{form:?}, {at}: {result:?}");
+            seen += u32::from(devices() > 2);
+            lab.pool();
+            assert_eq!(devices(), 0, "{context}");
+            assert_eq!(lvm_meta::check(&vg(lab)), [], "{context}");
+            if !has_struck {
+                break;
+            }
+        }
+    }
+    assert!(seen > 20, "{seen} cuts with devices");
+}
+
+#[test]
+fn a_pool_that_is_opened_while_a_call_goes_on_leaves_its_devices_alone() {
+    let scene = Scene::new(Form::Volume, "linear", "writeback");
+    let lab = &scene.lab;
+    edit(lab, |vg| assert!(vg.set_tags(&["mayastor"]).unwrap()));
+    unmap_all(lab);
+    let mut looked = 0;
+    let mut tell = |_| {
+        looked += 1;
+        lab.pool();
+        let devices = lab.fake.inner().list().unwrap();
+        assert!(
+            devices
+                .iter()
+                .any(|device| device.name.as_str() == "pool--1-pvc--1")
+        );
+    };
+    let adopted = lab
+        .system()
+        .adopt_uncached(POOL, THEIRS, uuid(1), &mut tell)
+        .unwrap();
+    assert!(!adopted.active && looked > 0, "{looked} looks");
+    assert_eq!(lab.fake.inner().list().unwrap().len(), 0);
+    scene.check_adopted("at last");
+}
+
+#[test]
+fn a_cache_of_arrays_is_taken_off_in_use_and_inactive() {
+    for form in [Form::Pool, Form::Volume] {
+        for is_active in [true, false] {
+            let context = format!("{form:?}, {is_active}");
+            let scene = Scene::over(form, "raid1:2", "writeback", true);
+            if !is_active {
+                unmap_all(&scene.lab);
+            }
+            let device = is_active.then(|| scene.open());
+            let system = scene.lab.system();
+            let adopted = system.adopt_uncached(POOL, THEIRS, uuid(1), &mut |_| {}).unwrap();
+            assert_eq!(adopted.active, is_active, "{context}");
+            scene.check_adopted(&context);
+            if device.is_none() {
+                scene.lab.pool().activate_replica(uuid(1)).unwrap();
+            }
+            check_data(&*device.unwrap_or_else(|| scene.open()), &context);
+        }
+    }
+}
+
+#[test]
+fn a_cache_of_writes_is_flushed_while_the_lv_is_stopped() {
+    let scene = Scene::new(Form::Writes, "linear", "");
+    let lab = &scene.lab;
+    let system = lab.system();
+    lab.fake.forget_calls();
+    adopt(&system).unwrap();
+    let top = "pool--1-pvc--1";
+    let words: Vec<String> = lab
+        .fake
+        .calls()
+        .iter()
+        .filter_map(|call| match call {
+            Call::Load { device, table, .. } if device == top => Some(table.lines()[0].target.params()),
+            Call::Message { device, text, .. } if device == top && text != "cleaner" => Some(text.clone()),
+            Call::Sync { device } => Some(format!("sync {device}")),
+            Call::Suspend { device, .. } if device == top => Some("suspend".into()),
+            Call::Resume { device, .. } if device == top => Some("resume".into()),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        words[0].ends_with(" 4096 3 high_watermark 60 cleaner"),
+        "{words:?}"
+    );
+    assert_eq!(words[1..3], ["suspend", "resume"]);
+    let rest = words.iter().position(|word| word == "flush_on_suspend").unwrap();
+    assert_eq!(words[rest + 1], "flush");
+    assert_eq!(words[rest + 2], format!("sync {top}"));
+    assert_eq!(words[rest + 3], format!("sync {top}_wcorig"));
+    assert_eq!(words[rest + 5..], ["suspend", "resume"], "{words:?}");
+}
+
+#[test]
+fn a_thin_lv_over_a_cache_is_refused_with_what_takes_that_off() {
+    let lab = Lab::with_pool(3);
+    let pool = lab.pool();
+    pool.create_thin_pool(&CreateThinPool::new(8 * UNIT)).unwrap();
+    let mut request = CreateReplica::new(uuid(1), 4 * UNIT);
+    request.thin = true;
+    pool.create_replica(&request).unwrap();
+    let thin_pool = vg(&lab);
+    let thin_pool = thin_pool
+        .lvs()
+        .find_map(|lv| match lv.detail() {
+            Some(Detail::ThinPool(detail)) => Some((lv.name().to_string(), lv.extent_count(), detail)),
+            _ => None,
+        })
+        .unwrap();
+    let (name, extents, detail) = thin_pool;
+    edit(&lab, |vg| {
+        vg.rename_lv(&uuid(1).to_string(), LvName::parse(THEIRS).unwrap())
+            .unwrap();
+        vg.set_lv_tags::<&str>(THEIRS, &[]).unwrap();
+        // What is cached for a moment is the data's space in another place: which one is all the same here.
+        let plans = space(vg, extents.get());
+        let id = LvId::from_random([8; 32]);
+        vg.add_lv(NewLv::new(LvName::parse("moment").unwrap(), id, plans))
+            .unwrap();
+        give_cache(vg, "moment", Form::Pool, "writeback", false);
+        let cache = vg.lv("moment").unwrap().detail().unwrap();
+        vg.remove_lv("moment").unwrap();
+        let plan = SegmentPlan::of_detail(extents, "cache", &cache).unwrap();
+        vg.replace_segments(&detail.data, vec![plan]).unwrap();
+    });
+    assert_eq!(lvm_meta::check(&vg(&lab)), []);
+    let plan = lab
+        .system()
+        .plan_uncached_adoption(POOL, THEIRS, uuid(2))
+        .unwrap();
+    let refusal = plan.refusal.unwrap();
+    assert_eq!(refusal.kind(), "Unsupported");
+    let help = format!("lvconvert --uncache {POOL}/{name}");
+    assert!(refusal.to_string().contains(&help), "{refusal}");
+    check_refused(&lab, "Unsupported", Class::Unsupported, |system| {
+        system.adopt_uncached(POOL, THEIRS, uuid(2), &mut |_| {})
+    });
 }
