@@ -532,12 +532,16 @@ impl Error {
     }
 
     /// The error of a call that did some of its work.
-    pub(crate) fn after(self, done: Vec<String>) -> Self {
-        match done.is_empty() {
-            true => self,
-            false => Self::Partly {
+    pub(crate) fn after(self, mut done: Vec<String>) -> Self {
+        match self {
+            error if done.is_empty() => error,
+            Self::Partly { done: then, source } => {
+                done.extend(then);
+                Self::Partly { done, source }
+            }
+            error => Self::Partly {
                 done,
-                source: Box::new(self),
+                source: Box::new(error),
             },
         }
     }

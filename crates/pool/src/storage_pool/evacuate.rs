@@ -206,8 +206,9 @@ impl StoragePool {
         tell: &mut dyn FnMut(MoveProgress),
     ) -> Result<PoolInfo, Error> {
         let mut rounds = ROUNDS;
+        let mut is_moved = false;
         loop {
-            self.empty_disk(path, Extents::ZERO, first, tell)?;
+            is_moved |= self.empty_disk(path, Extents::ZERO, first, tell)?;
             rounds -= 1;
             match self.take_disk_out(path) {
                 // Somebody put something on it in between.
@@ -215,25 +216,42 @@ impl StoragePool {
                     why: DiskProblem::Used(_),
                     ..
                 }) if rounds > 0 => {}
+                Err(error) if is_moved => {
+                    return Err(error.after(vec![format!("what {} held was moved", path.display())]));
+                }
                 result => return result,
             }
         }
     }
 
-    /// Moves what a disk holds behind its first `keep` extents until it holds nothing there.
+    /// Moves what a disk holds behind its first `keep` extents until it holds nothing there.  Returns `true` if this call
+    /// changed anything for that.
+    ///
+    /// # Errors
+    /// [`Error::Partly`] when something fails behind the commit with which this call began the move; but
+    /// [`Error::MoveFailed`], which says that what was moved stays.
     pub(super) fn empty_disk(
         &self,
         path: &Path,
         keep: Extents,
         first: Option<PvId>,
         tell: &mut dyn FnMut(MoveProgress),
-    ) -> Result<(), Error> {
-        let begun = self.copy_again(|open, hidden| hidden.from() == pv(open, path));
-        let moved = begun.and_then(|()| self.follow_move(path, keep, first, tell));
+    ) -> Result<bool, Error> {
+        let mut is_begun = false;
+        let moved = self
+            .copy_again(|open, hidden| hidden.from() == pv(open, path))
+            .and_then(|()| self.follow_move(path, keep, first, &mut is_begun, tell));
         if moved.is_err() {
             self.stop_failed_copy();
         }
-        moved
+        moved.map(|()| is_begun).map_err(|error| match error {
+            failed @ Error::MoveFailed { .. } => failed,
+            other if is_begun => other.after(vec![format!(
+                "the move of what {} holds was begun",
+                path.display()
+            )]),
+            other => other,
+        })
     }
 
     /// Stops the copying if a disk of it failed or is missing; the error that led here is the one to report.
@@ -281,6 +299,7 @@ impl StoragePool {
         path: &Path,
         keep: Extents,
         first: Option<PvId>,
+        is_begun: &mut bool,
         tell: &mut dyn FnMut(MoveProgress),
     ) -> Result<(), Error> {
         let inner = &*self.inner;
@@ -320,7 +339,9 @@ impl StoragePool {
                             }
                             let pieces = plan::plan(&open, from, keep, first)?;
                             let description = format!("move what is on {}", path.display());
-                            steps::begin(inner, &mut open, &pieces, &description)?;
+                            let begun = steps::begin(inner, &mut open, &pieces, &description);
+                            *is_begun |= matches!(begun, Ok(_) | Err(Error::AfterCommit(_)));
+                            begun?;
                         }
                     }
                 }

@@ -40,6 +40,7 @@ impl StoragePool {
         tell: &mut dyn FnMut(MoveProgress),
     ) -> Result<PoolInfo, Error> {
         let mut rounds = ROUNDS;
+        let mut is_moved = false;
         loop {
             if behind == BehindEnd::Move {
                 let keep = {
@@ -48,7 +49,7 @@ impl StoragePool {
                     let disk = disk_of(&open, path)?;
                     checked_count(&open, &disk, size)?
                 };
-                self.empty_disk(path, keep, None, tell)?;
+                is_moved |= self.empty_disk(path, keep, None, tell)?;
             }
             rounds -= 1;
             match self.cut_disk(path, size) {
@@ -57,6 +58,10 @@ impl StoragePool {
                     why: DiskProblem::UsedBehind { .. },
                     ..
                 }) if rounds > 0 && behind == BehindEnd::Move => {}
+                Err(error) if is_moved => {
+                    let done = format!("what {} held behind its new end was moved", path.display());
+                    return Err(error.after(vec![done]));
+                }
                 result => return result,
             }
         }
