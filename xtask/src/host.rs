@@ -36,7 +36,10 @@ pub(crate) fn test() -> Result<()> {
         vm::install_libraries(DEVICEMAPPER)
     })?;
     stage("this machine's tests", || {
-        let features = ["--features", "lvm-meta/testing,lvm-native/testing,lvm-native/serde"];
+        let features = [
+            "--features",
+            "lvm-meta/testing,lvm-native/testing,lvm-native/serde",
+        ];
         let mut tests = sh::cargo(&["test", "--quiet", "--workspace"]);
         if has_memory_for_images() {
             tests.env("TMPDIR", IN_MEMORY);

@@ -19,6 +19,7 @@
 # Killing an operation at one moment after the other:
 #   sweep EACH                   for `for ((n = FIRST; ; n += STRIDE))`: in the gate one moment of EACH, from the first or another as the
 #                                seed draws; all of them in a full run
+#   some COUNT WORD...           into SOME: COUNT of the words in the gate, as the seed draws; all of them in a full run
 #   ask cut CALL N ARGS...       kills poolctl at its Nth CALL: $REPLY is `killed`, or it came to its end
 #   swept NAME LEAST             since the last of these, sweeps that came to their ends had LEAST moments or more, and it was killed at some
 #
@@ -144,6 +145,16 @@ await() {
 sweep() {
     FIRST=1 STRIDE=1
     [ "$MOMENTS" = all ] || { STRIDE=$1; FIRST=$(($(cksum <<<"$SEED $SCENARIO ${BASH_LINENO[0]}" | cut -d' ' -f1) % $1 + 1)); }
+}
+some() {
+    local count=$1 at all=$(($# - 1)); shift
+    SOME=("$@")
+    [ "$MOMENTS" = all ] || while [ ${#SOME[@]} -gt "$count" ]; do
+        at=$(($(cksum <<<"$SEED $SCENARIO ${BASH_LINENO[0]} ${#SOME[@]}" | cut -d' ' -f1) % ${#SOME[@]}))
+        unset "SOME[$at]"
+        SOME=("${SOME[@]}")
+    done
+    note "moments ${#SOME[@]} of $all"
 }
 swept() {
     local killed all
