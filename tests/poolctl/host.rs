@@ -310,11 +310,16 @@ fn content(path: &Path) -> (u64, Content) {
 
 /// Runs `inspect` over the images.
 pub(crate) fn inspect(host: &Host, options: &[&str]) -> Output {
+    inspect_command(host, options).output().unwrap()
+}
+
+/// The command, not yet started.
+pub(crate) fn inspect_command(host: &Host, options: &[&str]) -> Command {
     let mut command = Command::new(common::example("inspect"));
     command
         .args(options)
         .args(host.images.iter().map(|image| host.path(image)));
-    command.output().unwrap()
+    command
 }
 
 /// Copies a file.  Not in this process: while a test forks, it would hold the copy open for writing, and a program that
