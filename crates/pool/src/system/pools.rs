@@ -130,15 +130,20 @@ impl System {
         let is_taken = |open: &OpenVg| {
             replica::find(open, request.uuid).is_ok() || snapshot::find(open, request.uuid).is_ok()
         };
-        if pools.iter().any(is_taken) {
-            return Err(Error::Exists {
-                what: "replica",
-                id: request.uuid.to_string(),
-            });
+        if let Some(at) = pools.iter().position(is_taken) {
+            return Err(self.taken("replica", request.uuid, pools.swap_remove(at)));
         }
         let at = position(&pools, wanted, &gaps)?;
         self.handle(pools.swap_remove(at))?
             .create_replica_with(request, progress)
+    }
+
+    /// The error for a UUID that is taken in this VG.  What has it may be what a call made that was cut: who repeats that
+    /// call finds it whole.
+    pub(super) fn taken(&self, what: &'static str, uuid: Uuid, open: OpenVg) -> Error {
+        let id = uuid.to_string();
+        self.handle(open)
+            .map_or_else(|error| error, |_| Error::Exists { what, id })
     }
 
     pub(crate) fn handle(&self, open: OpenVg) -> Result<StoragePool, Error> {

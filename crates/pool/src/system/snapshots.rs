@@ -70,12 +70,9 @@ impl System {
     fn check_free(&self, what: &'static str, uuid: Uuid) -> Result<(), Error> {
         let is_taken =
             |open: &OpenVg| replica::find(open, uuid).is_ok() || snapshot::find(open, uuid).is_ok();
-        match self.open_pools()?.0.iter().any(is_taken) {
-            true => Err(Error::Exists {
-                what,
-                id: uuid.to_string(),
-            }),
-            false => Ok(()),
+        match self.open_pools()?.0.into_iter().find(is_taken) {
+            Some(open) => Err(self.taken(what, uuid, open)),
+            None => Ok(()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use lvm_dm::DeviceMapper;
 use lvm_dm::testing::Fault;
-use lvm_pool::{CreateReplica, Error, Shrink, StoragePool, Zeroing};
+use lvm_pool::{CreateReplica, Error, Shrink, StoragePool, System, Zeroing};
 
 use crate::lab::{Cut, Lab, POOL, UNIT, request as pool_request, uuid};
 
@@ -212,4 +212,40 @@ fn a_pool_that_cannot_be_made_leaves_every_disk_as_it_was() {
         at += 1;
     }
     assert!(at > 10, "{at}");
+}
+
+#[test]
+fn a_creation_that_is_repeated_by_a_new_process_finds_its_devices_whole() {
+    let make = |system: &System| {
+        // Its device is mapped behind the commit.
+        let mut request = CreateReplica::new(uuid(2), 4 * UNIT);
+        request.zeroing = Zeroing::None;
+        system.create_replica(POOL, &request, &mut |_| {})
+    };
+    let (mut at, mut repeated) = (1, 0);
+    loop {
+        let lab = prepared();
+        let system = lab.system();
+        lab.fake.fault_at_change(at, Fault::Refuse(libc::ENOMEM));
+        let result = make(&system);
+        if lab.fake.fault_count() == 0 {
+            result.unwrap();
+            break;
+        }
+        let context = format!("kernel change {at}: {result:?}");
+        // It opens the pool no other way than by what was asked again.
+        let system = lab.system();
+        if let Err(error) = make(&system) {
+            assert_eq!(error.kind(), "AlreadyExists", "{context}");
+            repeated += 1;
+        }
+        let replicas = system.pool_replicas(POOL).unwrap();
+        assert!(
+            replicas.iter().all(|replica| replica.active),
+            "{context}: {replicas:?}"
+        );
+        lab.check_devices(&replicas, &context);
+        at += 1;
+    }
+    assert!(repeated > 0, "none of {at} failed behind the commit");
 }
