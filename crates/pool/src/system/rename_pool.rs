@@ -21,10 +21,13 @@ impl System {
     pub fn rename_pool(&self, wanted: &str, new: &str) -> Result<StoragePool, Error> {
         let inner = &*self.inner;
         let name = CreatePool::new(new, Vec::new()).vg_name()?;
-        let found = self.find_vg(inner.scan()?, wanted)?;
-        let mut open = Some(found)
-            .filter(storage_pool::is_pool)
-            .ok_or_else(|| Error::PoolNotFound(wanted.into()))?;
+        let mut open = match self.find_vg(inner.scan()?, wanted) {
+            Err(Error::PoolNotFound(_)) => return Err(self.gone(wanted, &name)),
+            found => found?,
+        };
+        if !storage_pool::is_pool(&open) {
+            return Err(Error::PoolNotFound(wanted.into()));
+        }
         let old = open.vg.name().to_string();
         if old == new {
             return self.handle(open);
@@ -35,12 +38,13 @@ impl System {
             return Err(Error::PoolNotFound(wanted.into()));
         }
         open.check_writable(inner)?;
+        // A rename that failed may have left devices and their nodes the name that it is given back.
+        recover_open(inner, &mut open)?;
         self.check_name_free(&name)?;
         // A name that is longer leaves less room for those of the LVs.
         for lv in open.vg.lvs() {
             naming::dm_name(new, lv.name())?;
         }
-        recover_open(inner, &mut open)?;
         let _hints = inner.invalidate_hints()?;
         open.change(inner, &format!("rename pool {old} to {new}"), |change| {
             change.edit().set_name(&name).map_err(Error::Meta)?;
@@ -56,6 +60,24 @@ impl System {
         inner.sweep_nodes(&old)?;
         share::follow(inner, &open);
         Ok(StoragePool::new(self.inner.clone(), open))
+    }
+
+    /// The error for a pool that is not there.  A call that failed may have renamed it: who repeats that call finds its devices
+    /// whole, and no node of the old name.
+    fn gone(&self, old: &str, new: &VgName) -> Error {
+        let finish = || -> Result<(), Error> {
+            match self.find_vg(self.inner.scan()?, new.as_str()) {
+                Ok(open) if storage_pool::is_pool(&open) => self.handle(open)?,
+                _ => return Ok(()),
+            };
+            // It may be given by its UUID.
+            let Ok(old) = VgName::parse(old) else {
+                return Ok(());
+            };
+            let _lock = self.inner.lock_vg(old.as_str())?;
+            self.inner.sweep_nodes(old.as_str())
+        };
+        finish().map_or_else(|error| error, |()| Error::PoolNotFound(old.into()))
     }
 
     /// Refuses the name of a VG, whether that can be read or not, and of anything else below `/dev`.

@@ -109,3 +109,36 @@ fn a_rename_that_is_cut_or_fails_leaves_one_name_everywhere() {
         }
     }
 }
+
+#[test]
+fn a_rename_that_is_repeated_or_taken_back_after_it_failed_leaves_one_name_everywhere() {
+    let (mut repeated, mut taken_back) = (0, 0);
+    for (what, arm) in ARMS {
+        for (is_back, at) in (1..).flat_map(|at| [(false, at), (true, at)]) {
+            let lab = prepared();
+            let system = lab.system();
+            arm(&lab, at);
+            let result = system.rename_pool(POOL, NEW);
+            let has_struck = result.is_err() || lab.switch.has_struck() || lab.fake.is_dead();
+            drop(system);
+            let (wanted, new) = if is_back { (NEW, POOL) } else { (POOL, NEW) };
+            let context = format!("{what} {at}: {result:?}, then {wanted} to {new}");
+            // It opens the pool no other way than by what is asked next.
+            match lab.system().rename_pool(wanted, new) {
+                Ok(_) if is_back => taken_back += usize::from(result.is_err()),
+                Ok(_) => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), "PoolNotFound", "{context}: {error}");
+                    repeated += usize::from(result.is_err() && !is_back);
+                }
+            }
+            assert_eq!(vgs_of_devices(&lab), [new], "{context}");
+            check_whole(&lab, &lab.system().open_pool(new).unwrap(), &context);
+            if !has_struck {
+                assert!(at > 3, "{what}: nothing was cut");
+                break;
+            }
+        }
+    }
+    assert!(repeated > 0 && taken_back > 0, "{repeated} and {taken_back}");
+}
