@@ -107,13 +107,13 @@ impl System {
         self.handle(open)
     }
 
-    /// Opens the pool that holds a replica, as [`System::open_pool`].
+    /// Opens the pool that holds a replica, as [`System::open_pool`]; all pools if none does: a call that destroyed the replica
+    /// and failed may have left something.
     ///
     /// # Errors
     /// As [`System::replica_info`].
     pub fn pool_of_replica(&self, uuid: Uuid) -> Result<StoragePool, Error> {
-        let open = self.find_replica(uuid)?;
-        self.handle(open)
+        self.handle_of(self.find_replica(uuid))
     }
 
     /// Opens a pool and makes a replica in it, refusing a UUID that a replica of any pool in scope has.
@@ -144,6 +144,22 @@ impl System {
         let id = uuid.to_string();
         self.handle(open)
             .map_or_else(|error| error, |_| Error::Exists { what, id })
+    }
+
+    /// Opens the pool in which something was looked for.  If nothing is found, a call may have destroyed it and failed: who repeats
+    /// that call finds it finished.
+    ///
+    /// # Errors
+    /// Those of the search, whatever comes of the other pools.
+    pub(super) fn handle_of(&self, found: Result<OpenVg, Error>) -> Result<StoragePool, Error> {
+        if matches!(found, Err(Error::ReplicaNotFound(_) | Error::SnapshotNotFound(_)))
+            && let Ok((pools, _)) = self.open_pools()
+        {
+            for open in pools {
+                let _ = self.handle(open);
+            }
+        }
+        self.handle(found?)
     }
 
     pub(crate) fn handle(&self, open: OpenVg) -> Result<StoragePool, Error> {

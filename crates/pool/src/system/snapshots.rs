@@ -40,13 +40,12 @@ impl System {
         snapshot::info(&self.inner, &self.find_snapshot(uuid)?, uuid)
     }
 
-    /// Opens the pool that holds a snapshot, as [`System::open_pool`].
+    /// Opens the pool that holds a snapshot, or all if none does, as [`System::pool_of_replica`].
     ///
     /// # Errors
     /// [`Error::SnapshotNotFound`].
     pub fn pool_of_snapshot(&self, uuid: Uuid) -> Result<StoragePool, Error> {
-        let open = self.find_snapshot(uuid)?;
-        self.handle(open)
+        self.handle_of(self.find_snapshot(uuid))
     }
 
     /// Takes a snapshot, refusing a UUID that a replica or snapshot of any pool in scope has.

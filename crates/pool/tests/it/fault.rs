@@ -2,9 +2,9 @@
 
 use lvm_dm::DeviceMapper;
 use lvm_dm::testing::Fault;
-use lvm_pool::{CreateReplica, Error, Shrink, StoragePool, System, Zeroing};
+use lvm_pool::{CreateReplica, CreateSnapshot, CreateThinPool, Error, Shrink, StoragePool, System, Zeroing};
 
-use crate::lab::{Cut, Lab, POOL, UNIT, request as pool_request, uuid};
+use crate::lab::{ARMS, Cut, Lab, POOL, UNIT, request as pool_request, uuid};
 
 type Run = fn(&StoragePool) -> Result<(), Error>;
 
@@ -248,4 +248,82 @@ fn a_creation_that_is_repeated_by_a_new_process_finds_its_devices_whole() {
         at += 1;
     }
     assert!(repeated > 0, "none of {at} failed behind the commit");
+}
+
+#[test]
+fn a_destruction_that_is_repeated_by_a_new_process_leaves_nothing_to_finish() {
+    type Destroy = fn(&System) -> Result<(), Error>;
+    let destructions: [(&str, bool, Destroy); 3] = [
+        ("replica", false, |system| {
+            system.pool_of_replica(uuid(1))?.destroy_replica(uuid(1))
+        }),
+        ("thin replica", true, |system| {
+            system.pool_of_replica(uuid(1))?.destroy_replica(uuid(1))
+        }),
+        ("thin snapshot", true, |system| {
+            system.pool_of_snapshot(uuid(2))?.destroy_snapshot(uuid(2))
+        }),
+    ];
+    let mut gone = 0;
+    for (name, thin, destroy) in destructions {
+        for (what, arm) in ARMS {
+            for at in 1.. {
+                let lab = with_snapshot(thin, name.contains("snapshot"));
+                let system = lab.system();
+                arm(&lab, at);
+                let result = destroy(&system);
+                let has_struck = result.is_err() || lab.switch.has_struck() || lab.fake.is_dead();
+                drop(system);
+                let context = format!("{name}, {what} {at}: {result:?}");
+                // It opens the pool no other way than by what is asked again.
+                if let Err(error) = destroy(&lab.system()) {
+                    let kinds = ["ReplicaNotFound", "SnapshotNotFound"];
+                    assert!(kinds.contains(&error.kind()), "{context}: {error}");
+                    gone += usize::from(result.is_err());
+                }
+                let left = (lab.metadata(), devices(&lab));
+                lab.system().open_pool(POOL).unwrap();
+                assert_eq!(left, (lab.metadata(), devices(&lab)), "{context}");
+                if !has_struck {
+                    assert!(at > 1, "{name}, {what}: nothing was cut");
+                    break;
+                }
+            }
+        }
+    }
+    assert!(gone > 0, "no destruction failed behind its commit");
+}
+
+/// A pool with a replica, and a snapshot of a thin one if wanted.
+fn with_snapshot(thin: bool, snapshot: bool) -> Lab {
+    let lab = Lab::sized(1, 256 * UNIT);
+    let pool = lab
+        .system()
+        .create_pool(&pool_request(POOL, &lab.images))
+        .unwrap();
+    if thin {
+        pool.create_thin_pool(&CreateThinPool::new(64 * UNIT)).unwrap();
+    }
+    let mut request = CreateReplica::new(uuid(1), 8 * UNIT);
+    request.thin = thin;
+    pool.create_replica(&request).unwrap();
+    if snapshot {
+        pool.create_snapshot(&CreateSnapshot::new(uuid(1), uuid(2), "snapshot", "volume", "1"))
+            .unwrap();
+    }
+    lab
+}
+
+/// The devices with their tables and states.
+fn devices(lab: &Lab) -> Vec<String> {
+    let describe = |device: &lvm_dm::DeviceEntry| {
+        let id = lvm_dm::DeviceId::Name(&device.name);
+        let info = lab.fake.info(id).unwrap().unwrap();
+        let table = lab.fake.table(id, false).unwrap();
+        let state = (info.suspended, info.live_table, info.inactive_table);
+        format!("{} {state:?} {table}", device.name)
+    };
+    let mut found: Vec<String> = lab.fake.list().unwrap().iter().map(describe).collect();
+    found.sort();
+    found
 }
