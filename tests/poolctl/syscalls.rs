@@ -161,6 +161,37 @@ fn the_system_calls_of_a_list_and_a_creation_grow_with_the_disks_and_no_faster()
 }
 
 #[test]
+fn a_list_of_this_host_is_the_same_where_the_close_of_a_folder_fails() {
+    let host = Host::new(&[]);
+    let list = |options: &[&str]| {
+        let mut command = Command::new("timeout");
+        command.args([
+            "--signal=KILL",
+            "60",
+            "strace",
+            "-f",
+            "-y",
+            "-P",
+            "/sys/block",
+            "-o",
+        ]);
+        command
+            .arg(host.path("trace"))
+            .args(["-e", "trace=close"])
+            .args(options)
+            .arg(common::example("poolctl"))
+            .args(["--json", "pool", "list"]);
+        command.output().unwrap()
+    };
+    let usual = list(&[]);
+    let told = list(&["-e", "inject=close:error=EIO"]);
+    let trace = fs::read_to_string(host.path("trace")).unwrap();
+    let is_folder = |line: &str| line.contains("</sys/block>)") && line.ends_with("(INJECTED)");
+    assert!(trace.lines().any(is_folder), "no folder was closed: {trace}");
+    assert_eq!(told, usual);
+}
+
+#[test]
 fn whatever_system_call_fails_the_error_is_typed_and_the_pool_whole() {
     let every = std::env::var_os("LVM_NATIVE_ALL_SYSCALLS").is_some();
     let mut wrong = Vec::new();

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use lvm_dm::{DmName, NodeMode};
+use nix::dir::Type;
 
 use crate::Error;
+use crate::host::{Entries, entries, read_folder};
 
 /// Makes and removes links in `/dev`; where udevd does, only what it left undone, as LVM does.
 #[derive(Debug)]
@@ -32,11 +34,11 @@ impl Nodes {
     /// Refuses a VG's name that is taken below `/dev`, by anything but a folder that holds nothing real.
     pub(crate) fn check_vg_name_free(&self, vg: &str) -> Result<(), Error> {
         let path = self.dev.join(vg);
-        let stale = |dir: fs::ReadDir| dir.flatten().all(|entry| !entry.path().exists());
+        let stale = |dir: Entries<'_>| dir.flatten().all(|entry| !entry.path().exists());
         let taken = match fs::symlink_metadata(&path) {
             _ if self.mode == NodeMode::None => false,
             Err(_) => false,
-            Ok(found) if found.is_dir() => !fs::read_dir(&path).is_ok_and(stale),
+            Ok(found) if found.is_dir() => !read_folder(&path).is_ok_and(stale),
             Ok(_) => true,
         };
         if taken {
@@ -146,8 +148,8 @@ impl Nodes {
     /// What is there of a VG; `None` where devices have no nodes.
     pub(crate) fn present(&self, vg: &str) -> Option<Present> {
         let names = |dir: PathBuf| {
-            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-            entries.map(|entry| entry.file_name()).collect()
+            let found = entries(&dir);
+            found.map(|entry| entry.name().to_owned()).collect()
         };
         (self.mode != NodeMode::None).then(|| Present {
             mapper: names(self.dev.join("mapper")),
@@ -167,15 +169,14 @@ impl Nodes {
             let lv = device.strip_prefix(&prefix);
             lv.is_some_and(|lv| !lv.is_empty() && !lv.starts_with('-')) && !exists(device)
         };
-        let mapper = self.dev.join("mapper");
-        let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+        let (mapper, dir) = (self.dev.join("mapper"), self.dev.join(vg));
         let nodes = entries(&mapper).filter(|entry| {
-            let is_node = entry.file_type().is_ok_and(|kind| kind.is_block_device());
-            is_node && entry.file_name().to_str().is_some_and(is_gone)
+            let is_node = entry.kind() == Some(Type::BlockDevice);
+            is_node && entry.name().to_str().is_some_and(is_gone)
         });
-        let links = entries(&self.dev.join(vg)).filter(|entry| {
+        let links = entries(&dir).filter(|entry| {
             let own = entry
-                .file_name()
+                .name()
                 .to_str()
                 .map(|lv| format!("{prefix}{}", lv.replace('-', "--")));
             if own.is_some_and(|device| exists(&device)) {

@@ -1,8 +1,14 @@
 //! How far the kernel reads ahead of those who read a device, as it stands in sysfs.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use nix::dir::Dir;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
 use crate::{DeviceNumber, Error, ReadAhead};
 
@@ -29,10 +35,14 @@ pub(super) fn set(sys: &Path, number: DeviceNumber, wanted: ReadAhead) -> Result
 
 /// The kilobytes of the device below that reads farthest ahead.
 fn farthest_below(device: &Path) -> u64 {
-    let slaves = fs::read_dir(device.join("slaves"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let folder = device.join("slaves");
+    // The language's own reader of folders panics where their close fails.
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let entries = Dir::open(&folder, flags, Mode::empty()).into_iter().flatten();
+    let slaves = entries.map_while(Result::ok).filter_map(|entry| {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        (name != "." && name != "..").then(|| folder.join(name))
+    });
     let of = |slave: PathBuf| {
         let own = slave.join("queue/read_ahead_kb");
         // A partition has its disk's.
@@ -45,7 +55,7 @@ fn farthest_below(device: &Path) -> u64 {
         };
         read(&file).ok()
     };
-    slaves.filter_map(|slave| of(slave.path())).max().unwrap_or(0)
+    slaves.filter_map(of).max().unwrap_or(0)
 }
 
 fn read(file: &Path) -> io::Result<u64> {

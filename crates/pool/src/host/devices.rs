@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::{BlockDevice, DeviceNumber, Error, Paths, Result};
+use nix::dir::Type;
+
+use super::{BlockDevice, DeviceNumber, Error, Paths, Result, entries, read_folder};
 
 /// Folders of the devices folder that hold no block devices but may hold much else.
 const SKIPPED_DIRS: [&str; 7] = ["bus", "char", "fd", "hugepages", "mqueue", "pts", "shm"];
@@ -44,10 +46,10 @@ impl Devices {
     pub fn scan(paths: &Paths, leave_out: &LeaveOut) -> Result<Self> {
         let block = paths.sys.join("block");
         let (mut list, mut unreadable) = (Vec::new(), Vec::new());
-        for entry in fs::read_dir(&block).map_err(Error::io("list", &block))? {
+        for entry in read_folder(&block).map_err(Error::io("list", &block))? {
             let entry = entry.map_err(Error::io("list", &block))?;
             let is_left_out = |name: &str| leave_out.kernel_names.contains(name);
-            if entry.file_name().to_str().is_some_and(is_left_out) {
+            if entry.name().to_str().is_some_and(is_left_out) {
                 continue;
             }
             let dir = entry.path();
@@ -56,7 +58,7 @@ impl Devices {
                 Ok(Some(device)) => device,
                 Ok(None) => continue,
                 Err(error) => {
-                    unreadable.push((node(&entry.file_name().to_string_lossy()), error));
+                    unreadable.push((node(&entry.name().to_string_lossy()), error));
                     continue;
                 }
             };
@@ -130,26 +132,24 @@ impl Devices {
         let mut seen = 0_usize;
         while let Some((dir, depth)) = open.pop() {
             let is_mapper = depth == 1 && dir.ends_with("mapper");
-            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-                let Ok(name) = entry.file_name().into_string() else {
+            for entry in entries(&dir) {
+                let Some(name) = entry.name().to_str() else {
                     continue;
                 };
                 let leads_out = match depth {
-                    0 => leave_out.kernel_names.contains(&name) || leave_out.folders.contains(&name),
-                    _ => is_mapper && leave_out.dm_names.contains(&name),
+                    0 => leave_out.kernel_names.contains(name) || leave_out.folders.contains(name),
+                    _ => is_mapper && leave_out.dm_names.contains(name),
                 };
-                // Read with the folder: it costs no look at the file.
-                let (false, Ok(kind)) = (leads_out, entry.file_type()) else {
+                let (false, Some(kind)) = (leads_out, entry.kind()) else {
                     continue;
                 };
                 seen = seen.saturating_add(1);
-                if kind.is_dir() {
-                    let skipped =
-                        name.starts_with('.') || depth == 0 && SKIPPED_DIRS.contains(&name.as_str());
+                if kind == Type::Directory {
+                    let skipped = name.starts_with('.') || depth == 0 && SKIPPED_DIRS.contains(&name);
                     if !skipped && depth < DEPTH_LIMIT {
                         open.push((entry.path(), depth + 1));
                     }
-                } else if seen <= NAME_LIMIT && (kind.is_symlink() || kind.is_block_device()) {
+                } else if seen <= NAME_LIMIT && matches!(kind, Type::Symlink | Type::BlockDevice) {
                     self.add_alias(entry.path());
                 }
             }

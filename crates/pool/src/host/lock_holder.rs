@@ -7,6 +7,8 @@ use std::path::Path;
 
 use nix::sys::stat::{major, minor};
 
+use super::entries;
+
 /// A process that holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockHolder {
@@ -97,26 +99,25 @@ fn from_locks(proc: &Path, file: &fs::Metadata) -> Option<u32> {
 }
 
 fn from_open_files(proc: &Path, path: &Path, file: &fs::Metadata) -> Option<u32> {
-    let processes = fs::read_dir(proc).ok()?.flatten();
-    for process in processes.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok()) {
-        if has_locked(&process.path(), path, file) {
-            return process.file_name().to_string_lossy().parse().ok();
-        }
-    }
-    None
+    let mut processes = entries(proc).filter_map(|entry| {
+        let id = entry.name().to_str()?.parse().ok()?;
+        Some((id, entry.path()))
+    });
+    let holder = processes.find(|(_, process)| has_locked(process, path, file));
+    holder.map(|(id, _)| id)
 }
 
 /// Has the process whose folder is `process` a flock on a file?
 fn has_locked(process: &Path, path: &Path, file: &fs::Metadata) -> bool {
-    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-    let mut descriptors = descriptors.filter(|descriptor| {
+    let folder = process.join("fd");
+    let mut descriptors = entries(&folder).filter(|descriptor| {
         // The name is compared first: a stat of some other file (on a dead network mount) could hang.
         fs::read_link(descriptor.path()).is_ok_and(|target| target.file_name() == path.file_name())
             && fs::metadata(descriptor.path())
                 .is_ok_and(|found| (found.dev(), found.ino()) == (file.dev(), file.ino()))
     });
     descriptors.any(|descriptor| {
-        let info = fs::read_to_string(process.join("fdinfo").join(descriptor.file_name()));
+        let info = fs::read_to_string(process.join("fdinfo").join(descriptor.name()));
         let is_lock = |line: &str| line.starts_with("lock:") && Entry::parse(line).is_some();
         info.is_ok_and(|info| info.lines().any(is_lock))
     })

@@ -1,10 +1,10 @@
 //! Bounded reads of the small files that the kernel publishes.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::{Error, Result, regular};
+use super::{Error, Result, entries, regular};
 
 /// Longest attribute that is read: sysfs itself ends them at a page, but for a few binary ones.
 const ATTRIBUTE_LIMIT: u64 = 64 << 10;
@@ -82,9 +82,9 @@ pub(crate) fn flag(path: &Path) -> bool {
 
 /// The names in a folder in order; none when it is absent.
 pub(crate) fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
+    let found = entries(dir);
+    let mut names: Vec<String> = found
+        .filter_map(|entry| entry.name().to_str().map(Into::into))
         .collect();
     names.sort();
     names

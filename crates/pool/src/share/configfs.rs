@@ -91,7 +91,8 @@ impl ConfigFs for Mounted {
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
-        let names = fs::read_dir(self.at(path))?.map(|entry| Ok(entry?.file_name()));
+        let folder = self.at(path);
+        let names = host::read_folder(&folder)?.map(|entry| Ok(entry?.name().to_owned()));
         let names = names.collect::<io::Result<Vec<_>>>()?;
         // The kernel takes any bytes for a name; what is not text is nobody's that this library knows.
         let mut names: Vec<String> = names
