@@ -9,6 +9,9 @@ refused STATUS ERROR DISKS ARGS...  why that was not refused as it should; ERROR
 cut CALL N ARGS...                  kills a poolctl before its Nth system call of this name: `killed`, or `ended` if it makes fewer
 swept                               how often that was since the last of these, and how many moments the sweeps that ended had
 q FILE EXPR                         the value of a Python expression: d is the JSON in FILE (the rows of an LVM report)
+failures MOST ARGS...               runs a poolctl; how many failures of it are worth a try, and MOST of them, see failing.py
+failing FAILURE ARGS...             runs it with one: `done`, `typed KIND`, or what is wrong
+state                               what pools, replicas and snapshots there are
 mark DEV...                         remembers how much was written to the devices
 written DEV...                      which of them were written to since, and how much, or what writes on its own; empty if none
 leaks                               what a device-mapper client left in the kernel or /dev; empty if nothing
@@ -29,6 +32,7 @@ import time
 import zlib
 
 import stamp
+from failing import Failing
 
 MIB = 1 << 20
 COOKIE_MAGIC = 0x0D4D
@@ -41,6 +45,7 @@ log = open(os.path.join(os.environ["OUT"], "poolctl.log"), "a")
 marks = {}
 # Since the last `swept`: each kill, and how many calls each command made that came to its end.
 kills, moments = [], {}
+failing = Failing(sys.argv[1])
 
 
 def head(path, size=400):
@@ -227,8 +232,23 @@ def stamps(*words):
     return ""
 
 
+def state():
+    """Which replicas are active is at the end."""
+    found, active = [], []
+    shown = {"pool": ("name", "disks", "tags"), "replica": ("uuid", "name", "pool", "size", "layout", "share", "tags"), "snapshot": ("uuid",)}
+    for noun, keys in shown.items():
+        status = poolctl(noun, "list")
+        if status != 0:
+            return f"no list: {said(status)}"
+        rows = load(OUT)[0]
+        found.append(sorted(json.dumps([row.get(key) for key in keys]) for row in rows))
+        active += sorted(row["uuid"] for row in rows if row.get("active"))
+    return json.dumps(found).replace(" ", "") + " active:" + ",".join(active)
+
+
 VERBS = {"poolctl": poolctl, "good": good, "refused": refused, "q": evaluate, "mark": mark, "written": written}
 VERBS |= {"cut": cut, "swept": swept, "leaks": leaks, "fill": fill, "sum": digest, "stamps": stamps}
+VERBS |= {"failures": failing.failures, "failing": failing.failing, "state": state}
 for line in sys.stdin:
     verb, *words = line.rstrip("\n").replace("\x1e", "\n").split("\x1f")
     try:

@@ -13,9 +13,10 @@ use super::scenario::Scenario;
 use crate::{sh, soak};
 
 /// Files of `tests/vm/guest` that scenarios and inits use.
-const GUEST_FILES: [&str; 9] = [
+const GUEST_FILES: [&str; 10] = [
     "agent.py",
     "cluster.sh",
+    "failing.py",
     "helper.py",
     "lib.sh",
     "on.sh",
