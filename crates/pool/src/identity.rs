@@ -3,7 +3,7 @@
 use lvm_meta::VgId;
 use uuid::Uuid;
 
-use crate::Error;
+use crate::{Error, host};
 
 /// The namespace of the UUIDs of VGs that were made elsewhere: UUIDv5 of the VG id in it.
 ///
@@ -52,14 +52,24 @@ pub fn parse_uuid(text: &str) -> Result<Uuid, Error> {
     })
 }
 
-/// Random bytes for an id.
-pub(crate) fn random() -> [u8; 32] {
-    let mut bytes = [0; 32];
-    // The bits of a version 4 UUID that are fixed fall on 12 of 256: harmless for an id of 62 characters' entropy.
-    for half in bytes.chunks_exact_mut(16) {
-        half.copy_from_slice(Uuid::new_v4().as_bytes());
-    }
-    bytes
+/// Returns a random UUID (version 4).
+///
+/// # Errors
+/// [`Error::Io`] when the system gives no random bytes.
+pub(crate) fn new_uuid() -> Result<Uuid, Error> {
+    Ok(uuid::Builder::from_random_bytes(random()?).into_uuid())
+}
+
+/// Returns random bytes for an id.
+///
+/// # Errors
+/// As [`new_uuid`].
+pub(crate) fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], Error> {
+    host::random().map_err(|source| Error::Io {
+        what: "draw random bytes from",
+        path: "the system".into(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ impl NewDisk {
             lvm_meta::Error::DeviceTooSmall { needed, .. } => refuse(DiskProblem::TooSmall { size, needed }),
             other => Error::Meta(other),
         })?;
-        let id = PvId::from_random(identity::random());
+        let id = PvId::from_random(identity::random()?);
         Ok(Self {
             path: path.into(),
             id,

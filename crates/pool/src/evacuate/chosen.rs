@@ -72,7 +72,7 @@ impl<'a> Chosen<'a> {
             let name = super::steps::free_name(&vg)?;
             let new = lvm_meta::NewLv::new(
                 name.clone(),
-                lvm_meta::LvId::from_random(crate::identity::random()),
+                lvm_meta::LvId::from_random(crate::identity::random()?),
                 Vec::new(),
             );
             vg.begin_move(new, region, &last)

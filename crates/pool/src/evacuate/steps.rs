@@ -36,7 +36,7 @@ pub(crate) fn begin(
         creation: Some(inner.creation()),
         ..NewLv::new(
             unused_name(inner, &open.vg)?,
-            LvId::from_random(identity::random()),
+            LvId::from_random(identity::random()?),
             Vec::new(),
         )
     };

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::config::BackupConfig;
 use super::folder::{self, Links};
+use super::random;
 use super::{Error, Result, durable_file, sysfs};
 
 /// Ends the name of a file that is being written: no VG's name holds a tilde.
@@ -71,7 +72,8 @@ impl MetadataBackups {
         let archives = archives(dir, vg);
         let number = archives.last().map_or(0, |last| last.number.saturating_add(1));
         // As in the tools' names: two hosts that share the folder may draw the same number.
-        let chance = uuid::Uuid::new_v4().as_fields().0 >> 1;
+        let chance = random().map_err(Error::io("draw random bytes for", dir))?;
+        let chance = u32::from_ne_bytes(chance) >> 1;
         durable_file::replace(&dir.join(format!("{vg}_{number:05}-{chance}.vg")), NEW, text)?;
         Ok(archives)
     }

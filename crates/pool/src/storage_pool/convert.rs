@@ -199,12 +199,12 @@ fn check_active(inner: &crate::system::Inner, open: &OpenVg, name: &str) -> Resu
     device.map(drop).ok_or_else(|| Error::NotActive(name.into()))
 }
 
-fn new_leg(plan: LegPlan) -> NewLeg {
-    NewLeg {
+fn new_leg(plan: LegPlan) -> Result<NewLeg, Error> {
+    Ok(NewLeg {
         plan,
-        image: LvId::from_random(identity::random()),
-        meta: LvId::from_random(identity::random()),
-    }
+        image: LvId::from_random(identity::random()?),
+        meta: LvId::from_random(identity::random()?),
+    })
 }
 
 fn mirror(change: &mut Change<'_>, name: &str, copies: usize) -> Result<(), Error> {
@@ -239,8 +239,8 @@ fn mirror(change: &mut Change<'_>, name: &str, copies: usize) -> Result<(), Erro
     let first = new_leg(LegPlan {
         meta,
         image: Vec::new(),
-    });
-    let more = more.into_iter().map(new_leg).collect();
+    })?;
+    let more = more.into_iter().map(new_leg).collect::<Result<_, Error>>()?;
     change
         .edit()
         .add_copies(name, &shape.raid, first, more)
@@ -364,5 +364,5 @@ pub(super) fn spare_legs(
     let needed = vg.extent_size().to_bytes(each).unwrap_or(u64::MAX);
     let needed = needed.saturating_mul(count as u64);
     let plans = plans.map_err(|error| alloc_error(vg, needed, error))?;
-    Ok(plans.into_iter().map(new_leg).collect())
+    plans.into_iter().map(new_leg).collect()
 }

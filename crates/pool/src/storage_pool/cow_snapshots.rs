@@ -71,7 +71,7 @@ impl StoragePool {
             store: name.as_str().into(),
             is_merging: false,
         });
-        let (store, store_name) = (self.new_lv(name.clone()), name.to_string());
+        let (store, store_name) = (self.new_lv(name.clone())?, name.to_string());
         let store = NewLv {
             segments,
             status: LvStatus::READ,
@@ -79,7 +79,7 @@ impl StoragePool {
             ..store
         };
         change.edit().add_lv(store).map_err(Error::Meta)?;
-        let link = self.new_lv(link);
+        let link = self.new_lv(link)?;
         change
             .edit()
             .add_detailed(link, length, "snapshot", &detail)

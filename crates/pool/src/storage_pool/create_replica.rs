@@ -233,7 +233,7 @@ impl StoragePool {
                 id: name.to_string(),
             });
         }
-        let id = self.lv_id(change, request);
+        let id = self.lv_id(change, request)?;
         request.layout.check_stripe(vg.extent_size())?;
         let (creation_time, creation_host) = self.inner.creation();
         let mut new = NewLv {
@@ -276,12 +276,11 @@ impl StoragePool {
     }
 
     /// The LV id: the replica's UUID, unless another LV has it already.
-    fn lv_id(&self, change: &Change<'_>, request: &CreateReplica) -> LvId {
+    fn lv_id(&self, change: &Change<'_>, request: &CreateReplica) -> Result<LvId, Error> {
         let wanted = LvId::from_uuid_bytes(*request.uuid.as_bytes());
-        if change.open().vg.lv_by_id(wanted).is_none() {
-            wanted
-        } else {
-            LvId::from_random(identity::random())
+        match change.open().vg.lv_by_id(wanted) {
+            None => Ok(wanted),
+            Some(_) => Ok(LvId::from_random(identity::random()?)),
         }
     }
 }

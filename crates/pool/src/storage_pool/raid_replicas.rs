@@ -46,12 +46,14 @@ pub(super) fn add(
         policy: AllocPolicy::Inherit,
     };
     let plans = allocate_legs(vg, &request).map_err(|error| alloc_error(vg, size, error))?;
-    let legs = plans.into_iter().map(|plan| NewLeg {
-        plan,
-        image: LvId::from_random(identity::random()),
-        meta: LvId::from_random(identity::random()),
+    let legs = plans.into_iter().map(|plan| {
+        Ok(NewLeg {
+            plan,
+            image: LvId::from_random(identity::random()?),
+            meta: LvId::from_random(identity::random()?),
+        })
     });
-    let legs = legs.collect();
+    let legs = legs.collect::<Result<_, Error>>()?;
     vg.add_raid(new, &raid, legs).map_err(Error::Meta)
 }
 

@@ -68,7 +68,7 @@ impl StoragePool {
                             true => LvFlags::ACTIVATION_SKIP,
                             false => LvFlags::empty(),
                         },
-                        ..self.new_lv(name.clone())
+                        ..self.new_lv(name.clone())?
                     },
                 }])
             },

@@ -54,9 +54,11 @@ impl StoragePool {
             });
         }
         let [pool, tdata, tmeta] = &names;
-        let new = [tdata, tmeta].map(|name| LvName::parse(name).map(|name| self.new_lv(name)));
-        let [new_data, new_metadata] = new;
-        add_parts(change.edit(), [new_data?, new_metadata?], request, sizes)?;
+        let new = [
+            self.new_lv(LvName::parse(tdata)?)?,
+            self.new_lv(LvName::parse(tmeta)?)?,
+        ];
+        add_parts(change.edit(), new, request, sizes)?;
         let data = change.open().vg.lv(tdata).map_or(Extents::ZERO, Lv::extent_count);
         let detail = ThinPool {
             metadata: tmeta.as_str().into(),
@@ -68,7 +70,7 @@ impl StoragePool {
             crop_metadata: None,
             messages: Vec::new(),
         };
-        let mut new = self.new_lv(LvName::parse(pool)?);
+        let mut new = self.new_lv(LvName::parse(pool)?)?;
         if request.error_if_no_space {
             new.flags = LvFlags::ERROR_WHEN_FULL;
         }
@@ -94,11 +96,11 @@ impl StoragePool {
     }
 
     /// A new LV with an id of its own, without segments.
-    pub(super) fn new_lv(&self, name: LvName) -> NewLv {
-        NewLv {
+    pub(super) fn new_lv(&self, name: LvName) -> Result<NewLv, Error> {
+        Ok(NewLv {
             creation: Some(self.inner.creation()),
-            ..NewLv::new(name, LvId::from_random(identity::random()), Vec::new())
-        }
+            ..NewLv::new(name, LvId::from_random(identity::random()?), Vec::new())
+        })
     }
 }
 
@@ -111,7 +113,7 @@ pub(crate) fn check_thin_pool_fits(vg: &Vg, request: &CreateThinPool) -> Result<
         let name = LvName::parse(&format!("{POOL_NAME}_{part}"))?;
         Ok::<_, Error>(NewLv::new(
             name,
-            LvId::from_random(identity::random()),
+            LvId::from_random(identity::random()?),
             Vec::new(),
         ))
     };

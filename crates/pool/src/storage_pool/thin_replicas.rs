@@ -43,7 +43,7 @@ impl StoragePool {
                     origin: Some(source.name().into()),
                     lv: NewLv {
                         tags: tags.clone(),
-                        ..self.new_replica_lv(change, name.clone(), request.uuid)
+                        ..self.new_replica_lv(change, name.clone(), request.uuid)?
                     },
                 }])
             },
@@ -105,7 +105,7 @@ impl StoragePool {
                         origin: None,
                         lv: NewLv {
                             tags: request.tags()?,
-                            ..self.new_replica_lv(change, request.lv_name()?, request.uuid)
+                            ..self.new_replica_lv(change, request.lv_name()?, request.uuid)?
                         },
                     });
                     progress(done as u64 + 1);
@@ -126,12 +126,17 @@ impl StoragePool {
     }
 
     /// A new LV for a replica, whose id is its UUID unless another LV has it already.
-    fn new_replica_lv(&self, change: &Change<'_>, name: lvm_meta::LvName, uuid: uuid::Uuid) -> NewLv {
-        let new = self.new_lv(name);
+    fn new_replica_lv(
+        &self,
+        change: &Change<'_>,
+        name: lvm_meta::LvName,
+        uuid: uuid::Uuid,
+    ) -> Result<NewLv, Error> {
+        let new = self.new_lv(name)?;
         let wanted = lvm_meta::LvId::from_uuid_bytes(*uuid.as_bytes());
         match change.open().vg.lv_by_id(wanted) {
-            None => NewLv { id: wanted, ..new },
-            Some(_) => new,
+            None => Ok(NewLv { id: wanted, ..new }),
+            Some(_) => Ok(new),
         }
     }
 }

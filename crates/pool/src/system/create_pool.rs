@@ -1,7 +1,6 @@
 //! Making a pool of blank disks.
 
 use lvm_meta::{ExtentSize, MdaSet, NewVg, Tag, Vg, VgId, VgName};
-use uuid::Uuid;
 
 use crate::apply::{NewText, Step};
 use crate::disk::same_disks;
@@ -123,7 +122,7 @@ impl System {
         locks: &mut HeldLocks,
     ) -> Result<VgId, Error> {
         let inner = &*self.inner;
-        let uuid = request.uuid.unwrap_or_else(Uuid::new_v4);
+        let uuid = request.uuid.map_or_else(identity::new_uuid, Ok)?;
         let id = VgId::from_uuid_bytes(*uuid.as_bytes());
         if scan.assembly.vgs.iter().any(|vg| vg.id == Some(id)) {
             return Err(Error::Exists {

@@ -219,7 +219,7 @@ impl Copied {
 
     fn new_uuid(&self, given: Option<Uuid>) -> Result<Uuid, Error> {
         if !self.is_begun {
-            return Ok(given.unwrap_or_else(Uuid::new_v4));
+            return given.map_or_else(identity::new_uuid, Ok);
         }
         let actual = identity::pool_uuid(&self.vg.id());
         match given.filter(|given| *given != actual) {

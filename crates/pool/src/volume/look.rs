@@ -20,8 +20,8 @@ use super::relay::{give_back, relay};
 use super::rules::{Fate, Found};
 use super::stack::Stack;
 use super::status;
-use crate::Error;
 use crate::system::Inner;
+use crate::{Error, identity};
 
 /// How long replicas that all failed are left alone before they are tried again.
 const LEAVE_ALONE: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ fn note(inner: &Inner, stack: &Stack, members: &mut Members) -> Result<bool, Err
     if in_sync == 0 {
         return Ok(false);
     }
-    let record = members.record.with_only(in_sync, joining);
+    let record = members.record.with_only(in_sync, joining)?;
     // Somebody may have been cut while he wrote it.
     let is_news = !members.have_all(&record);
     if is_news && !members.write_all(places(record.now.counted()), &record) {
@@ -219,7 +219,7 @@ fn take_in(
     let now = members.record.now;
     // All that count must know before one of these can come to have what others lack: those themselves first.
     for place in places(joining) {
-        let record = joined(&members.record, joining, filling);
+        let record = joined(&members.record, joining, filling)?;
         let written = members.list.get_mut(place).map(|member| member.note(&record));
         if !matches!(written, Some(Ok(()))) {
             joining &= !(1 << place);
@@ -228,7 +228,7 @@ fn take_in(
     if joining == 0 {
         return Ok(false);
     }
-    let record = joined(&members.record, joining, filling);
+    let record = joined(&members.record, joining, filling)?;
     let all = places(joining).chain(places(now.counted() & used));
     if !members.write_all(all, &record) {
         return Ok(false);
@@ -244,8 +244,8 @@ fn take_in(
 }
 
 /// The record with which these begin to join.
-fn joined(record: &Record, joining: Places, filling: Places) -> Record {
+fn joined(record: &Record, joining: Places, filling: Places) -> Result<Record, Error> {
     let now = record.now;
     let filling = record.filling | filling & joining;
-    record.next(now.in_sync, now.joining | joining, filling, Uuid::new_v4())
+    Ok(record.next(now.in_sync, now.joining | joining, filling, identity::new_uuid()?))
 }

@@ -15,7 +15,7 @@ use super::{VolumeInfo, status, volume_lock};
 use crate::activate::{once_closed, once_unused};
 use crate::nvmf::{Nqn, ReplicaUri};
 use crate::system::Inner;
-use crate::{Error, System};
+use crate::{Error, System, identity};
 
 impl System {
     /// Serves a volume on this host: its device is there when this returns.  Success if it is published here already; then
@@ -144,7 +144,8 @@ fn close(inner: &Inner, stack: &Stack, record: &Record, members: &Members, in_sy
     if in_sync == 0 || verdict.head.publication != stack.publication || record.volume != stack.volume {
         return;
     }
-    let mut closed = verdict.head.next(in_sync, 0, 0, Uuid::new_v4());
+    let Ok(id) = identity::new_uuid() else { return };
+    let mut closed = verdict.head.next(in_sync, 0, 0, id);
     closed.is_open = false;
     for (place, member) in again.iter().enumerate() {
         if in_sync & 1 << place != 0 {
@@ -235,13 +236,15 @@ fn opened(
     let filling = verdict.places(Fate::Rebuild) | unsure | unlike;
     let in_sync = verdict.places(Fate::InSync) & !unlike;
     let joining = behind | filling;
-    let mut record = verdict.head.next(in_sync, joining, filling, Uuid::new_v4());
+    let mut record = verdict
+        .head
+        .next(in_sync, joining, filling, identity::new_uuid()?);
     if verdict.head.is_open {
         record.taken_over = record.now.number;
     }
     record.is_open = true;
     record.publisher = Some(inner.host_nqn()?);
-    record.publication = Uuid::new_v4();
+    record.publication = identity::new_uuid()?;
     for member in members {
         let uri = record::check_uri(&member.uri)?;
         if let Some(place) = record.place_of(member.uri.uuid) {

@@ -33,8 +33,8 @@ use lvm_meta::Disk;
 use uuid::Uuid;
 
 use super::geometry::{SLOTS, region_size, volume_size};
-use crate::Error;
 use crate::nvmf::{Nqn, ReplicaUri};
+use crate::{Error, identity};
 
 /// Bytes of a slot.
 pub(super) const SLOT_SIZE: usize = 16 << 10;
@@ -152,10 +152,10 @@ impl Record {
     }
 
     /// The record in which these are in sync, and these are joining: this one if they are.
-    pub(super) fn with_only(&self, in_sync: Places, joining: Places) -> Self {
+    pub(super) fn with_only(&self, in_sync: Places, joining: Places) -> Result<Self, Error> {
         match (self.now.in_sync, self.now.joining) == (in_sync, joining) {
-            true => self.clone(),
-            false => self.next(in_sync, joining, self.filling, Uuid::new_v4()),
+            true => Ok(self.clone()),
+            false => Ok(self.next(in_sync, joining, self.filling, identity::new_uuid()?)),
         }
     }
 

@@ -64,7 +64,7 @@ fn keep_going(inner: &Inner, volume: Uuid, dropped: Places, members: &mut Member
     if in_sync == 0 {
         return give_back(inner, &stack, members, kernel).map(drop);
     }
-    let record = members.record.with_only(in_sync, now.joining & !lost);
+    let record = members.record.with_only(in_sync, now.joining & !lost)?;
     match members.write_all(places(record.now.counted()), &record) {
         true => stack.let_go(inner, lost),
         false => Ok(()),
