@@ -17,23 +17,22 @@ const DIGITS: usize = 12;
 pub(crate) struct Seed(u64);
 
 impl Seed {
-    /// The seed that the environment names, or the commit's.
+    /// The seed that the environment names, or the commit's; where no commit is known, it says so and takes a fixed one.
     ///
     /// # Errors
-    /// If neither can be read.
+    /// If what the environment names is none.
     pub(crate) fn of_run() -> Result<Self> {
-        match std::env::var(VARIABLE) {
-            Ok(digits) => Self::parse(&digits),
-            Err(_) => {
-                let commit = sh::output(
-                    Command::new("git")
-                        .args(["rev-parse", "HEAD"])
-                        .current_dir(sh::workspace()),
-                );
-                let commit = commit.with_context(|| format!("no seed: {VARIABLE} is not set"))?;
-                Self::parse(commit.get(..DIGITS).unwrap_or_default())
-            }
+        if let Ok(digits) = std::env::var(VARIABLE) {
+            return Self::parse(&digits);
         }
+        let mut git = Command::new("git");
+        git.args(["rev-parse", "HEAD"]).current_dir(sh::workspace());
+        let commit =
+            sh::output(&mut git).and_then(|commit| Self::parse(commit.get(..DIGITS).unwrap_or_default()));
+        commit.or_else(|error| {
+            println!("# no commit is known, so the seed is a fixed one: {error:#}");
+            Ok(Self(1))
+        })
     }
 
     /// Reads up to 16 hexadecimal digits.
