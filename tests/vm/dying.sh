@@ -80,8 +80,5 @@ is "no move is left then" "$(lvs -a p 2>/dev/null | grep pvmove)" ""
 runs "the tools take the dead disk out, too" vgreduce -q -y --removemissing --force p
 good "and the pool goes on" replica create p "$C" 4M
 held "with the copy"
-good "whose image is made again where there is room" replica repair "$B"
-in_sync p "$B"
-held "once more"
 good "what the returned disk has of old metadata goes" pool repair p
 lvm_ok "LVM finds nothing wrong in the end" p
